@@ -1,0 +1,110 @@
+"""
+One request on its way: each stage adds one fact, and the type says which are known.
+
+``Received → Authenticated → Routed → Enriched → Answer``. A request without a principal cannot be routed, and one
+without its rows cannot be dispatched. The classes are slotted rather than frozen: one of each is made per request,
+and a frozen one costs three times as much to build.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gateway.core.deadline import Deadline
+from gateway.core.payload import Payload
+from gateway.core.rows import Rows
+from gateway.core.signature import Signature
+from gateway.core.timeline import Timeline
+
+__all__ = ["Answer", "Authenticated", "Deployment", "Enriched", "Principal", "Received", "Routed"]
+
+
+@dataclass(slots=True)
+class Received:
+    """A request as the edge decoded it: nothing in it has been believed yet."""
+
+    endpoint: str | None
+    """Name of the endpoint; None where the wire does not say, which is fine while there is only one."""
+    deployment: str | None
+    """Name of the deployment that the caller insists on (``azureml-model-deployment``, an OIP model version)."""
+    credential: str | None = field(repr=False)
+    """The value of the ``Authorization`` header; never logged."""
+    deadline: Deadline | None
+    """When the caller stops waiting; None leaves it to the endpoint's ``request_timeout_ms``."""
+    read: Callable[[], Payload] = field(repr=False)
+    """Decodes the body: called only after the caller is known. Raises ``InvalidInput``."""
+    protocol: str
+    """``rest`` or ``grpc``, for logs and metrics."""
+    peer: str
+    """Address of the caller."""
+    request_id: str = ""
+    """The caller's own id, already cut to what may be echoed."""
+    traceparent: str = ""
+    """W3C trace context as received, or empty."""
+    size: int = 0
+    """Bytes of the body."""
+    timeline: Timeline = field(default_factory=Timeline, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls. ``name`` is safe to log; it is never the credential."""
+
+    name: str
+    endpoints: frozenset[str] | None = None
+    """Endpoints that it may score; None for all."""
+
+
+@dataclass(slots=True)
+class Authenticated:
+    """A request whose caller is known and may use the endpoint."""
+
+    received: Received
+    principal: Principal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Deployment:
+    """One version of an endpoint that can serve now; compared by identity, replaced when anything of it changes."""
+
+    endpoint: str
+    name: str
+    signature: Signature
+    platform: str = ""
+    """What runs it, in OIP's words: ``onnx_onnxruntime`` or ``r``."""
+    max_rows: int = 32
+    """Rows in one batch."""
+    request_timeout_ms: int = 5000
+    is_idempotent: bool = True
+    """Whether rows may be scored again after a worker died with them."""
+
+
+@dataclass(slots=True)
+class Routed:
+    """A request that belongs to one deployment. ``received.deadline`` is set from here on."""
+
+    received: Received
+    principal: Principal
+    deployment: Deployment
+    deadline: Deadline
+
+
+@dataclass(slots=True)
+class Enriched:
+    """A request whose rows are complete and typed as the model wants them."""
+
+    received: Received
+    principal: Principal
+    deployment: Deployment
+    deadline: Deadline
+    rows: Rows
+
+
+@dataclass(slots=True)
+class Answer:
+    """What the model said about each row, in the order of the request."""
+
+    deployment: Deployment
+    rows: Rows
+    """Its layout is that of ``deployment.signature.outputs``."""
