@@ -118,20 +118,20 @@ class Rows:
             text = self.texts[self.layout.texts.index(column)]
             if column.shape == ():
                 return list(text)
-            return np.array(text, dtype=object).reshape(self.count, *column.shape).tolist()
+            nested: list[Any] = np.array(text, dtype=object).reshape(self.count, *column.shape).tolist()
+            return nested
         plain: list[Any] = self.array()[f"c{self.layout.fixed.index(column)}"].tolist()
         if column.kind is Kind.CATEGORICAL:
-            return _named(plain, column.levels)  # type: ignore[no-any-return]
-        return _without_nan(plain) if column.datatype.is_float else plain  # type: ignore[no-any-return]
+            return _named(plain, column.levels)
+        return _without_nan(plain) if column.datatype.is_float else plain
 
 
-def _named(codes: Any, levels: tuple[str, ...]) -> Any:
-    if isinstance(codes, list):
-        return [_named(code, levels) for code in codes]
-    return levels[codes] if codes >= 0 else None
+def _named(codes: list[Any], levels: tuple[str, ...]) -> list[Any]:
+    return [_named(code, levels) if isinstance(code, list) else (levels[code] if code >= 0 else None) for code in codes]
 
 
-def _without_nan(values: Any) -> Any:
-    if isinstance(values, list):
-        return [_without_nan(value) for value in values]
-    return values if values == values else None  # noqa: PLR0124  # NaN is the one value unlike itself
+def _without_nan(values: list[Any]) -> list[Any]:
+    return [
+        _without_nan(value) if isinstance(value, list) else (value if value == value else None)  # noqa: PLR0124  # NaN is the one value unlike itself
+        for value in values
+    ]

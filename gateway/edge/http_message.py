@@ -1,0 +1,39 @@
+"""
+An HTTP request and its answer as plain values, so that the handlers know no HTTP framework.
+
+aiohttp fills them today (``http_server``); any engine that can fill them runs the same handlers unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from time import perf_counter
+
+__all__ = ["HttpRequest", "HttpResponse"]
+
+
+@dataclass(slots=True)
+class HttpRequest:
+    """One request with its whole body; content encodings are still on."""
+
+    method: str
+    path: str
+    """Percent-decoded, without the query."""
+    query: str
+    """As received, still encoded, without the question mark."""
+    headers: Mapping[str, str]
+    """Looked up by lower-case name."""
+    body: bytes
+    peer: str = ""
+    received: float = field(default_factory=perf_counter)
+
+
+@dataclass(slots=True)
+class HttpResponse:
+    """One answer with its whole body."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: list[tuple[str, str]] = field(default_factory=list)

@@ -1,0 +1,46 @@
+"""What the processes of one deployment are told at start: one JSON object on their command line, no secrets in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+__all__ = ["GroupOptions", "WorkerOptions"]
+
+
+class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One worker process."""
+
+    name: str
+    """``endpoint/deployment/index``, for logs."""
+    address: str
+    """``unix:/path`` or ``host:port``."""
+    cores: list[int] = []
+    """Cores it is pinned to; empty: wherever the scheduler likes."""
+
+
+class GroupOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All workers of one deployment on this machine, children of one process (``workers.zygote``)."""
+
+    model: str
+    """A model folder, or a single ``.onnx`` or ``.rds`` file."""
+    workers: list[WorkerOptions]
+    max_rows: int = 32
+    """The largest batch that the gateway will send; warm-up goes up to it."""
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda:N`` or ``tensorrt:N``; ONNX only."""
+    threads: int = 1
+    """Intra-op threads of one worker."""
+    provider_options: dict[str, Any] = {}
+    """Handed to the ONNX Runtime execution provider as they are."""
+    min_vsize_mb: int = 256
+    """R's ``--min-vsize``: room before R collects by itself."""
+    memory_limit_mb: int = 0
+    """Resident memory at which a worker is recycled; 0: never."""
+    timeout_ms: int = 30_000
+    """Hard limit for one batch that carries no budget of its own."""
+    interrupt_grace_ms: int = 250
+    """Between the soft interrupt of a batch over its budget and SIGKILL."""
+    drain_ms: int = 10_000
+    """How long accepted batches may take after SIGTERM."""
