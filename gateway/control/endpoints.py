@@ -1,0 +1,95 @@
+"""
+What a user writes about one endpoint and its deployments: ``endpoints/<name>.yaml``.
+
+The words are Azure ML's where Azure ML has one. Everything is checked when it is read: an unknown key, weights that
+do not sum to 100 or a model that is not there is an error that names it, and nothing is started.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+__all__ = ["DeploymentConfig", "EndpointConfig"]
+
+NAME = re.compile(r"[a-zA-Z]([-a-zA-Z0-9]{0,30}[a-zA-Z0-9])?")
+"""Azure ML's rule for endpoint and deployment names, without its lower limit of three characters."""
+
+
+class DeploymentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One version of an endpoint: a model and how it is run."""
+
+    model: Path
+    """A model folder, or a single ``.onnx`` or ``.rds`` file; relative to the file that names it."""
+    workers: int | None = None
+    """Scoring processes; None shares the cores that the gateways leave."""
+    max_rows: int = 32
+    """Rows in one batch."""
+    latency_goal_ms: float | None = None
+    """Batch latency towards which the batch size is adapted; None keeps ``max_rows``."""
+    max_queue_rows: int = 4096
+    """Rows that may wait; also the most that one request may carry."""
+    idempotent: bool = True
+    """Whether rows may be scored again after a worker died with them."""
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda:N`` or ``tensorrt:N``; ONNX only."""
+    threads: int = 1
+    """Threads of one worker inside one ONNX Runtime operator."""
+    provider_options: dict[str, Any] = {}
+    """Handed to the ONNX Runtime execution provider as they are."""
+    min_vsize_mb: int = 256
+    """Room that R gets before it collects garbage by itself."""
+    memory_limit_mb: int = 0
+    """Resident memory at which a worker is replaced; 0: never."""
+
+    def __post_init__(self) -> None:
+        for field in ("max_rows", "max_queue_rows", "threads"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"{field}: expected at least 1, got {getattr(self, field)}")
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"workers: expected at least 1, got {self.workers}")
+        for field in ("min_vsize_mb", "memory_limit_mb"):
+            if getattr(self, field) < 0:
+                raise ValueError(f"{field}: expected 0 or more, got {getattr(self, field)}")
+        if self.latency_goal_ms is not None and self.latency_goal_ms <= 0:
+            raise ValueError(f"latency_goal_ms: expected more than 0, got {self.latency_goal_ms}")
+        if not re.fullmatch(r"auto|cpu|(cuda|tensorrt):\d+", self.device):
+            raise ValueError(f'device: expected auto, cpu, cuda:N or tensorrt:N, got "{self.device}"')
+
+
+class EndpointConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One endpoint."""
+
+    name: str
+    deployments: dict[str, DeploymentConfig]
+    description: str = ""
+    auth_mode: Literal["key"] = "key"
+    traffic: dict[str, int] = {}
+    """Deployment → percent; sums to 100, or to 0 to take the endpoint out of service."""
+    request_timeout_ms: int = 5000
+    """For requests that bring no deadline of their own, and the most that any request gets."""
+
+    def __post_init__(self) -> None:
+        for name in (self.name, *self.deployments):
+            if not NAME.fullmatch(name):
+                raise ValueError(f'name: expected a letter, then up to 31 letters, digits or dashes, got "{name}"')
+        if not self.deployments:
+            raise ValueError("deployments: expected at least one")
+        if not 1 <= self.request_timeout_ms <= 300_000:
+            raise ValueError(f"request_timeout_ms: expected 1 to 300000, got {self.request_timeout_ms}")
+        if not self.traffic and len(self.deployments) > 1:
+            raise ValueError(f"traffic: expected a percentage for {', '.join(self.deployments)}")
+        for name, percent in self.traffic.items():
+            if name not in self.deployments:
+                raise ValueError(f'traffic: "{name}" is not one of the deployments {", ".join(self.deployments)}')
+            if not 0 <= percent <= 100:
+                raise ValueError(f"traffic: expected 0 to 100 for {name}, got {percent}")
+        if self.traffic and sum(self.traffic.values()) not in (0, 100):
+            raise ValueError(f"traffic: expected a sum of 100, or 0, got {sum(self.traffic.values())}")
+
+    def weight(self, deployment: str) -> int:
+        """Percent of the traffic; all of it for an only deployment without ``traffic``."""
+        return self.traffic.get(deployment, 0) if self.traffic else 100

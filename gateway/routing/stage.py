@@ -1,0 +1,41 @@
+"""The routing stage: from here on a request belongs to one deployment and has a deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.core.deadline import Clock
+from gateway.core.errors import DeadlineExceeded, Forbidden
+from gateway.core.request import Answer, Authenticated, Routed
+from gateway.core.service import Service
+from gateway.routing.table import RouteTable
+
+__all__ = ["Routing"]
+
+
+class Routing:
+    """Picks by pin or by weight from the table that is current when the request comes."""
+
+    def __init__(
+        self, table: RouteTable, inner: Service[Routed, Answer], *, clock: Clock, draw: Callable[[], float]
+    ) -> None:
+        self._table, self._inner, self._clock, self._draw = table, inner, clock, draw
+
+    def install(self, table: RouteTable) -> None:
+        """Use ``table`` for every request from now on."""
+        self._table = table
+
+    async def __call__(self, request: Authenticated, /) -> Answer:
+        received, principal = request.received, request.principal
+        route = self._table.route(received.endpoint)
+        if principal.endpoints is not None and route.endpoint not in principal.endpoints:
+            raise Forbidden(f'the key may not use endpoint "{route.endpoint}"')
+        deployment = route.pick(received.deployment, self._draw())
+        now = self._clock()
+        deadline = now + deployment.request_timeout_ms / 1000
+        if received.deadline is not None and received.deadline < deadline:
+            deadline = received.deadline
+            if deadline <= now:
+                raise DeadlineExceeded("the deadline had passed when the request arrived")
+        received.timeline.mark("route")
+        return await self._inner(Routed(received, principal, deployment, deadline))
