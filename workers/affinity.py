@@ -1,0 +1,173 @@
+"""
+Which process runs on which core: the plan that ``lockgate serve`` makes once, before it starts anything.
+
+Deciding is pure (``plan_cores``); reading what this process may use (``read_available``) is a thin look at the kernel's
+files. A core that a cpuset or an affinity mask gives us is ours to pin to. A CPU *quota* is different: it says how much
+we may use, not where, and every container of a node would pin itself to the same first cores. So a quota limits how
+many processes are planned, and then nothing is pinned.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+__all__ = ["Available", "CorePlan", "Need", "parse_cpu_list", "plan_cores", "read_available"]
+
+Cores = tuple[int, ...]
+"""Cores that one process is pinned to; empty: wherever the scheduler likes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Available:
+    """What this process may use."""
+
+    cores: Cores
+    """In ascending order, at least one."""
+    count: int
+    """How many cores' worth of time: less than ``cores`` under a quota."""
+
+    @property
+    def can_pin(self) -> bool:
+        return self.count >= len(self.cores)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """What one deployment asks for."""
+
+    workers: int | None = None
+    """None: its share of the cores that are left."""
+    threads: int = 1
+    """Cores that one worker keeps busy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorePlan:
+    """The cores of every process."""
+
+    gateways: tuple[Cores, ...]
+    """One entry per gateway process."""
+    workers: Mapping[str, tuple[Cores, ...]]
+    """Deployment → one entry per worker process."""
+
+
+def plan_cores(available: Available, gateways: int, deployments: Mapping[str, Need]) -> CorePlan:
+    """
+    The first cores go to the gateways, the rest to the workers, round-robin.
+
+    A deployment that says how many workers it wants gets them. The others divide what is left, the earlier ones
+    first, and each has at least one; so on a small machine workers share cores, and on one core everything does.
+    """
+    count = max(1, min(available.count, len(available.cores)))
+    slots = list(available.cores[:count])
+    own, left = slots[:gateways], slots[gateways:]
+    scoring = left or slots
+    counts = _worker_counts(len(scoring), deployments)
+    ring = _round_robin(scoring)
+    pins = {
+        name: tuple(_take(ring, min(need.threads, len(scoring))) for _ in range(counts[name]))
+        for name, need in deployments.items()
+    }
+    gateway_pins = tuple((own[i % len(own)],) for i in range(gateways))
+    if available.can_pin:
+        return CorePlan(gateways=gateway_pins, workers=pins)
+    return CorePlan(
+        gateways=tuple(() for _ in gateway_pins),
+        workers={name: tuple(() for _ in workers) for name, workers in pins.items()},
+    )
+
+
+def read_available(
+    affinity: Callable[[], Collection[int]] = lambda: os.sched_getaffinity(0),
+    cgroups: Path = Path("/sys/fs/cgroup"),
+    membership: Path = Path("/proc/self/cgroup"),
+) -> Available:
+    """The cores of the affinity mask that the cpuset allows, limited in number by the CPU quota."""
+    folders = {controller: list(_folders(cgroups, membership, controller)) for controller in ("cpu", "cpuset")}
+    allowed = set(affinity())
+    for folder in folders["cpuset"]:
+        text = _first_text(folder / "cpuset.cpus.effective", folder / "cpuset.effective_cpus", folder / "cpuset.cpus")
+        if text:
+            # A mask outside of the cpuset cannot happen for long; if it does, the kernel's mask is the truth.
+            allowed = (allowed & set(parse_cpu_list(text))) or allowed
+            break
+    quotas = [quota for folder in folders["cpu"] if (quota := _quota(folder)) is not None]
+    count = min([len(allowed), *(max(1, ceil(quota)) for quota in quotas)])
+    return Available(cores=tuple(sorted(allowed)), count=count)
+
+
+def parse_cpu_list(text: str) -> list[int]:
+    """The kernel's list format: ``0-2,5`` is 0, 1, 2 and 5."""
+    cores: list[int] = []
+    for part in text.strip().split(","):
+        if part:
+            first, _, last = part.partition("-")
+            cores.extend(range(int(first), int(last or first) + 1))
+    return cores
+
+
+def _worker_counts(cores: int, deployments: Mapping[str, Need]) -> dict[str, int]:
+    asked = sum(need.workers * need.threads for need in deployments.values() if need.workers is not None)
+    sharing = [name for name, need in deployments.items() if need.workers is None]
+    free = max(0, cores - asked)
+    counts = {name: need.workers for name, need in deployments.items() if need.workers is not None}
+    for place, name in enumerate(sharing):
+        share = free // len(sharing) + (place < free % len(sharing))
+        counts[name] = max(1, share // deployments[name].threads)
+    return counts
+
+
+def _round_robin(cores: list[int]) -> Iterator[int]:
+    while True:
+        yield from cores
+
+
+def _take(ring: Iterator[int], count: int) -> Cores:
+    return tuple(next(ring) for _ in range(count))
+
+
+def _folders(cgroups: Path, membership: Path, controller: str) -> Iterator[Path]:
+    """This process's folder in the hierarchy of ``controller`` and those above it, innermost first."""
+    for root, path in _hierarchies(cgroups, _first_text(membership) or "", controller):
+        # Inside a container the path may be one of the host, which is not mounted: then the root is our own folder.
+        inner = root / path.strip("/") if ".." not in path else root
+        while inner != root:
+            if inner.is_dir():
+                yield inner
+            inner = inner.parent
+        yield root
+
+
+def _hierarchies(cgroups: Path, membership: str, controller: str) -> Iterable[tuple[Path, str]]:
+    for line in membership.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":  # version 2: one hierarchy for everything
+            yield cgroups, path
+        elif controller in controllers.split(","):
+            root = cgroups / controllers
+            yield (root if root.is_dir() else cgroups / controller), path
+
+
+def _quota(folder: Path) -> float | None:
+    if text := _first_text(folder / "cpu.max"):
+        quota, period = text.split()
+        return None if quota == "max" else int(quota) / int(period)
+    quota_v1 = _first_text(folder / "cpu.cfs_quota_us")
+    period_v1 = _first_text(folder / "cpu.cfs_period_us")
+    if quota_v1 and period_v1 and int(quota_v1) > 0:
+        return int(quota_v1) / int(period_v1)
+    return None
+
+
+def _first_text(*paths: Path) -> str | None:
+    for path in paths:
+        try:
+            if text := path.read_text().strip():
+                return text
+        except OSError:  # not this version, or not ours to read
+            continue
+    return None
