@@ -81,7 +81,8 @@ def _line_of(node: yaml.Node | None, keys: list[str]) -> int:
     if isinstance(node, yaml.MappingNode) and keys:
         for key, value in node.value:
             if key.value == keys[0]:
-                return max(key.start_mark.line + 1, _line_of(value, keys[1:]) if keys[1:] else 0)
+                below = _line_of(value, keys[1:]) if keys[1:] else 0
+                return max(int(key.start_mark.line) + 1, below)
         for _, value in node.value:
             if isinstance(value, yaml.MappingNode) and any(key.value == keys[0] for key, _ in value.value):
                 return _line_of(value, keys)

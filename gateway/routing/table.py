@@ -31,7 +31,8 @@ class Route:
         """
         The pinned deployment, or the one that ``draw`` (0 ≤ draw < 1) falls on.
 
-        Raises ``NotFound`` for an unknown pin, ``OutOfService`` without traffic, ``NotReady`` before the model is loaded.
+        Raises ``NotFound`` for an unknown pin, ``OutOfService`` without traffic, ``NotReady`` before
+        its model is loaded.
         """
         if pin is not None:
             if pin not in self.deployments:
