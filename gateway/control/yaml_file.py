@@ -8,6 +8,7 @@ node tree both are told plainly.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,13 +45,51 @@ def read_yaml(path: Path, kind: type[T]) -> T:
             return (path.parent / value).resolve()
         raise NotImplementedError(f"no reader for {wanted}")
 
+    def convert(value: Any) -> T:
+        return msgspec.convert(value, kind, dec_hook=decode)
+
     try:
-        return msgspec.convert({} if data is None else data, kind, dec_hook=decode)
+        return convert({} if data is None else data)
     except msgspec.ValidationError as error:
         message, _, where = str(error).partition(" - at ")
-        keys = [key for key in re.findall(r"[^.\[\]`$]+", where) if key != "..."]
+        keys = _named_keys(data, re.findall(r"\w+|\.\.\.", where), convert, str(error))
         line = _line_of(tree, _blamed(message, keys))
         raise ConfigError(f"{path}, line {line}", f"{'.'.join(keys)}: {message}" if keys else message) from error
+
+
+def _named_keys(data: Any, steps: list[str], convert: Callable[[Any], object], complaint: str) -> list[str]:
+    """
+    The path of an error with the mapping keys that msgspec leaves out ("...") filled in.
+
+    The guilty key is the one that, alone in its mapping, brings the same complaint.
+    """
+    for i, step in enumerate(steps):
+        if step != "...":
+            continue
+        whole = _at(data, steps[:i])
+        for key in whole if isinstance(whole, dict) else ():
+            try:
+                convert(_with(data, steps[:i], {key: whole[key]}))
+            except msgspec.ValidationError as error:
+                if str(error) == complaint:
+                    return _named_keys(data, [*steps[:i], str(key), *steps[i + 1 :]], convert, complaint)
+        return steps[:i]
+    return steps
+
+
+def _at(data: Any, keys: list[str]) -> Any:
+    for key in keys:
+        data = data[int(key)] if isinstance(data, list) else data[key]
+    return data
+
+
+def _with(data: Any, keys: list[str], value: Any) -> Any:
+    """A copy of ``data`` with the value at ``keys`` replaced."""
+    if not keys:
+        return value
+    if isinstance(data, list):
+        return [_with(v, keys[1:], value) if i == int(keys[0]) else v for i, v in enumerate(data)]
+    return {k: _with(v, keys[1:], value) if k == keys[0] else v for k, v in data.items()}
 
 
 def _refuse_duplicates(node: yaml.Node, path: Path) -> None:
@@ -74,16 +113,12 @@ def _blamed(message: str, keys: list[str]) -> list[str]:
 
 
 def _line_of(node: yaml.Node | None, keys: list[str]) -> int:
-    """Line of the deepest of ``keys`` that is there; below a mapping whose key msgspec does not name, any child."""
+    """Line of the deepest of ``keys`` that is there, counted from 1."""
     if node is None:
         return 1
     line: int = node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode) and keys:
         for key, value in node.value:
             if key.value == keys[0]:
-                below = _line_of(value, keys[1:]) if keys[1:] else 0
-                return max(int(key.start_mark.line) + 1, below)
-        for _, value in node.value:
-            if isinstance(value, yaml.MappingNode) and any(key.value == keys[0] for key, _ in value.value):
-                return _line_of(value, keys)
+                return _line_of(value, keys[1:]) if keys[1:] else int(key.start_mark.line) + 1
     return line

@@ -134,7 +134,7 @@ def test_every_form_makes_the_same_complaint(form: str, count: int, wrong: dict[
 
 
 def test_a_missing_column_is_named_with_what_nobody_took() -> None:
-    with pytest.raises(InvalidInput, match='"carat", row 1: expected a value, it is missing; .*"karat"'):
+    with pytest.raises(InvalidInput, match=r'"carat", row 1: expected a value, it is missing; .*"karat"'):
         assembler(CARAT)(Records([{"carat": 1.0}, {"karat": 1.0}]))
 
 

@@ -1,0 +1,66 @@
+"""Weights and pins pick the deployment that they should."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.core.catalog import DeploymentState, EndpointState
+from gateway.core.errors import NotFound, NotReady, OutOfService
+from gateway.core.request import Deployment
+from gateway.core.signature import Signature
+from gateway.routing.table import RouteTable
+
+
+def state(name: str, weights: dict[str, int], missing: str = "") -> EndpointState:
+    deployments = {}
+    for deployment, weight in weights.items():
+        loaded = Deployment(endpoint=name, name=deployment, signature=Signature(inputs=(), outputs=()))
+        deployments[deployment] = DeploymentState(
+            name=deployment,
+            deployment=None if deployment == missing else loaded,
+            is_ready=deployment != missing,
+            weight=weight,
+        )
+    return EndpointState(name=name, deployments=deployments)
+
+
+def test_every_hundredth_of_the_draw_goes_where_its_weight_says() -> None:
+    route = RouteTable([state("e", {"blue": 90, "idle": 0, "green": 10})]).route("e")
+    picked = [route.pick(None, (percent + 0.5) / 100).name for percent in range(100)]
+
+    assert picked == ["blue"] * 90 + ["green"] * 10
+
+
+def test_a_pin_reaches_a_deployment_without_traffic() -> None:
+    route = RouteTable([state("e", {"blue": 100, "idle": 0})]).route("e")
+
+    assert route.pick("idle", 0.0).name == "idle"
+
+
+def test_an_unknown_pin_is_not_found() -> None:
+    with pytest.raises(NotFound, match='endpoint "e" has no deployment "red"'):
+        RouteTable([state("e", {"blue": 100})]).route("e").pick("red", 0.0)
+
+
+def test_an_endpoint_without_traffic_is_out_of_service() -> None:
+    with pytest.raises(OutOfService):
+        RouteTable([state("e", {"blue": 0, "green": 0})]).route("e").pick(None, 0.5)
+
+
+def test_a_deployment_that_has_not_loaded_is_not_ready() -> None:
+    with pytest.raises(NotReady):
+        RouteTable([state("e", {"blue": 100}, missing="blue")]).route("e").pick(None, 0.5)
+
+
+def test_the_only_endpoint_needs_no_name() -> None:
+    assert RouteTable([state("e", {"blue": 100})]).route(None).endpoint == "e"
+
+
+def test_several_endpoints_need_a_name_and_are_listed() -> None:
+    with pytest.raises(NotFound, match="name an endpoint: a, b"):
+        RouteTable([state("a", {"blue": 100}), state("b", {"blue": 100})]).route(None)
+
+
+def test_an_unknown_endpoint_is_not_found() -> None:
+    with pytest.raises(NotFound, match='no endpoint "x" here'):
+        RouteTable([state("a", {"blue": 100})]).route("x")
