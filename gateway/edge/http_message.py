@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 
+from gateway.core.request import Received
+
 __all__ = ["HttpRequest", "HttpResponse"]
 
 
@@ -27,6 +29,10 @@ class HttpRequest:
     body: bytes
     peer: str = ""
     received: float = field(default_factory=perf_counter)
+    id: str = ""
+    """Ours, never the caller's: goes out as ``x-request-id``."""
+    call: Received | None = None
+    """What this became for the core, set when a handler has asked it to score; read when the answer goes out."""
 
 
 @dataclass(slots=True)

@@ -1,0 +1,55 @@
+"""What an operator may set about the public listeners."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.edge.status import Personality
+
+__all__ = ["EdgeConfig"]
+
+
+class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Addresses and limits of the edge. A limit is what one gateway process allows."""
+
+    host: str = "0.0.0.0"  # noqa: S104  # serving others is the point
+    http_port: int = 8443
+    grpc_port: int = 8444
+    personality: Personality = "managed"
+    """Whose status codes ``/score`` speaks: a managed or Kubernetes endpoint's, or azmlinfsrv's."""
+    max_body_bytes: int = 64 * 1024 * 1024
+    """Of one request, as sent and again after decompression."""
+    max_header_bytes: int = 16 * 1024
+    """Of the request line, and of one header."""
+    body_timeout_ms: int = 60_000
+    """How long a body may take to arrive."""
+    idle_timeout_ms: int = 75_000
+    """How long a connection may be without a request, or take to send one's headers: longer than a load balancer's."""
+    max_in_flight: int = 4096
+    """Requests being answered; the next is refused."""
+    max_in_flight_bytes: int = 512 * 1024 * 1024
+    """Bodies of those requests together."""
+    server_timing: bool = True
+    """Whether answers say how long each stage took."""
+    drain_ms: int = 10_000
+    """How long accepted requests may take after SIGTERM."""
+    backlog: int = 1024
+    """Connections that the kernel keeps until they are accepted."""
+
+    def __post_init__(self) -> None:
+        for name in ("http_port", "grpc_port"):
+            if not 0 <= getattr(self, name) <= 65535:
+                raise ValueError(f"{name}: expected 0 to 65535, got {getattr(self, name)}")
+        if self.max_header_bytes < 1024:
+            raise ValueError(f"max_header_bytes: expected at least 1024, got {self.max_header_bytes}")
+        for name in (
+            "max_body_bytes",
+            "body_timeout_ms",
+            "idle_timeout_ms",
+            "max_in_flight",
+            "max_in_flight_bytes",
+            "drain_ms",
+            "backlog",
+        ):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")

@@ -1,0 +1,102 @@
+"""
+One request in, one response out: what every route has in common.
+
+Errors become the family's error body, the headers that all answers carry are added, and whoever keeps the record of
+requests is told once. This is the edge's broad fence: what escapes a handler is a defect, answered with 500 and logged
+with the id that the caller got.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from math import ceil
+
+import structlog
+
+from gateway.core.errors import (
+    Cancelled,
+    GatewayError,
+    InvalidInput,
+    MethodNotAllowed,
+    Overloaded,
+)
+from gateway.edge.http_message import HttpRequest, HttpResponse
+from gateway.edge.http_route import EncodeError, OnDone
+from gateway.edge.http_router import HttpRouter
+from gateway.edge.status import status_of
+
+__all__ = ["HttpExchange"]
+
+log = structlog.get_logger()
+
+
+class HttpExchange:
+    """Answers any request."""
+
+    def __init__(
+        self, router: HttpRouter, *, new_id: Callable[[], str], on_done: OnDone, server_timing: bool = True
+    ) -> None:
+        self._router, self._new_id, self._on_done, self._server_timing = router, new_id, on_done, server_timing
+
+    async def __call__(self, request: HttpRequest, /) -> HttpResponse:
+        """Never raises but ``CancelledError``."""
+        request.id = self._new_id()
+        encode_error: EncodeError | None = None
+        error: GatewayError | None = None
+        try:
+            route, captures = self._router.resolve(request.method, request.path)
+            encode_error = route.encode_error
+            response = await route.handler(request, captures)
+        except asyncio.CancelledError:
+            # The caller left, or the drain ran out of time; either way nobody reads an answer.
+            gone = Cancelled("the caller went away")
+            self._on_done(request.call, status_of(gone).http, gone)
+            raise
+        except MethodNotAllowed as wrong:
+            if request.method == "OPTIONS":
+                response = HttpResponse(204, content_type="", headers=[("Allow", ", ".join(wrong.allowed))])
+            else:
+                error = wrong
+        except GatewayError as expected:
+            error = expected
+        except RecursionError:
+            # Nesting that the decoder still took can be too deep for whoever walks through it.
+            error = InvalidInput("the body is nested too deeply")
+        except Exception:
+            log.exception("edge.handler_crashed", request_id=request.id, method=request.method, path=request.path[:200])
+            error = GatewayError("an unexpected error occurred; it is logged under the x-request-id of this answer")
+        if error is not None:
+            response = self._refusal(request, error, encode_error)
+        return self._finish(request, response, error)
+
+    def refuse(self, request: HttpRequest, error: GatewayError) -> HttpResponse:
+        """The answer to a request that could not even be read."""
+        request.id = self._new_id()
+        return self._finish(request, self._refusal(request, error, None), error)
+
+    def _refusal(self, request: HttpRequest, error: GatewayError, encode_error: EncodeError | None) -> HttpResponse:
+        response = (encode_error or self._router.encode_error_for(request.path))(error)
+        headers = response.headers
+        if isinstance(error, Overloaded):
+            headers.append(("Retry-After", str(max(1, ceil(error.retry_after)))))
+        elif response.status in (429, 503):
+            headers.append(("Retry-After", "1"))
+        if response.status == 401:
+            headers.append(("WWW-Authenticate", "Bearer"))
+        elif isinstance(error, MethodNotAllowed):
+            headers.append(("Allow", ", ".join(error.allowed)))
+        return response
+
+    def _finish(self, request: HttpRequest, response: HttpResponse, error: GatewayError | None) -> HttpResponse:
+        headers = response.headers
+        headers.append(("x-request-id", request.id))
+        call = request.call
+        if call is not None:
+            if call.request_id:
+                headers.append(("x-ms-client-request-id", call.request_id))
+            if self._server_timing:
+                call.timeline.mark("answer")
+                headers.append(("Server-Timing", call.timeline.server_timing()))
+        self._on_done(call, response.status, error)
+        return response

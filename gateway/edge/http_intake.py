@@ -1,0 +1,95 @@
+"""
+From an HTTP request to the core and back: the one place that reads the headers all families share.
+
+Nothing of the body is decoded here; the ``read`` closure does that, once the caller is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from gateway.core.catalog import Catalog
+from gateway.core.deadline import Clock, Deadline
+from gateway.core.errors import InvalidInput, NotFound
+from gateway.core.payload import Payload
+from gateway.core.request import Answer, Received
+from gateway.core.service import Service
+from gateway.core.timeline import Timeline
+from gateway.edge.http_message import HttpRequest
+from gateway.edge.request_id import caller_id
+from gateway.edge.status import Personality
+
+__all__ = ["DEADLINE_HEADER", "DEPLOYMENT_HEADER", "ENDPOINT_HEADER", "Intake"]
+
+DEPLOYMENT_HEADER = "azureml-model-deployment"
+"""Azure ML's: insists on a deployment in a request, names the one that served in an answer."""
+ENDPOINT_HEADER = "lockgate-endpoint"
+"""Names the endpoint where neither host nor path does."""
+DEADLINE_HEADER = "x-request-timeout-ms"
+"""Milliseconds until the caller stops waiting."""
+
+
+class Intake:
+    """Asks ``service`` to score what an HTTP request carries."""
+
+    def __init__(
+        self, service: Service[Received, Answer], catalog: Catalog, *, personality: Personality, clock: Clock
+    ) -> None:
+        self._service, self._catalog, self._personality, self._clock = service, catalog, personality, clock
+
+    async def score(
+        self,
+        request: HttpRequest,
+        read: Callable[[], Payload],
+        *,
+        endpoint: str | None,
+        deployment: str | None = None,
+    ) -> Answer:
+        """``deployment`` None leaves the pin to the header. Raises ``GatewayError``."""
+        headers = request.headers
+        timeline = Timeline(request.received)
+        request.call = call = Received(
+            endpoint,
+            deployment or headers.get(DEPLOYMENT_HEADER) or None,
+            headers.get("authorization"),
+            self._deadline(headers.get(DEADLINE_HEADER)),
+            read,
+            "rest",
+            request.peer,
+            caller_id(headers, self._personality),
+            headers.get("traceparent", ""),
+            len(request.body),
+            timeline,
+        )
+        timeline.mark("receive")
+        try:
+            return await self._service(call)
+        except NotFound as error:
+            if endpoint is not None or len(self._catalog.endpoints()) == 1:
+                raise
+            raise NotFound(
+                f"{error}. Name the endpoint by host (<endpoint>.<domain>), by path "
+                f"(/api/v1/endpoint/<endpoint>/score) or by the header {ENDPOINT_HEADER}"
+            ) from error
+
+    def endpoint_of(self, request: HttpRequest, captures: Mapping[str, str]) -> str | None:
+        """
+        The endpoint that path, header or host names, in this order; None when none does.
+
+        Only a host whose first label is an endpoint counts, so that any name may point at a server of one endpoint.
+        """
+        named = captures.get("endpoint") or request.headers.get(ENDPOINT_HEADER)
+        if named:
+            return named
+        label, dot, _ = request.headers.get("host", "").partition(".")
+        if not dot or label.isdigit():
+            return None
+        label = label.lower()
+        return next((state.name for state in self._catalog.endpoints() if state.name.lower() == label), None)
+
+    def _deadline(self, timeout_ms: str | None) -> Deadline | None:
+        if timeout_ms is None:
+            return None
+        if not (timeout_ms.isascii() and timeout_ms.isdigit() and len(timeout_ms) <= 9 and int(timeout_ms) > 0):
+            raise InvalidInput(f"{DEADLINE_HEADER}: expected a whole number of milliseconds from 1 to 999999999")
+        return self._clock() + int(timeout_ms) / 1000

@@ -1,0 +1,134 @@
+"""
+JSON value → payload: which of the many shapes of a request body means what. Decided here and nowhere else.
+
+What a shape leaves open is settled by these rules, in this order; docs/protocols.md has them with examples.
+
+1. An object with ``input_data`` is Azure ML's form, one with only ``data`` that is a list or object is the plain form;
+   both hold a *frame*. Any other object is one record, or, if all its values are lists, named columns.
+2. A frame that is an object with ``data`` and nothing but ``columns`` and ``index`` beside it is a split table; any
+   other object is named columns.
+3. A list of objects is records; a list of anything else is a table in the order of the model's inputs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.core.errors import InvalidInput
+from gateway.core.payload import Named, Payload, Records, Table
+
+__all__ = ["invocations_payload", "predict_payload", "score_payload"]
+
+_SPLIT_KEYS = {"columns", "index", "data"}
+_MLFLOW_KEYS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+
+
+def score_payload(value: Any) -> Payload:
+    """The body of ``/score``."""
+    if type(value) is dict:
+        if "input_data" in value:
+            _refuse_others(value, {"input_data", "params"})
+            _refuse_params(value)
+            return _frame(value["input_data"], "input_data")
+        if len(value) == 1 and type(value.get("data")) in (list, dict):
+            return _frame(value["data"], "data")
+        if "dataframe_split" in value or "dataframe_records" in value:
+            raise InvalidInput('MLflow\'s "dataframe_split" and "dataframe_records" are read on /invocations')
+        if not value:
+            raise InvalidInput('expected "input_data", "data" or the columns of one row, the object is empty')
+        if all(type(column) is list for column in value.values()):
+            return Named(value)
+        return Records([value])
+    if type(value) is list:
+        return _listed(value, "body")
+    if type(value) is str:
+        raise InvalidInput("expected an object or a list, got a string; was the JSON encoded twice?")
+    raise InvalidInput(f"expected an object or a list, got {_kind(value)}")
+
+
+def invocations_payload(value: Any) -> Payload:
+    """The JSON body of ``/invocations``: exactly one of MLflow's four keys."""
+    if type(value) is not dict:
+        raise InvalidInput(f"expected an object with one of {', '.join(_MLFLOW_KEYS)}, got {_kind(value)}")
+    keys = [key for key in _MLFLOW_KEYS if key in value]
+    if len(keys) != 1:
+        raise InvalidInput(f"expected exactly one of {', '.join(_MLFLOW_KEYS)}, got {', '.join(keys) or 'none'}")
+    key = keys[0]
+    _refuse_others(value, {key, "params"})
+    _refuse_params(value)
+    content = value[key]
+    if key == "dataframe_split":
+        if type(content) is not dict or "data" not in content:
+            raise InvalidInput(f'{key}: expected an object with "data" and "columns"')
+        return _split(content, key)
+    if key == "inputs" and type(content) is dict:
+        return Named(content)
+    if type(content) is not list:
+        raise InvalidInput(f"{key}: expected a list, got {_kind(content)}")
+    if key == "dataframe_records" and not all(type(row) is dict for row in content):
+        raise InvalidInput(f"{key}: expected a list of objects, one per row")
+    return _listed(content, key)
+
+
+def predict_payload(value: Any) -> Payload:
+    """The body of ``/predict``: a data frame as jsonlite writes one, by rows or by columns."""
+    if type(value) is list and all(type(row) is dict for row in value):
+        return Records(value)
+    if type(value) is dict and value and all(type(column) is list for column in value.values()):
+        return Named(value)
+    if type(value) is dict and value:
+        return Records([value])
+    raise InvalidInput("expected a list of objects, one per row")
+
+
+def _frame(value: Any, where: str) -> Payload:
+    if type(value) is list:
+        return _listed(value, where)
+    if type(value) is dict:
+        if "data" in value and value.keys() <= _SPLIT_KEYS and type(value["data"]) is list:
+            return _split(value, where)
+        return Named(value)
+    raise InvalidInput(f"{where}: expected an object or a list, got {_kind(value)}")
+
+
+def _split(value: dict[str, Any], where: str) -> Table:
+    _refuse_others(value, _SPLIT_KEYS, where)
+    columns, rows = value.get("columns"), value["data"]
+    if type(rows) is not list:
+        raise InvalidInput(f"{where}.data: expected a list of rows, got {_kind(rows)}")
+    if columns is not None and not (type(columns) is list and all(type(name) is str for name in columns)):
+        raise InvalidInput(f"{where}.columns: expected a list of names")
+    return Table(columns, rows)
+
+
+def _listed(rows: list[Any], where: str) -> Records | Table:
+    objects = sum(type(row) is dict for row in rows)
+    if objects not in (0, len(rows)):
+        raise InvalidInput(f"{where}: expected rows of one kind, got {objects} objects among {len(rows)} rows")
+    return Records(rows) if objects else Table(None, rows)
+
+
+def _refuse_others(value: dict[str, Any], known: set[str], where: str = "body") -> None:
+    if others := value.keys() - known:
+        raise InvalidInput(f"{where}: expected {' or '.join(sorted(known))}, got {min(others)[:80]!r} too")
+
+
+def _refuse_params(value: dict[str, Any]) -> None:
+    if value.get("params"):
+        raise InvalidInput("params: expected none, the models served here take no parameters")
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case str():
+            return "a string"
+        case int() | float():
+            return "a number"
+        case list():
+            return "a list"
+        case _:
+            return "an object"
