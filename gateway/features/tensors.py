@@ -22,6 +22,9 @@ from gateway.features.values import Converter, refuse
 
 __all__ = ["TensorReader"]
 
+_ONE = (1,)
+_ONE_BY_ONE = (1, 1)
+
 
 class TensorReader:
     """Reads the tensors of one signature, given in the order of its columns."""
@@ -29,13 +32,7 @@ class TensorReader:
     def __init__(self, layout: Layout, converters: tuple[Converter, ...]) -> None:
         self._layout, self._converters = layout, converters
         self._columns = layout.columns
-        self._levels: list[dict[bytes, bytes]] = [
-            {
-                len(level.encode()).to_bytes(4, "little") + level.encode(): code.to_bytes(4, "little")
-                for code, level in enumerate(column.levels)
-            }
-            for column in layout.columns
-        ]
+        self._pieces = [(column.datatype.name, column.datatype.size, _level_codes(column)) for column in layout.columns]
         self._is_flat = layout.packer is not None and not layout.texts
         self._floats = [i for i, c in enumerate(layout.columns) if c.kind is Kind.FLOAT and not c.nullable]
 
@@ -56,16 +53,16 @@ class TensorReader:
         if not self._is_flat:
             return None
         pieces: list[bytes | memoryview] = []
-        for column, tensor, levels in zip(self._columns, tensors, self._levels, strict=True):
+        for (datatype, size, codes), tensor in zip(self._pieces, tensors, strict=True):
             raw = tensor.raw
-            if raw is None or tensor.datatype != column.datatype.name or tensor.shape not in ((1,), (1, 1)):
+            if raw is None or tensor.datatype != datatype or tensor.shape not in (_ONE, _ONE_BY_ONE):
                 return None
-            if column.kind is Kind.CATEGORICAL:
-                code = levels.get(bytes(raw))
+            if codes is not None:
+                code = codes.get(bytes(raw))
                 if code is None:
                     return None
                 pieces.append(code)
-            elif len(raw) == column.datatype.size and column.kind is not Kind.BOOLEAN:
+            elif len(raw) == size and datatype != "BOOL":
                 pieces.append(raw)
             else:
                 return None
@@ -107,6 +104,16 @@ class TensorReader:
         is_fine = (wanted.size == 0) == (datatype.size == 0) and (wanted.name == "BOOL") == (datatype.name == "BOOL")
         if not is_fine:
             raise refuse(column, 0, f"datatype {wanted.name}", _Word(datatype.name))
+
+
+def _level_codes(column: Column) -> dict[bytes, bytes] | None:
+    """Raw BYTES element → stored position, of a categorical."""
+    if column.kind is not Kind.CATEGORICAL:
+        return None
+    return {
+        len(level.encode()).to_bytes(4, "little") + level.encode(): code.to_bytes(4, "little")
+        for code, level in enumerate(column.levels)
+    }
 
 
 class _Word:

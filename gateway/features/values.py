@@ -45,7 +45,8 @@ class Converter:
 
     def __init__(self, column: Column, *, is_text: bool = False) -> None:
         self.column = column
-        self._levels = {level: code for code, level in enumerate(column.levels)}
+        self._levels: dict[str | bytes, int] = {level: code for code, level in enumerate(column.levels)}
+        self._levels |= {level.encode(): code for code, level in enumerate(column.levels)}
         typed: Callable[[Any, int], Any] = {
             Kind.FLOAT: self._float,
             Kind.INTEGER: self._integer,
@@ -63,6 +64,10 @@ class Converter:
         ``values`` holds one (nested) list or scalar per row, or is an array of any shape with count × elements values.
         """
         column = self.column
+        if column.kind is Kind.CATEGORICAL and column.shape == () and type(values) is list:
+            codes = self._codes(values)
+            if codes is not None:
+                return codes
         if isinstance(values, np.ndarray):
             array = values
         elif column.shape == () or column.is_text or column.kind is Kind.CATEGORICAL:
@@ -77,6 +82,14 @@ class Converter:
                 return flat
             return np.array(flat, dtype=column.storage.numpy).reshape(count, *shape)
         return self._cast(array.reshape(count, *shape))
+
+    def _codes(self, values: list[Any]) -> np.ndarray[Any, Any] | None:
+        """Positions of the levels when every value is one; None to look at them one by one."""
+        try:
+            codes = list(map(self._levels.get, values))
+        except TypeError:  # a list or an object among them cannot be looked up
+            return None
+        return None if None in codes else np.array(codes, dtype=np.int32)
 
     def _per_row(self, array: np.ndarray[Any, Any], count: int) -> tuple[int, ...]:
         """The per-row shape that ``array`` has, checked against the column's."""
@@ -211,12 +224,12 @@ class Converter:
         raise refuse(self.column, row, "a string", value)
 
     def _categorical(self, value: Any, row: int) -> int:
-        if type(value) is bytes:
-            value = self._utf8(value, row)
-        if type(value) is str:
+        if type(value) is str or type(value) is bytes:
             code = self._levels.get(value)
             if code is not None:
                 return code
+            if type(value) is bytes:
+                value = self._utf8(value, row)
         elif value is None and self.column.nullable:
             return -1
         levels = ", ".join(f'"{level}"' for level in self.column.levels[:_LEVELS_SHOWN])
