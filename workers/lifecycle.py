@@ -17,6 +17,8 @@ from collections.abc import Callable
 from enum import Enum, IntEnum
 from threading import Lock
 
+from workers.restart import LOAD_FAILED, RECYCLE
+
 __all__ = ["Exit", "Lifecycle", "State"]
 
 
@@ -25,12 +27,12 @@ class Exit(IntEnum):
 
     DRAINED = 0
     """Left because it was asked to (SIGTERM, Drain): nobody should start it again."""
-    RECYCLE = 64
+    RECYCLE = RECYCLE
     """Left over its memory limit: start it again at once, without back-off."""
-    LOAD_FAILED = 65
+    LOAD_FAILED = LOAD_FAILED
     """The model cannot be served; the ``failed`` event says why. Trying again soon will not help."""
-    SERVE_FAILED = 66
-    """The address cannot be listened on; the ``failed`` event says why."""
+    SERVE_FAILED = 69
+    """The address cannot be listened on; the ``failed`` event says why (EX_UNAVAILABLE of sysexits.h)."""
 
 
 class State(Enum):

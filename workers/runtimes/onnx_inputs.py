@@ -1,0 +1,224 @@
+"""
+From records to the input tensors of an ONNX graph: checked once against the model, then a few views per batch.
+
+Three ways, in the order in which they are tried:
+
+- *matrix*: the graph has one input ``[N, F]`` and ``signature.json`` declares F scalar columns. Of one datatype they
+  make a record that *is* the matrix row: no copy unless the datatype differs.
+- *tensor*: a declared column, or one that the graph speaks for itself, feeds the input of its name.
+- *levels*: a categorical column hands a string input its level, and a numeric input its position.
+
+A missing value is NaN for a float, position -1 (NaN in a float matrix) for a numeric categorical and the empty
+string for text: ONNX knows no other. Casting follows MLflow: what is declared FP64 and wanted as float32 is cast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from workers.runtimes.base import Batch, BatchInvalid, LoadError
+from workers.runtimes.onnx_tensor import TensorInfo
+from workers.schema import Column
+from workers.signature_file import SignatureColumn
+
+__all__ = ["InputPlan", "plan_inputs"]
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+Record: TypeAlias = np.dtype[Any]
+Feed: TypeAlias = Callable[[Batch, Record], Array]
+
+_DEFAULTS = {"float": "FP32", "integer": "INT64", "boolean": "BOOL", "string": "BYTES", "categorical": "BYTES"}
+
+
+class InputPlan:
+    """How the columns of one model become its tensors."""
+
+    def __init__(self, columns: tuple[Column, ...], feeds: dict[str, Feed], max_rows: int) -> None:
+        self.columns = columns
+        self.max_rows = max_rows
+        """1 where the graph fixes the first dimension at 1, else 0."""
+        self._feeds = feeds
+        self._record = None if any(-1 in c.shape for c in columns) else _record(columns, None)
+
+    def feed(self, batch: Batch) -> dict[str, Array]:
+        """The input tensors of ``batch``; raises ``BatchInvalid``."""
+        record = self._record if self._record is not None else _record(self.columns, batch.shapes)
+        return {name: feed(batch, record) for name, feed in self._feeds.items()}
+
+
+def plan_inputs(tensors: Sequence[TensorInfo], declared: Sequence[SignatureColumn], source: str) -> InputPlan:
+    """Check and plan; ``source`` names the file that declares the columns. Raises ``LoadError``."""
+    for tensor in tensors:
+        _check_tensor(tensor)
+    max_rows = 1 if any(tensor.dims[0] == 1 for tensor in tensors) else 0
+    if not declared:
+        declared = [_as_declared(tensor) for tensor in tensors]
+    if _is_matrix(tensors, declared):
+        tensor = tensors[0]
+        columns = tuple(_resolve(d, tensor, (), f"{source}: inputs[{i}]") for i, d in enumerate(declared))
+        return InputPlan(columns, {tensor.name: _matrix(columns, tensor)}, max_rows)
+    by_name = {tensor.name: tensor for tensor in tensors}
+    if len(tensors) == len(declared) == 1 and not declared[0].name:  # MLflow leaves a single tensor unnamed
+        by_name = {"": tensors[0]}
+    unknown = [column.name for column in declared if column.name not in by_name]
+    missing = [name for name in by_name if name not in {column.name for column in declared}]
+    if unknown or missing:
+        raise LoadError(
+            f"{source}: inputs: the model takes {_names(by_name)}; not among them: {_names(unknown)}; "
+            f"not declared: {_names(missing)}{_matrix_hint(tensors)}"
+        )
+    columns = tuple(
+        _resolve(d, by_name[d.name], by_name[d.name].trailing, f"{source}: inputs[{i}]") for i, d in enumerate(declared)
+    )
+    feeds = {
+        by_name[d.name].name: _single(columns, i, by_name[d.name]) for i, d in enumerate(declared)
+    }  # in the order of the record, which is also the cheapest to read
+    return InputPlan(columns, feeds, max_rows)
+
+
+def _check_tensor(tensor: TensorInfo) -> None:
+    if tensor.datatype is None:
+        raise LoadError(f'input "{tensor.name}" is {tensor.type}: expected a tensor of numbers, booleans or strings')
+    if not tensor.dims:
+        raise LoadError(f'input "{tensor.name}" has no batch dimension: expected a first dimension that counts rows')
+    if tensor.dims[0] is not None and tensor.dims[0] != 1:
+        raise LoadError(
+            f'input "{tensor.name}" fixes its first dimension at {tensor.dims[0]}: expected a dynamic one (or 1); '
+            "export the model with a dynamic batch axis"
+        )
+
+
+def _as_declared(tensor: TensorInfo) -> SignatureColumn:
+    column = tensor.column()
+    return SignatureColumn(name=column.name, type=column.kind, datatype=column.datatype, shape=column.shape)
+
+
+def _is_matrix(tensors: Sequence[TensorInfo], declared: Sequence[SignatureColumn]) -> bool:
+    if len(tensors) != 1 or len(tensors[0].dims) != 2:
+        return False
+    if len(declared) == 1 and declared[0].name in (tensors[0].name, ""):
+        return False
+    width = tensors[0].dims[1]
+    return width in (None, len(declared)) and all(column.shape in (None, ()) for column in declared)
+
+
+def _resolve(declared: SignatureColumn, tensor: TensorInfo, dims: tuple[int, ...], where: str) -> Column:
+    """The declared column with what it leaves out taken from its tensor, whose dimensions per row are ``dims``."""
+    wanted = tensor.datatype or ""
+    is_text = declared.type == "string"
+    if is_text != (wanted == "BYTES") and declared.type != "categorical":
+        raise LoadError(f'{where}: column "{declared.name}": expected what fits {tensor.type}, got {declared.type}')
+    if declared.type == "float" and not wanted.startswith("FP"):
+        raise LoadError(f'{where}: column "{declared.name}": expected integer for {tensor.type}, got float')
+    if wanted == "BOOL" and declared.type != "boolean":
+        raise LoadError(f'{where}: column "{declared.name}": expected boolean for {tensor.type}, got {declared.type}')
+    if declared.type == "categorical" and declared.levels is None:
+        raise LoadError(f'{where}.levels: column "{declared.name}": expected levels: an ONNX model does not hold them')
+    shape = declared.shape
+    if shape is None:
+        shape = () if dims in ((), (1,)) else dims
+    fits = len(shape) == len(dims) and all(want in (-1, got) for want, got in zip(dims, shape, strict=True))
+    if not fits and not (shape == () and dims == (1,)):
+        raise LoadError(f'{where}.shape: column "{declared.name}": expected {list(dims)} per row, got {list(shape)}')
+    has_own_type = (declared.type == "float" and wanted.startswith("FP")) or (
+        declared.type == "integer" and "INT" in wanted
+    )
+    return Column(
+        name=declared.name or tensor.name,
+        kind=declared.type,
+        datatype=declared.datatype or (wanted if has_own_type else _DEFAULTS[declared.type]),
+        shape=shape,
+        levels=declared.levels or (),
+        nullable=bool(declared.nullable),
+    )
+
+
+def _record(columns: Sequence[Column], shapes: Sequence[tuple[int, ...]] | None) -> Record:
+    """The packed record with fields by position: names of columns are free text, and numpy reserves some."""
+    if shapes is None:
+        shapes = [column.shape for column in columns]
+    shaped = enumerate(zip(columns, shapes, strict=True))
+    return np.dtype([(f"f{i}", column.numpy, shape) for i, (column, shape) in shaped if not column.is_text])
+
+
+def _matrix(columns: tuple[Column, ...], tensor: TensorInfo) -> Feed:
+    width, target = len(columns), tensor.numpy
+    storage = {column.numpy for column in columns}
+    is_plain = len(storage) == 1 and not any(c.is_text or c.kind == "categorical" for c in columns)
+    if is_plain:
+        (stored,) = storage
+        if stored == target:
+            return lambda batch, _: np.frombuffer(batch.records, stored).reshape(batch.rows, width)
+        return lambda batch, _: np.frombuffer(batch.records, stored).astype(target).reshape(batch.rows, width)
+    fills = [_values(columns, i, tensor) for i in range(width)]
+
+    def mixed(batch: Batch, record: Record) -> Array:
+        matrix = np.empty((batch.rows, width), target)
+        for i, fill in enumerate(fills):
+            matrix[:, i] = fill(batch, record)
+        return matrix
+
+    return mixed
+
+
+def _single(columns: tuple[Column, ...], index: int, tensor: TensorInfo) -> Feed:
+    column, values, target = columns[index], _values(columns, index, tensor), tensor.numpy
+    dims = (1,) if column.shape == () and tensor.trailing == (1,) else None
+    is_alone = len(columns) == 1 and not column.is_text and column.kind != "categorical" and column.numpy == target
+    if is_alone and -1 not in column.shape:  # the records are the tensor
+        shape = dims or column.shape
+        return lambda batch, _: np.frombuffer(batch.records, target).reshape(batch.rows, *shape)
+
+    def feed(batch: Batch, record: Record) -> Array:
+        array = values(batch, record)
+        if array.dtype != target:
+            array = array.astype(target)
+        elif not array.flags.aligned:
+            array = array.copy()  # ONNX Runtime copies what is strided, but trusts what is contiguous
+        return array if dims is None else array.reshape(batch.rows, 1)
+
+    return feed
+
+
+def _values(columns: tuple[Column, ...], index: int, tensor: TensorInfo) -> Feed:
+    """One column's values, ``[rows, *shape]``, of whatever type they are stored in; levels looked up."""
+    column, field = columns[index], f"f{index}"
+    if column.is_text:
+        place = sum(c.is_text for c in columns[:index])
+
+        def text(batch: Batch, _: Record) -> Array:
+            values = ["" if value is None else value for value in batch.texts[place]]
+            shape = batch.shapes[index] if batch.shapes is not None else column.shape
+            return np.array(values, dtype=object).reshape(batch.rows, *shape)
+
+        return text
+    if column.kind != "categorical":
+        return lambda batch, record: np.frombuffer(batch.records, record)[field]
+    if tensor.datatype == "BYTES":
+        levels = np.array([*column.levels, ""], dtype=object)  # position -1 is the last: missing
+    elif (tensor.datatype or "").startswith("FP"):
+        levels = np.array([*range(len(column.levels)), np.nan], dtype=tensor.numpy)
+    else:
+        levels = np.array([*range(len(column.levels)), -1], dtype=tensor.numpy)
+
+    def named(batch: Batch, record: Record) -> Array:
+        codes = np.frombuffer(batch.records, record)[field]
+        try:
+            return levels[codes]
+        except IndexError:
+            raise BatchInvalid(f'column "{column.name}": expected positions of {len(levels) - 1} levels') from None
+
+    return named
+
+
+def _names(names: Sequence[str] | dict[str, Any]) -> str:
+    return ", ".join(f'"{name}"' for name in names) or "none"
+
+
+def _matrix_hint(tensors: Sequence[TensorInfo]) -> str:
+    if len(tensors) == 1 and len(tensors[0].dims) == 2 and tensors[0].dims[1] is not None:
+        return f"; or declare {tensors[0].dims[1]} scalar columns, one for each column of the matrix"
+    return ""

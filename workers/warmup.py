@@ -1,0 +1,39 @@
+"""
+Scores made-up batches before the first caller does: a model's first calls allocate, compile and page in.
+
+It goes through the batch sizes that the worker will see, 1, 2, 4 … up to the largest, because both ONNX Runtime's
+arenas and R's byte-code compiler prepare per shape or per call. An example that cannot be scored means that the model
+or its signature is wrong, so that is a ``LoadError``; neutral rows may well be nonsense to a model, so their failure
+is only an event in the log.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from workers.runtimes.base import BatchInvalid, Loaded, LoadError, ModelError, ModelTimeout, Runtime
+from workers.sample import sample_batch
+
+__all__ = ["sizes", "warm_up"]
+
+log = structlog.get_logger()
+
+
+def sizes(max_rows: int) -> list[int]:
+    """Powers of two below ``max_rows``, and ``max_rows`` itself."""
+    powers = [1 << i for i in range(max_rows.bit_length()) if 1 << i < max_rows]
+    return [*powers, max_rows]
+
+
+def warm_up(runtime: Runtime, loaded: Loaded, max_rows: int) -> None:
+    """Score one batch of every size. Raises ``LoadError`` when the example of the schema cannot be scored."""
+    largest = min(max_rows, loaded.max_rows) if loaded.max_rows else max_rows
+    for rows in sizes(largest):
+        batch = sample_batch(loaded.schema, rows)
+        try:
+            runtime.score(batch)
+        except (BatchInvalid, ModelError, ModelTimeout) as error:
+            if loaded.schema.example:
+                raise LoadError(f"the example cannot be scored ({rows} rows at once): {error}") from error
+            log.warning("worker.warm_up_failed", rows=rows, error=str(error))
+            return
