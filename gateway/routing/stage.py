@@ -31,6 +31,7 @@ class Routing:
         if principal.endpoints is not None and route.endpoint not in principal.endpoints:
             raise Forbidden(f'the key may not use endpoint "{route.endpoint}"')
         deployment = route.pick(received.deployment, self._draw())
+        received.routed = deployment
         now = self._clock()
         deadline = now + deployment.request_timeout_ms / 1000
         if received.deadline is not None and received.deadline < deadline:

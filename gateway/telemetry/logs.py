@@ -1,0 +1,82 @@
+"""
+How events are written: one JSON object a line on standard error, or for a person at a terminal, in colour.
+
+Whatever calls itself a key, a token or an authorization is blanked out before it is written, at any depth. That is the
+last line of defence: nothing of that kind should be handed to a logger in the first place. Libraries that log through
+``logging`` come out in the same form, from warnings upwards.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any, TextIO
+
+import msgspec
+import structlog
+
+__all__ = ["configure_logs", "redact"]
+
+_SECRET = re.compile(r"(^|[-_.])(authorization|credential|key|password|passwd|secret|token|cookie)s?$", re.IGNORECASE)
+_BLANK = "[redacted]"
+
+
+def configure_logs(level: str = "info", stream: TextIO | None = None, *, is_terminal: bool | None = None) -> None:
+    """Set up logging for this process, once, before anything is logged."""
+    stream = stream or sys.stderr
+    is_terminal = stream.isatty() if is_terminal is None else is_terminal
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        redact,
+    ]
+    # Rich tracebacks show local variables, and those may be anything: the plain ones do not.
+    last: list[structlog.typing.Processor] = (
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        if is_terminal
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_to_json)]
+    )
+    structlog.configure(
+        processors=[*shared, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(stream),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+
+
+def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Blank out values whose name says that they are secret."""
+    for name, value in event.items():
+        if _SECRET.search(name):
+            event[name] = _BLANK
+        elif isinstance(value, (Mapping, list, tuple)):
+            event[name] = _without_secrets(value)
+    return event
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            name: _BLANK if isinstance(name, str) and _SECRET.search(name) else _without_secrets(inner)
+            for name, inner in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [_without_secrets(inner) for inner in value]
+    return value
+
+
+def _to_json(event: Any, **_: Any) -> str:
+    return msgspec.json.encode(event, enc_hook=str).decode()

@@ -1,0 +1,42 @@
+"""Names that dashboards and alerts are built on: changing one breaks somebody, so they stand together."""
+
+from __future__ import annotations
+
+__all__ = [
+    "BATCH_ROWS",
+    "COMPUTE_SECONDS",
+    "ERRORS",
+    "GATEWAY_LABEL",
+    "IN_FLIGHT",
+    "PROCESS_RESTARTS",
+    "PROCESS_UP",
+    "QUEUE_SECONDS",
+    "REFUSED",
+    "REQUESTS",
+    "REQUEST_FAILED",
+    "REQUEST_SECONDS",
+    "ROWS",
+    "STAGE_SECONDS",
+    "WORKER_RESTARTS",
+]
+
+# Metrics. Counters get their "_total" when they are written out.
+REQUESTS = "lockgate_requests"
+REQUEST_SECONDS = "lockgate_request_duration_seconds"
+STAGE_SECONDS = "lockgate_stage_seconds"
+ERRORS = "lockgate_request_errors"
+REFUSED = "lockgate_refused"
+IN_FLIGHT = "lockgate_requests_in_flight"
+ROWS = "lockgate_rows"
+BATCH_ROWS = "lockgate_batch_rows"
+QUEUE_SECONDS = "lockgate_queue_seconds"
+COMPUTE_SECONDS = "lockgate_compute_seconds"
+PROCESS_UP = "lockgate_process_up"
+PROCESS_RESTARTS = "lockgate_process_restarts"
+WORKER_RESTARTS = "lockgate_worker_restarts"
+
+GATEWAY_LABEL = "gateway"
+"""Tells the gateway processes of one machine apart."""
+
+# Log events.
+REQUEST_FAILED = "request.failed"

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from gateway.core.errors import GatewayError, InvalidInput, ModelFailed, NotFound, NotReady, Overloaded
+from gateway.telemetry.recorder import Recorder
+from tests.support.requests import FixedCatalog, deployment, received
+
+
+class Time:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def recorder(time: Time) -> Recorder:
+    return Recorder(FixedCatalog("price", "tumor"), time, events_per_second=3)
+
+
+@pytest.fixture
+def events() -> Iterator[list[Any]]:
+    structlog.reset_defaults()
+    with capture_logs() as captured:
+        yield captured
+
+
+def test_a_success_is_counted_under_the_deployment_that_answered(recorder: Recorder, events: list[Any]) -> None:
+    blue = deployment("price", "blue")
+    for _ in range(3):
+        recorder.on_done(received(routed=blue), 200, None)
+
+    assert {key: series.count for key, series in recorder.series.items()} == {("price", "blue", "rest", "200"): 3}
+    assert events == []
+
+
+def test_a_deployment_that_was_replaced_keeps_its_series(recorder: Recorder) -> None:
+    recorder.on_done(received(routed=deployment()), 200, None)
+    recorder.on_done(received(routed=deployment()), 200, None)
+
+    assert [series.count for series in recorder.series.values()] == [2]
+
+
+def test_every_stage_has_its_own_histogram(recorder: Recorder) -> None:
+    request = received(routed=deployment())
+    request.timeline.mark("auth")
+    request.timeline.add("compute", 0.002)
+    recorder.on_done(request, 200, None)
+    (series,) = recorder.series.values()
+
+    assert {stage: sum(histogram.counts) for stage, histogram in series.stages.items()} == {"auth": 1, "compute": 1}
+    assert series.stages["compute"].sum == 0.002
+    assert sum(series.seconds.counts) == 1
+
+
+def test_a_name_that_a_client_made_up_never_becomes_a_label(recorder: Recorder) -> None:
+    recorder.on_done(received(endpoint="made-up"), 404, NotFound("no such endpoint"))
+    recorder.on_done(received(endpoint="price", pinned="made-up"), 404, NotFound("no such deployment"))
+
+    assert set(recorder.series) == {("", "", "rest", "404"), ("price", "", "rest", "404")}
+    assert set(recorder.errors) == {("", "", "rest", "NotFound"), ("price", "", "rest", "NotFound")}
+
+
+def test_a_request_without_a_scoring_call_is_counted_without_names(recorder: Recorder) -> None:
+    recorder.on_done(None, 200, None)
+
+    assert set(recorder.series) == {("", "", "", "200")}
+
+
+def test_a_failed_request_is_one_event_with_its_facts(recorder: Recorder, events: list[Any]) -> None:
+    request = received(pinned="green", protocol="grpc", request_id="abc")
+    request.timeline.add("queue", 0.0015)
+    recorder.on_done(request, "UNAVAILABLE", NotReady("no worker"))
+    (event,) = events
+    event.pop("ms")
+
+    assert event == {
+        "event": "request.failed",
+        "log_level": "info",
+        "endpoint": "price",
+        "deployment": "green",
+        "protocol": "grpc",
+        "status": "UNAVAILABLE",
+        "error": "NotReady",
+        "message": "no worker",
+        "request_id": "abc",
+        "stages": {"queue": 1.5},
+    }
+
+
+@pytest.mark.parametrize(
+    "error", [InvalidInput('column "cut": no level "secret value"'), ModelFailed("bad secret value", "simpleError")]
+)
+def test_an_error_that_may_quote_the_callers_values_is_logged_without_its_text(
+    recorder: Recorder, events: list[Any], error: GatewayError
+) -> None:
+    recorder.on_done(received(), 400, error)
+
+    assert "secret" not in str(events)
+    assert events[0]["error"] == type(error).__name__
+
+
+def test_the_models_own_class_of_error_is_logged(recorder: Recorder, events: list[Any]) -> None:
+    recorder.on_done(received(), 500, ModelFailed("x", "subscriptOutOfBoundsError"))
+
+    assert events[0]["kind"] == "subscriptOutOfBoundsError"
+
+
+def test_a_fault_of_ours_is_a_warning(recorder: Recorder, events: list[Any]) -> None:
+    recorder.on_done(received(), 503, NotReady("no worker"))
+
+    assert events[0]["log_level"] == "warning"
+
+
+def test_a_flood_of_refusals_is_counted_whole_and_logged_in_part(
+    recorder: Recorder, events: list[Any], time: Time
+) -> None:
+    for _ in range(10):
+        recorder.on_done(received(), 429, Overloaded("full"))
+    time.now += 1.0
+    recorder.on_done(received(), 429, Overloaded("full"))
+
+    assert [event.get("not_logged") for event in events] == [None, None, None, 7]
+    assert recorder.refused == {("price", "rest"): 11}
+
+
+def test_a_flood_of_one_kind_does_not_hide_another(recorder: Recorder, events: list[Any]) -> None:
+    for _ in range(10):
+        recorder.on_done(received(), 429, Overloaded("full"))
+    recorder.on_done(received(), 503, NotReady("no worker"))
+
+    assert events[-1]["error"] == "NotReady"
