@@ -2,8 +2,8 @@
 Bytes → JSON value, or an error that says what is wrong with them.
 
 Strict where a silent choice would change a prediction: NaN and Infinity are no JSON (send ``null``), a number that no
-double can hold is refused, and so is text that is not in its charset. Of a key that occurs twice the last one counts, as
-in every common parser. Whole numbers keep all their digits, however many. Deep nesting is an error, not a crash.
+double can hold is refused, and so is text that is not in its charset. Of a key that occurs twice the last one counts,
+as in every common parser. Whole numbers keep all their digits, however many. Deep nesting is an error, not a crash.
 """
 
 from __future__ import annotations

@@ -1,0 +1,98 @@
+"""
+Answer → JSON values. One output gives a bare list of values, one per row; several give a list of records by name.
+
+One-row answers are what the latency is about: while all outputs are scalars and the rows few, the record is unpacked
+without numpy. A missing value and NaN become ``null``; infinities too, because JSON has none.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.core.request import Answer
+from gateway.core.rows import Layout, Rows
+from gateway.core.signature import Column, Kind
+
+__all__ = ["predictions", "predictions_by_vetiver_name", "vetiver_names"]
+
+_FEW_ROWS = 8
+
+
+def predictions(answer: Answer) -> list[Any]:
+    """The predictions as ``/score`` and ``/invocations`` show them."""
+    rows = answer.rows
+    layout = rows.layout
+    if len(layout.columns) == 1:
+        if layout.packer is not None and not layout.texts and rows.count <= _FEW_ROWS:
+            values = [value for (value,) in layout.packer.iter_unpack(rows.records)]
+            column = layout.columns[0]
+            return [_level(column, code) for code in values] if column.kind is Kind.CATEGORICAL else values
+        return rows.values(0)
+    return _records(rows, [column.name for column in layout.columns])
+
+
+def predictions_by_vetiver_name(answer: Answer) -> list[dict[str, Any]]:
+    """The predictions as a data frame by rows, with the column names that tidymodels gives: ``.pred`` and its kin."""
+    rows = answer.rows
+    columns = rows.layout.columns
+    if all(column.shape == () for column in columns):
+        return _records(rows, [names[0] for names in vetiver_names(columns)])
+    spread: list[tuple[str, list[Any]]] = []
+    for index, names in enumerate(vetiver_names(columns)):
+        values = rows.values(index)
+        if len(names) == 1:
+            spread.append((names[0], values))
+        else:
+            spread.extend((name, [row[place] for row in values]) for place, name in enumerate(names))
+    return [
+        dict(zip([name for name, _ in spread], row, strict=True))
+        for row in zip(*[values for _, values in spread], strict=True)
+    ]
+
+
+def vetiver_names(columns: tuple[Column, ...]) -> list[list[str]]:
+    """
+    Per output the name that tidymodels gives it: ``.pred`` for the only number, ``.pred_class`` for the only class,
+    ``.pred_<name>`` for anything else. A vector of one number per level of that class, or per position, is spread over
+    as many names. A name that begins with ``.pred`` is kept.
+    """
+    classes = [column for column in columns if column.kind in (Kind.CATEGORICAL, Kind.STRING)]
+    numbers = len(columns) - len(classes)
+    levels = classes[0].levels if len(classes) == 1 else ()
+    named = []
+    for column in columns:
+        if column.name.startswith(".pred"):
+            base = column.name
+        elif column in classes:
+            base = ".pred_class" if len(classes) == 1 else f".pred_{column.name}"
+        elif numbers == 1 and column.shape == ():
+            base = ".pred" if not classes else f".pred_{column.name}"
+        else:
+            base = f".pred_{column.name}"
+        if len(column.shape) == 1 and column.shape[0] > 0:
+            places = levels if len(levels) == column.shape[0] else [str(i + 1) for i in range(column.shape[0])]
+            named.append([f".pred_{place}" if numbers == 1 else f"{base}_{place}" for place in places])
+        else:
+            named.append([base])
+    return named
+
+
+def _records(rows: Rows, names: list[str]) -> list[dict[str, Any]]:
+    layout = rows.layout
+    if layout.packer is not None and not layout.texts and rows.count <= _FEW_ROWS:
+        return [
+            dict(zip(names, _named(layout, values), strict=True)) for values in layout.packer.iter_unpack(rows.records)
+        ]
+    columns = [rows.values(index) for index in range(len(layout.columns))]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _named(layout: Layout, values: tuple[Any, ...]) -> list[Any]:
+    return [
+        _level(column, value) if column.kind is Kind.CATEGORICAL else value
+        for column, value in zip(layout.columns, values, strict=True)
+    ]
+
+
+def _level(column: Column, code: int) -> str | None:
+    return column.levels[code] if code >= 0 else None
