@@ -1,0 +1,43 @@
+"""
+One try at scoring some tickets together, and what follows when it fails.
+
+Pure. A batch that the model refuses is halved until only the guilty request is left: log2(n) rounds, the halves of a
+round side by side. A batch that a worker took with it is tried once more elsewhere. Everything else is final.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.core.errors import GatewayError, InvalidInput, ModelFailed
+from gateway.core.scoring import WorkerLost
+from gateway.dispatch.ticket import Ticket
+
+__all__ = ["Attempt", "following"]
+
+
+@dataclass(slots=True)
+class Attempt:
+    """Plain rather than frozen: one is made per batch, and tickets that are done by then are dropped as it leaves."""
+
+    tickets: list[Ticket]
+    avoid: str = ""
+    """The worker that was lost with these tickets before."""
+    is_retry: bool = False
+
+
+def following(failed: Attempt, error: GatewayError, is_idempotent: bool) -> list[Attempt]:
+    """What to try next for the tickets that still wait; nothing means that ``error`` is their answer."""
+    waiting = [ticket for ticket in failed.tickets if not ticket.is_done]
+    if not waiting:
+        return []
+    if isinstance(error, WorkerLost):
+        if failed.is_retry or not is_idempotent:
+            return []
+        return [Attempt(waiting, error.worker, is_retry=True)]
+    if isinstance(error, (ModelFailed, InvalidInput)) and len(failed.tickets) > 1:
+        # A batch of many of which one waits still: it may well be innocent.
+        middle = (len(waiting) + 1) // 2
+        halves = [half for half in (waiting[:middle], waiting[middle:]) if half]
+        return [Attempt(half, failed.avoid, failed.is_retry) for half in halves]
+    return []

@@ -1,0 +1,342 @@
+"""
+Sends the rows of one deployment to its workers, in batches, and gives every caller its own answer back.
+
+*Work-conserving*: rows that arrive in one turn of the event loop leave together at the end of that turn while the
+scorer has places; when all are taken, rows gather, and leave the moment a place is free. There is no timer between a
+row and an idle worker. The decisions (what makes a batch, how large it may be, who is let in, who is out of time) are
+in pure classes beside this file; here is what must wait for something.
+
+What a caller can rely on: a ticket resolves exactly once, at its deadline at the latest, whatever happens to the
+batch it is in; what one caller does (leave, fail, expire) is never seen by another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Sequence
+
+import structlog
+
+from gateway.core.catalog import Stats
+from gateway.core.deadline import Clock, Deadline
+from gateway.core.errors import (
+    DeadlineExceeded,
+    GatewayError,
+    NotReady,
+    Overloaded,
+    WorkerFailed,
+)
+from gateway.core.rows import Rows
+from gateway.core.scoring import Scored, Scorer, WorkerLost
+from gateway.core.timeline import Timeline
+from gateway.dispatch.alarm import Alarm
+from gateway.dispatch.attempt import Attempt, following
+from gateway.dispatch.config import BatchConfig
+from gateway.dispatch.counters import Counters
+from gateway.dispatch.limit import RowLimit
+from gateway.dispatch.merge import join, merge, split
+from gateway.dispatch.ticket import Ticket
+from gateway.dispatch.wait import WaitForecast
+from gateway.dispatch.window import Window
+
+__all__ = ["Batcher"]
+
+log = structlog.get_logger()
+
+
+class Batcher:
+    """Needs a running loop from the first ``accept`` on; owns the tasks it starts until ``close`` returns."""
+
+    def __init__(
+        self,
+        name: str,
+        config: BatchConfig,
+        scorer: Scorer,
+        *,
+        is_idempotent: bool = True,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self.name = name
+        """``endpoint/deployment``, for logs and messages."""
+        self._config = config
+        self._scorer = scorer
+        self._is_idempotent = is_idempotent
+        self._clock = clock
+        goal = config.latency_goal_ms
+        self._limit = RowLimit(config.max_rows, None if goal is None else goal / 1000)
+        self._forecast = WaitForecast()
+        self._window: Window[Ticket] = Window()
+        self._alarm = Alarm(clock, self._on_deadline)
+        self._again: deque[Attempt] = deque()
+        """Batches that failed and are to be tried again, before anything from the window."""
+        self._in_flight = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._turn_is_due = False
+        self._is_closed = False
+        self._drained: asyncio.Event | None = None
+        self._counters = Counters()
+        scorer.on_place(self._on_place)
+
+    def accept(self, rows: Rows, deadline: Deadline, timeline: Timeline | None = None) -> Ticket:
+        """
+        A place in line. Await ``reply`` of the ticket, and ``withdraw`` it if that is cancelled.
+
+        Raises ``Overloaded``, ``NotReady`` or ``DeadlineExceeded`` at once where waiting would be in vain.
+        """
+        now = self._clock()
+        self._check_admission(rows, deadline, now)
+        loop = asyncio.get_running_loop()
+        ticket = Ticket(rows, deadline, loop.create_future(), now, timeline=timeline)
+        if rows.count <= self._limit.rows:
+            self._window.put(ticket)
+        else:
+            self._put_parts(ticket, loop)
+        self._alarm.watch(ticket, now)
+        if not self._turn_is_due and self._scorer.places > 0:
+            self._start_turn(loop)
+        return ticket
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """The caller has left: rows that still wait leave the line, rows at a worker are ignored when they return."""
+        self._alarm.forget(ticket)
+        ticket.reply.cancel()
+        for part in ticket.parts or (ticket,):
+            self._window.remove(part)
+            part.reply.cancel()
+        self._note_progress()
+
+    @property
+    def rows_waiting(self) -> int:
+        return self._window.rows
+
+    @property
+    def rows_in_flight(self) -> int:
+        return self._in_flight
+
+    @property
+    def row_limit(self) -> int:
+        """Rows that a batch may have now."""
+        return self._limit.rows
+
+    def stats(self) -> Stats:
+        return self._counters.stats()
+
+    async def close(self, drain: float) -> None:
+        """Take nothing more; return when everything accepted is answered, after ``drain`` seconds at the latest."""
+        self._is_closed = True
+        self._drained = asyncio.Event()
+        self._note_progress()
+        try:
+            async with asyncio.timeout(drain):
+                await self._drained.wait()
+        except TimeoutError:
+            log.warning("dispatch.drain_ended", deployment=self.name, rows=self._window.rows + self._in_flight)
+        finally:
+            for ticket in self._alarm.stop():
+                self._fail(ticket, NotReady("the gateway is shutting down"))
+            for task in self._tasks:
+                task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # --- who is let in -----------------------------------------------------------------------------------------
+
+    def _check_admission(self, rows: Rows, deadline: Deadline, now: float) -> None:
+        waiting = self._window.rows
+        error: GatewayError
+        if deadline <= now:
+            error = DeadlineExceeded("no time was left when the request came to its turn")
+        elif self._is_closed:
+            error = NotReady("the gateway is shutting down")
+        elif not self._scorer.is_ready:
+            error = NotReady(f"no worker of {self.name} can serve at the moment")
+        elif waiting and waiting + rows.count > self._config.max_queue_rows:
+            excess = waiting + rows.count - self._config.max_queue_rows
+            error = Overloaded(f"{waiting} rows are waiting", self._forecast.retry_after(excess))
+        elif waiting and (excess_rows := self._forecast.excess(waiting + self._in_flight, deadline - now)) > 0:
+            error = Overloaded(
+                f"{waiting} rows are waiting, too many for the time left", self._forecast.retry_after(excess_rows)
+            )
+        else:
+            return
+        self._counters.failure(0.0)
+        raise error
+
+    def _put_parts(self, whole: Ticket, loop: asyncio.AbstractEventLoop) -> None:
+        number = -(-whole.rows.count // self._limit.rows)
+        size = -(-whole.rows.count // number)  # of one size, so that parallel workers finish together
+        starts = range(0, whole.rows.count, size)
+        whole.parts = [
+            Ticket(
+                whole.rows.cut(start, min(start + size, whole.rows.count)),
+                whole.deadline,
+                loop.create_future(),
+                whole.born,
+                parent=whole,
+            )
+            for start in starts
+        ]
+        for part in whole.parts:
+            part.reply.add_done_callback(lambda reply: self._on_part(whole, reply))
+            self._window.put(part)
+
+    def _on_part(self, whole: Ticket, reply: asyncio.Future[Scored]) -> None:
+        if reply.cancelled() or whole.is_done:
+            if not reply.cancelled():
+                reply.exception()  # seen: asyncio would complain otherwise
+            return
+        error = reply.exception()
+        if isinstance(error, GatewayError):
+            self._fail(whole, error)
+        elif all(part.is_done for part in whole.parts):
+            try:
+                self._answer(whole, join([part.reply.result() for part in whole.parts]), self._clock())
+            except WorkerFailed as mismatch:
+                self._fail(whole, mismatch)
+        self._note_progress()
+
+    # --- what leaves when --------------------------------------------------------------------------------------
+
+    def _on_place(self) -> None:
+        if not self._window and not self._again:
+            return
+        if not self._scorer.is_ready:
+            self._abandon_waiting(NotReady(f"no worker of {self.name} can serve at the moment"))
+        elif not self._turn_is_due and self._scorer.places > 0:
+            self._start_turn(asyncio.get_running_loop())
+
+    def _start_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        # A task starts at the end of the current turn of the loop: what arrives until then leaves with it.
+        self._turn_is_due = True
+        task = loop.create_task(self._turn())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _turn(self) -> None:
+        """One batch, from the window to its callers."""
+        self._turn_is_due = False
+        if self._scorer.places <= 0:
+            return
+        attempt = self._next_attempt()
+        if attempt is None:
+            return
+        if (self._window or self._again) and self._scorer.places > 1:
+            self._start_turn(asyncio.get_running_loop())
+        await self._deliver(attempt)
+        self._note_progress()
+
+    def _next_attempt(self) -> Attempt | None:
+        while self._again or self._window:
+            attempt = self._again.popleft() if self._again else Attempt(self._window.take(self._limit.rows))
+            now = self._clock()
+            live = []
+            for ticket in attempt.tickets:
+                if ticket.reply.done():
+                    continue
+                if ticket.deadline <= now:
+                    self._fail(ticket, _expired())
+                    continue
+                live.append(ticket)
+                if not ticket.left:
+                    self._mark_left(ticket, now)
+            if live:
+                attempt.tickets = live
+                return attempt
+        return None
+
+    def _mark_left(self, ticket: Ticket, now: float) -> None:
+        ticket.left = now
+        whole = ticket.parent
+        if whole is not None:
+            if whole.left:
+                return
+            whole.left = now
+            ticket = whole
+        if ticket.timeline is not None:
+            ticket.timeline.mark("queue")
+
+    async def _deliver(self, attempt: Attempt) -> None:
+        tickets = attempt.tickets
+        rows = merge([ticket.rows for ticket in tickets])
+        deadline = max([ticket.deadline for ticket in tickets])
+        sent = self._clock()
+        self._in_flight += rows.count
+        error: GatewayError = WorkerFailed("the batch was dropped")
+        try:
+            scored = await self._scorer.score(rows, deadline, attempt.avoid)
+            answers = split(scored, [ticket.rows.count for ticket in tickets])
+        except GatewayError as failure:
+            error = failure
+        except Exception:  # the one broad fence of this stage: a bug must not leave callers waiting
+            log.exception("dispatch.send_crashed", deployment=self.name, rows=rows.count)
+        except asyncio.CancelledError:
+            self._fail_all(tickets, error)
+            raise
+        else:
+            self._on_answers(attempt, rows.count, scored, answers, sent)
+            return
+        finally:
+            self._in_flight -= rows.count
+        self._on_failure(attempt, error)
+
+    def _on_answers(self, attempt: Attempt, rows: int, scored: Scored, answers: Sequence[Scored], sent: float) -> None:
+        now = self._clock()
+        self._limit.observe(rows, sent, now)
+        self._forecast.completed(rows, sent, now, self._window.rows > 0)
+        self._counters.batch(rows, scored)
+        for ticket, answer in zip(attempt.tickets, answers, strict=True):
+            self._answer(ticket, answer, now)
+
+    def _on_failure(self, attempt: Attempt, error: GatewayError) -> None:
+        if isinstance(error, WorkerLost):
+            self._forecast.interrupted()
+        attempts = following(attempt, error, self._is_idempotent)
+        if not attempts:
+            # Which worker was lost is for whoever retries, not for the caller.
+            self._fail_all(attempt.tickets, WorkerFailed(str(error)) if isinstance(error, WorkerLost) else error)
+            return
+        log.debug("dispatch.tried_again", deployment=self.name, reason=type(error).__name__, batches=len(attempts))
+        self._again.extend(attempts)
+        self._on_place()  # the place that the failed batch had is free since before these were in line
+
+    # --- what a caller hears -----------------------------------------------------------------------------------
+
+    def _answer(self, ticket: Ticket, scored: Scored, now: float) -> None:
+        if not ticket.resolve(scored) or ticket.parent is not None:
+            return
+        self._alarm.forget(ticket)
+        self._counters.success(now - ticket.born, ticket.left - ticket.born)
+
+    def _fail(self, ticket: Ticket, error: GatewayError) -> None:
+        if not ticket.fail(error) or ticket.parent is not None:
+            return
+        self._alarm.forget(ticket)
+        self._counters.failure(self._clock() - ticket.born)
+        for part in ticket.parts:
+            self._window.remove(part)
+            part.reply.cancel()
+
+    def _fail_all(self, tickets: Sequence[Ticket], error: GatewayError) -> None:
+        for ticket in tickets:
+            self._fail(ticket, error)
+
+    def _abandon_waiting(self, error: GatewayError) -> None:
+        """Nobody can serve: better to say so now than at the deadline."""
+        self._fail_all(self._window.clear(), error)
+        while self._again:
+            self._fail_all(self._again.popleft().tickets, error)
+        self._note_progress()
+
+    def _on_deadline(self, ticket: Ticket) -> None:
+        self._window.remove(ticket)
+        self._fail(ticket, _expired())
+        self._note_progress()
+
+    def _note_progress(self) -> None:
+        if self._drained is not None and not self._alarm:
+            self._drained.set()
+
+
+def _expired() -> DeadlineExceeded:
+    return DeadlineExceeded("the deadline passed before the answer was there")

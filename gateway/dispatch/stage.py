@@ -1,0 +1,37 @@
+"""
+Dispatch as a stage of the request path: complete rows in, the model's answer out.
+
+It marks ``queue`` when the rows leave for a worker and ``worker`` when the answer is back, and adds ``compute``, the
+worker's own figure, which lies within ``worker``. A request that never left spent all its time in ``queue``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from gateway.core.request import Answer, Deployment, Enriched
+from gateway.dispatch.batcher import Batcher
+
+__all__ = ["Dispatch"]
+
+
+class Dispatch:
+    """``Service[Enriched, Answer]``. ``batcher_of`` raises ``NotReady`` for a deployment that has left."""
+
+    def __init__(self, batcher_of: Callable[[Deployment], Batcher]) -> None:
+        self._batcher_of = batcher_of
+
+    async def __call__(self, request: Enriched, /) -> Answer:
+        timeline = request.received.timeline
+        batcher = self._batcher_of(request.deployment)
+        ticket = batcher.accept(request.rows, request.deadline, timeline)
+        try:
+            scored = await ticket.reply
+        except asyncio.CancelledError:
+            batcher.withdraw(ticket)
+            raise
+        finally:
+            timeline.mark("worker" if ticket.left else "queue")
+        timeline.add("compute", scored.compute)
+        return Answer(request.deployment, scored.rows)

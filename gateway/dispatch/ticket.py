@@ -1,0 +1,79 @@
+"""
+One caller's place in line: its rows, its deadline and the future it waits on.
+
+A ticket resolves exactly once. Whoever comes later, be it the reply after the deadline or the deadline after the
+reply, finds it done and changes nothing. Plain and slotted rather than frozen: one is made per request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from gateway.core.deadline import Deadline
+from gateway.core.errors import GatewayError
+from gateway.core.rows import Rows
+from gateway.core.scoring import Scored
+from gateway.core.timeline import Timeline
+
+__all__ = ["Ticket", "fresh"]
+
+
+class Ticket:
+    """Compared by identity, so that it can be a key."""
+
+    __slots__ = ("born", "deadline", "left", "parent", "parts", "reply", "rows", "timeline")
+
+    def __init__(
+        self,
+        rows: Rows,
+        deadline: Deadline,
+        reply: asyncio.Future[Scored],
+        born: float,
+        *,
+        timeline: Timeline | None = None,
+        parent: Ticket | None = None,
+    ) -> None:
+        self.rows = rows
+        self.deadline = deadline
+        self.reply = reply
+        self.born = born
+        """When it came, on the batcher's clock."""
+        self.left = 0.0
+        """When its rows first left for a worker; 0 while they wait."""
+        self.timeline = timeline
+        """Told when the rows first leave."""
+        self.parent = parent
+        self.parts: Sequence[Ticket] = ()
+        """Of a request larger than one batch: the tickets that really stand in line."""
+
+    @property
+    def is_done(self) -> bool:
+        return self.reply.done()
+
+    def resolve(self, scored: Scored) -> bool:
+        """Whether this was news to the caller."""
+        if self.reply.done():
+            return False
+        self.reply.set_result(scored)
+        return True
+
+    def fail(self, error: GatewayError) -> bool:
+        """Whether this was news to the caller, who gets a copy of his own."""
+        if self.reply.done():
+            return False
+        self.reply.set_exception(fresh(error))
+        return True
+
+
+def fresh(error: GatewayError) -> GatewayError:
+    """
+    An equal error that nobody else raises: a shared one would gather the tracebacks of every caller.
+
+    Not ``copy.copy``, which calls the class with ``args`` alone and fails where the constructor wants more.
+    """
+    twin = type(error).__new__(type(error))
+    twin.args = error.args
+    twin.__dict__.update(error.__dict__)
+    twin.__cause__ = error.__cause__
+    return twin

@@ -1,0 +1,104 @@
+"""Workers under a test's control: every batch is held until the test answers it, fails it or loses it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.core.deadline import Deadline
+from gateway.core.rows import Layout, Rows
+from gateway.core.scoring import Scored
+from gateway.core.signature import Column, Kind
+from gateway.core.tensor import BY_NAME
+
+__all__ = ["LAYOUT", "OTHER_LAYOUT", "HeldBatch", "HeldScorer", "numbers", "rows_of"]
+
+LAYOUT = Layout.of((Column(name="x", kind=Kind.INTEGER, datatype=BY_NAME["INT64"]),))
+OTHER_LAYOUT = Layout.of((Column(name="y", kind=Kind.INTEGER, datatype=BY_NAME["INT64"]),))
+
+
+def rows_of(*values: int, layout: Layout = LAYOUT) -> Rows:
+    """One row per number."""
+    return Rows(layout, len(values), b"".join(value.to_bytes(8, "little", signed=True) for value in values))
+
+
+def numbers(rows: Rows) -> list[int]:
+    """What ``rows_of`` was given."""
+    values: list[int] = rows.values(0)
+    return values
+
+
+@dataclass(slots=True, eq=False)
+class HeldBatch:
+    rows: Rows
+    deadline: Deadline
+    avoid: str
+    outcome: asyncio.Future[Scored]
+    worker: str
+
+    @property
+    def values(self) -> list[int]:
+        return numbers(self.rows)
+
+
+class HeldScorer:
+    """``Scorer`` with ``places`` places. The model answers every row with its number plus 1000."""
+
+    def __init__(self, places: int = 1) -> None:
+        self.places = places
+        self.is_ready = True
+        self.held: list[HeldBatch] = []
+        self.seen: list[list[int]] = []
+        """The values of every batch that ever came, in order."""
+        self._callbacks: list[Callable[[], None]] = []
+        self._count = 0
+
+    def on_place(self, callback: Callable[[], None]) -> None:
+        self._callbacks.append(callback)
+
+    async def score(self, rows: Rows, deadline: Deadline, avoid: str = "") -> Scored:
+        assert self.places > 0, "dispatch sent a batch without a place"
+        self.places -= 1
+        self._count += 1
+        batch = HeldBatch(rows, deadline, avoid, asyncio.get_running_loop().create_future(), f"w{self._count}")
+        self.held.append(batch)
+        self.seen.append(batch.values)
+        try:
+            return await batch.outcome
+        finally:
+            if batch in self.held:
+                self.held.remove(batch)
+
+    def answer(self, batch: HeldBatch | None = None) -> None:
+        batch = batch or self.held[0]
+        rows = rows_of(*[value + 1000 for value in batch.values])
+        batch.outcome.set_result(Scored(rows, 0.0, 0.25, batch.worker))
+        self._free(batch)
+
+    def answer_with(self, rows: Rows) -> None:
+        batch = self.held[0]
+        batch.outcome.set_result(Scored(rows, 0.0, 0.25, batch.worker))
+        self._free(batch)
+
+    def fail(self, error: BaseException, batch: HeldBatch | None = None) -> None:
+        batch = batch or self.held[0]
+        batch.outcome.set_exception(error)
+        self._free(batch)
+
+    def change(self, *, places: int | None = None, is_ready: bool | None = None) -> None:
+        """Workers came or went."""
+        self.places = self.places if places is None else places
+        self.is_ready = self.is_ready if is_ready is None else is_ready
+        self._notify()
+
+    def _free(self, batch: HeldBatch) -> None:
+        self.held.remove(batch)
+        self.places += 1
+        self._notify()
+
+    def _notify(self) -> None:
+        for callback in self._callbacks:
+            callback()
+
+
