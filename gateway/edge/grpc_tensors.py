@@ -1,0 +1,116 @@
+"""
+ModelInferRequest → payload, and answer → ModelInferResponse. Pure.
+
+A request either puts all its elements into ``raw_input_contents`` or all into the typed ``contents`` of each input, and
+it is answered in the form it used: Triton's clients speak raw and read both; KServe's and MLServer's, which may send
+typed contents, may also expect them back. FP16 has no typed form, so an answer with such a column is raw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.core.errors import InvalidInput, NotSupported
+from gateway.core.payload import Tensor, Tensors
+from gateway.core.request import Answer
+from gateway.core.rows import Rows
+from gateway.edge.oip_outputs import OutputColumn, OutputPlan
+from gateway.edge.oip_tensors import collect, raw_tensor, value_tensor
+from gateway.wire.v1.grpc_service_pb2 import InferTensorContents, ModelInferRequest, ModelInferResponse
+
+__all__ = ["build_response", "read_tensors", "request_size"]
+
+_OutputTensor = ModelInferResponse.InferOutputTensor
+
+_CONTENTS = {
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
+"""Which field of InferTensorContents holds the elements of a datatype."""
+
+
+def read_tensors(request: ModelInferRequest) -> Tensors:
+    """Raises ``InvalidInput``, or ``NotSupported`` for shared memory."""
+    inputs, raws = request.inputs, request.raw_input_contents
+    if not raws:
+        return collect([_typed_tensor(tensor) for tensor in inputs])
+    if len(raws) != len(inputs):
+        raise InvalidInput(f"raw_input_contents: expected one for each of {len(inputs)} inputs, got {len(raws)}")
+    tensors: list[Tensor] = []
+    for tensor, raw in zip(inputs, raws, strict=True):
+        if tensor.HasField("contents"):
+            raise InvalidInput(f'input "{tensor.name}": expected either contents or raw_input_contents, got both')
+        if tensor.parameters:
+            _refuse_shared_memory(tensor)
+        tensors.append(raw_tensor(tensor.name, tensor.datatype, tensor.shape, raw))
+    return collect(tensors)
+
+
+def build_response(request: ModelInferRequest, answer: Answer) -> ModelInferResponse:
+    """Raises ``InvalidInput`` for an output that the model does not have, ``NotSupported`` for a form unknown here."""
+    rows = answer.rows
+    columns = OutputPlan.of(rows.layout).pick(_wanted(request))
+    is_raw = bool(request.raw_input_contents) or any(column.datatype == "FP16" for column in columns)
+    if is_raw:
+        outputs = [_OutputTensor(name=c.name, datatype=c.datatype, shape=c.shape(rows)) for c in columns]
+    else:
+        outputs = [_typed_output(column, rows) for column in columns]
+    return ModelInferResponse(
+        model_name=answer.deployment.endpoint,
+        model_version=answer.deployment.name,
+        id=request.id,
+        outputs=outputs,
+        raw_output_contents=[column.raw(rows) for column in columns] if is_raw else (),
+    )
+
+
+def request_size(request: ModelInferRequest) -> int:
+    """Bytes of the request's tensors; measuring a large raw request does not encode it again."""
+    raws = request.raw_input_contents
+    return sum(map(len, raws)) if raws else request.ByteSize()
+
+
+def _typed_tensor(tensor: ModelInferRequest.InferInputTensor) -> Tensor:
+    if tensor.parameters:
+        _refuse_shared_memory(tensor)
+    field = _CONTENTS.get(tensor.datatype)
+    for given, _ in tensor.contents.ListFields():
+        if field is not None and given.name != field:
+            raise InvalidInput(f'input "{tensor.name}": expected {tensor.datatype} in {field}, got {given.name}')
+    values: list[Any] = [] if field is None else list(getattr(tensor.contents, field))
+    return value_tensor(tensor.name, tensor.datatype, tensor.shape, values)
+
+
+def _refuse_shared_memory(tensor: ModelInferRequest.InferInputTensor) -> None:
+    if "shared_memory_region" in tensor.parameters:
+        raise NotSupported(f'input "{tensor.name}": shared memory is not offered')
+
+
+def _wanted(request: ModelInferRequest) -> Sequence[str]:
+    outputs = request.outputs
+    if not outputs:
+        return ()
+    for output in outputs:
+        for word in ("classification", "shared_memory_region"):
+            if word in output.parameters:
+                raise NotSupported(f'output "{output.name}": {word} is not offered')
+    return [output.name for output in outputs]
+
+
+def _typed_output(column: OutputColumn, rows: Rows) -> _OutputTensor:
+    values = column.values(rows)
+    if column.datatype == "BYTES":
+        values = [(value or "").encode() for value in values]
+    contents = InferTensorContents(**{_CONTENTS[column.datatype]: values})
+    return _OutputTensor(name=column.name, datatype=column.datatype, shape=column.shape(rows), contents=contents)
