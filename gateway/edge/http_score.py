@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from gateway.core.access import Access
-from gateway.core.catalog import Catalog
+from gateway.core.catalog import Catalog, EndpointState
 from gateway.core.errors import GatewayError, NotFound
 from gateway.core.payload import Payload
 from gateway.edge.config import EdgeConfig
@@ -59,6 +59,7 @@ def encode_score_error(personality: Personality, error: GatewayError) -> HttpRes
 class _ScoreFamily:
     def __init__(self, intake: Intake, catalog: Catalog, access: Access, config: EdgeConfig) -> None:
         self._intake, self._catalog, self._access, self._limit = intake, catalog, access, config.max_body_bytes
+        self._takes_text: dict[tuple[str, str | None], tuple[EndpointState, bool]] = {}
 
     async def score(self, request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:
         endpoint = self._intake.endpoint_of(request, captures)
@@ -91,6 +92,13 @@ class _ScoreFamily:
 
     def _read(self, request: HttpRequest, endpoint: str | None) -> Payload:
         state = self._catalog.endpoint(endpoint)
-        if takes_text(state, request.headers.get(DEPLOYMENT_HEADER)):
+        # Looked up anew only when the catalog has replaced the endpoint's state; pins that exist are few.
+        pin = request.headers.get(DEPLOYMENT_HEADER)
+        if pin not in state.deployments:
+            pin = None
+        known = self._takes_text.get((state.name, pin))
+        if known is None or known[0] is not state:
+            known = self._takes_text[state.name, pin] = state, takes_text(state, pin)
+        if known[1]:
             return text_payload(text_of(request, self._limit))
         return score_payload(json_value(request, self._limit))

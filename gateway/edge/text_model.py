@@ -24,8 +24,8 @@ def is_text_model(deployment: Deployment) -> bool:
 
 def takes_text(endpoint: EndpointState, pin: str | None) -> bool:
     """Whether a body for ``endpoint`` is text: as its pinned deployment takes it, or else its default one."""
-    state = endpoint.deployments.get(pin) if pin else endpoint.default
-    return state is not None and state.deployment is not None and is_text_model(state.deployment)
+    state = endpoint.deployments[pin] if pin else endpoint.default
+    return state.deployment is not None and is_text_model(state.deployment)
 
 
 def text_payload(body: bytes) -> Table:
