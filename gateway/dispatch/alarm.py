@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.core.deadline import Clock
-from gateway.dispatch.expiry import Expiry
+from gateway.dispatch.expiry import STEPS, Expiry
 from gateway.dispatch.ticket import Ticket
 
 __all__ = ["Alarm"]
@@ -33,7 +33,7 @@ class Alarm:
 
     def watch(self, ticket: Ticket, now: float) -> None:
         self._expiry.add(ticket)
-        if self._timer is None or ticket.deadline < self._at:
+        if self._timer is None or ticket.deadline < self._at - 1 / STEPS:
             self._set(now)
 
     def forget(self, ticket: Ticket) -> None:

@@ -16,6 +16,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
+from typing import cast
 
 import structlog
 
@@ -136,9 +137,10 @@ class Batcher:
         finally:
             for ticket in self._alarm.stop():
                 self._fail(ticket, NotReady("the gateway is shutting down"))
-            for task in self._tasks:
+            tasks = list(self._tasks)
+            for task in tasks:
                 task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # --- who is let in -----------------------------------------------------------------------------------------
 
@@ -209,22 +211,21 @@ class Batcher:
     def _start_turn(self, loop: asyncio.AbstractEventLoop) -> None:
         # A task starts at the end of the current turn of the loop: what arrives until then leaves with it.
         self._turn_is_due = True
-        task = loop.create_task(self._turn())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.add(loop.create_task(self._turn()))
 
     async def _turn(self) -> None:
         """One batch, from the window to its callers."""
         self._turn_is_due = False
-        if self._scorer.places <= 0:
-            return
-        attempt = self._next_attempt()
-        if attempt is None:
-            return
-        if (self._window or self._again) and self._scorer.places > 1:
-            self._start_turn(asyncio.get_running_loop())
-        await self._deliver(attempt)
-        self._note_progress()
+        try:
+            attempt = self._next_attempt() if self._scorer.places > 0 else None
+            if attempt is not None:
+                if (self._window or self._again) and self._scorer.places > 1:
+                    self._start_turn(asyncio.get_running_loop())
+                await self._deliver(attempt)
+                self._note_progress()
+        finally:
+            # Here rather than in a done callback, which would cost a turn of the loop per batch.
+            self._tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     def _next_attempt(self) -> Attempt | None:
         while self._again or self._window:

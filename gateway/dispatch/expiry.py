@@ -12,13 +12,13 @@ from typing import Generic, Protocol, TypeVar
 
 from gateway.core.deadline import Deadline
 
-__all__ = ["Expiring", "Expiry"]
+__all__ = ["STEPS", "Expiring", "Expiry"]
 
 STEPS = 1000
 """Per second."""
 
 SLACK = 4096
-"""Steps that may be remembered in vain."""
+"""Steps that may be kept in vain."""
 
 
 class Expiring(Protocol):
@@ -32,20 +32,19 @@ Item = TypeVar("Item", bound=Expiring)
 
 
 class Expiry(Generic[Item]):
-    """Never early, and late by one step at most. Items must be hashable by identity."""
+    """Never early, and late by one step at most. Items must be hashable by identity, and their deadlines stay."""
 
-    __slots__ = ("_order", "_steps")
+    __slots__ = ("_count", "_order", "_steps")
 
     def __init__(self) -> None:
         self._steps: dict[int, set[Item]] = {}
+        """Emptied ones stay until their time comes, or until there are too many: made anew they would cost more."""
         self._order: list[int] = []
-        """A heap of steps. Some are empty by now, or in here twice."""
+        """The steps as a heap."""
+        self._count = 0
 
     def __len__(self) -> int:
-        return sum(len(items) for items in self._steps.values())
-
-    def __bool__(self) -> bool:
-        return bool(self._steps)
+        return self._count
 
     def add(self, item: Item) -> None:
         step = int(item.deadline * STEPS) + 1
@@ -53,27 +52,26 @@ class Expiry(Generic[Item]):
         if items is None:
             self._steps[step] = {item}
             heapq.heappush(self._order, step)
+        elif item in items:
+            return
         else:
             items.add(item)
+        self._count += 1
 
     def discard(self, item: Item) -> None:
-        step = int(item.deadline * STEPS) + 1
-        items = self._steps.get(step)
-        if items is None:
-            return
-        items.discard(item)
-        if not items:
-            del self._steps[step]
-            # Else callers with far deadlines would leave a number each behind until then.
-            if len(self._order) > 2 * len(self._steps) + SLACK:
-                self._order = list(self._steps)
-                heapq.heapify(self._order)
+        items = self._steps.get(int(item.deadline * STEPS) + 1)
+        if items is not None and item in items:
+            items.remove(item)
+            self._count -= 1
+            if len(self._order) > 2 * self._count + SLACK:
+                self._sweep()
 
     def due(self, now: float) -> list[Item]:
         """Everything whose time is over, earliest first; it is not in here any more."""
         found: list[Item] = []
-        while self._order and (self._order[0] <= now * STEPS or self._order[0] not in self._steps):
-            found += self._steps.pop(heapq.heappop(self._order), ())
+        while self._order and (self._order[0] <= now * STEPS or not self._steps[self._order[0]]):
+            found += self._steps.pop(heapq.heappop(self._order))
+        self._count -= len(found)
         return found
 
     def clear(self) -> list[Item]:
@@ -81,9 +79,15 @@ class Expiry(Generic[Item]):
         everybody = [item for items in self._steps.values() for item in items]
         self._steps.clear()
         self._order.clear()
+        self._count = 0
         return everybody
 
     @property
     def next_at(self) -> float | None:
         """When to look again; may be too early, never too late."""
         return self._order[0] / STEPS if self._order else None
+
+    def _sweep(self) -> None:
+        # Else callers with far deadlines would leave a step each behind until then.
+        self._steps = {step: items for step, items in self._steps.items() if items}
+        self._order = sorted(self._steps)
