@@ -1,6 +1,7 @@
 #!/bin/sh
 # Trains the four example models again and writes the sample requests and expected answers, all in place.
-# Usage: [PYTHON=/path/to/python] sh examples/training/train.sh     (that Python has scikit-learn, skl2onnx, onnxruntime)
+# Usage: [PYTHON=/path/to/python] sh examples/training/train.sh
+# That Python needs scikit-learn, skl2onnx and onnxruntime; R needs ranger and ggplot2.
 set -eu
 cd "$(dirname "$0")"
 python="${PYTHON:-python3}"

@@ -2,7 +2,7 @@
 Writes the ten ``worst`` measures of the Wisconsin diagnostic breast cancer data as CSV.
 
 Each row carries its number in the data set (from 1) and whether it is held out: 200 rows, evenly spaced, are. Only
-ten of the thirty measures are kept because on all of them a line separates the classes, so that a logistic
+ten of the thirty measures are kept because on all of them a plane separates the classes, so that a logistic
 regression has no finite solution; on these ten it has one.
 
 Usage: python tumor_data.py OUT.csv

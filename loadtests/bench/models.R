@@ -1,9 +1,10 @@
 # Makes the R models of the bench: an lm and a randomForest of 500 trees on the diamonds data of ggplot2.
 # Usage: Rscript models.R FOLDER [ROWS]
 #
-# Writes FOLDER/<name>/model.rds and FOLDER/<name>/signature.json for the names lm and random-forest. Not committed: made in
-# seconds, and the same every time. ROWS (400) is the number of rows to train on and with it the size of the forest, which
-# predict() copies on every call: one call takes about 3 ms at 200 rows, 4 ms at 400 and 11 ms at 1,000.
+# Writes FOLDER/<name>/model.rds and FOLDER/<name>/signature.json (with 32 sample rows) for the names lm and
+# random-forest. Not committed: made in seconds, and the same every time. ROWS (400) is the number of rows to train on
+# and with it the size of the forest, which predict() copies on every call: one call takes about 3 ms at 200 rows, 4 ms
+# at 400 and 11 ms at 1,000.
 args <- commandArgs(trailingOnly = TRUE)
 folder <- args[[1]]
 rows <- if (length(args) > 1L) as.integer(args[[2]]) else 400L
