@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ import msgspec
 import structlog
 
 from workers.options import GroupOptions
+from workers.threads import limit_threads
 
 __all__ = ["main"]
 
@@ -25,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except msgspec.DecodeError as error:
         parser.error(f"--options: {error}")
     log_to_stderr()
+    limit_threads(os.environ, group.threads)  # before anything imports numpy
     from workers.zygote import run_group
 
     return run_group(group)

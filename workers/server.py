@@ -1,0 +1,240 @@
+"""
+The gRPC side of a worker: its own thread with its own event loop, so that a model that computes never delays a read.
+
+Handlers are ordinary asynchronous servicers: they read the request iterator, yield replies and return messages, and
+touch nothing else of the engine. Batches are decoded and checked here and handed to the model's thread through the
+inbox; each reply comes back with one ``call_soon_threadsafe`` and leaves on the stream that sent the batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from time import monotonic
+from typing import Any
+
+import grpc
+import grpc.aio
+import uvloop
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]  # has no stubs
+
+from workers.codec import BatchCodec, failed, stated
+from workers.inbox import Inbox, Job
+from workers.lifecycle import Lifecycle, State
+from workers.runtimes.base import BatchInvalid
+from workers.wire.v1 import worker_pb2 as wire
+from workers.wire.v1 import worker_pb2_grpc
+
+__all__ = ["ServeError", "Server", "WorkerServicer"]
+
+MAX_MESSAGE = 256 << 20
+"""Bytes of one batch or reply; the gateway's own limits are far below."""
+
+_SERVICE = "lockgate.workers.v1.Worker"
+_START = 10.0
+"""Seconds in which the address must be listening."""
+_STOP = 2.0
+"""Seconds for streams to take what was already answered."""
+
+
+class ServeError(Exception):
+    """The address cannot be listened on."""
+
+
+class Stream:
+    """One Score call: replies queued for its handler. All of it on the loop's thread but ``post``."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._replies: deque[wire.Reply] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._is_finished = False
+        self.is_closed = False
+        self.unanswered = 0
+        """Batches in the inbox or the model."""
+
+    def post(self, reply: wire.Reply) -> None:
+        with suppress(RuntimeError):  # the loop has gone, and the stream with it
+            self._loop.call_soon_threadsafe(self.answer, reply)
+
+    def answer(self, reply: wire.Reply) -> None:
+        """Send the reply to one accepted batch."""
+        self.unanswered -= 1
+        self.send(reply)
+
+    def send(self, reply: wire.Reply) -> None:
+        self._replies.append(reply)
+        self._wake()
+
+    def finish(self) -> None:
+        """End once everything accepted is answered."""
+        self._is_finished = True
+        self._wake()
+
+    def close(self) -> None:
+        """Nobody reads any more."""
+        self.is_closed = True
+        self._replies.clear()
+
+    async def replies(self) -> AsyncIterator[wire.Reply]:
+        """Every reply in turn; ends after ``finish``."""
+        while True:
+            while self._replies:
+                yield self._replies.popleft()
+            if self._is_finished and self.unanswered == 0:
+                return
+            self._waiter = self._loop.create_future()
+            await self._waiter
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class WorkerServicer(worker_pb2_grpc.WorkerServicer):
+    """``lockgate.workers.v1.Worker``; see worker.proto. Lives on the loop's thread."""
+
+    def __init__(
+        self,
+        *,
+        codec: BatchCodec,
+        inbox: Inbox,
+        lifecycle: Lifecycle,
+        description: wire.Description,
+        drain: Callable[[float], None],
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._codec, self._inbox, self._lifecycle = codec, inbox, lifecycle
+        self._description, self._drain, self._clock = description, drain, clock
+        self._streams: set[Stream] = set()
+        self._drained = asyncio.Event()
+        self._unfinished = 0
+
+    async def Score(self, request_iterator: AsyncIterator[wire.Batch], _context: Any) -> AsyncIterator[wire.Reply]:
+        stream = Stream(asyncio.get_running_loop())
+        stream.send(stated(self._lifecycle.state))
+        self._streams.add(stream)
+        reader = asyncio.create_task(self._read(request_iterator, stream), name="read batches")
+        try:
+            async for reply in stream.replies():
+                yield reply
+        finally:
+            self._streams.discard(stream)
+            stream.close()
+            reader.cancel()
+
+    async def Describe(self, _request: wire.DescribeRequest, _context: Any) -> wire.Description:
+        return self._description
+
+    async def Drain(self, request: wire.DrainRequest, _context: Any) -> wire.DrainReply:
+        self._drain(request.grace_ms / 1000)
+        await self._drained.wait()  # bounded by the grace: the model's loop ends with it
+        return wire.DrainReply(unfinished=self._unfinished)
+
+    def announce(self, state: State) -> None:
+        """Tell every stream."""
+        for stream in self._streams:
+            stream.send(stated(state))
+
+    def finish(self, unfinished: int) -> None:
+        """The model's loop has ended: end every stream, answer whoever asked to drain."""
+        self._unfinished = unfinished
+        self._drained.set()
+        for stream in self._streams:
+            stream.finish()
+
+    async def _read(self, batches: AsyncIterator[wire.Batch], stream: Stream) -> None:
+        async for message in batches:
+            received = self._clock()
+            try:
+                batch = self._codec.decode(message)
+            except BatchInvalid as error:
+                stream.send(failed(message.id, wire.Failure.INVALID, str(error)))
+                continue
+            deadline = received + message.budget_ms / 1000 if message.budget_ms else None
+            stream.unanswered += 1
+            if not self._inbox.put(Job(message.id, batch, stream, received, deadline)):
+                stream.answer(failed(message.id, wire.Failure.REFUSED, "the worker takes no more batches"))
+        stream.finish()  # the gateway has sent its last batch
+
+
+class Server:
+    """Runs a ``WorkerServicer`` and the health service on a thread of its own."""
+
+    def __init__(self, address: str, servicer: Callable[[], WorkerServicer]) -> None:
+        self._address, self._make = address, servicer
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event
+        self._servicer: WorkerServicer
+        self._health: health.aio.HealthServicer
+        self._started: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, name="server", daemon=True)
+
+    def start(self) -> None:
+        """Listen; raises ``ServeError``."""
+        self._thread.start()
+        self._started.result(timeout=_START)
+
+    def announce(self, state: State) -> None:
+        """Tell every stream and the health service; from any thread. Before ``start`` nobody listens."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # stopped already
+                self._loop.call_soon_threadsafe(self._announce, state)
+
+    def stop(self, unfinished: int) -> None:
+        """End the streams in order, then the server; waits for both, but not for ever."""
+        if self._loop is not None:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._finish, unfinished)
+        self._thread.join(_STOP + 1)
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            self._loop = runner.get_loop()
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._stop = asyncio.Event()
+        server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", MAX_MESSAGE),
+                ("grpc.max_send_message_length", MAX_MESSAGE),
+                ("grpc.so_reuseport", 0),  # two workers on one port must be an error, not a lottery
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.min_ping_interval_without_data_ms", 1000),
+            ]
+        )
+        self._servicer = self._make()
+        self._health = health.aio.HealthServicer()
+        worker_pb2_grpc.add_WorkerServicer_to_server(self._servicer, server)  # type: ignore[no-untyped-call]
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        try:
+            if server.add_insecure_port(self._address) == 0:
+                raise ServeError(f"{self._address}: cannot be listened on")
+            await server.start()
+        except (RuntimeError, ServeError) as error:
+            self._started.set_exception(ServeError(f"{self._address}: cannot be listened on: {error}"))
+            return
+        self._started.set_result(None)
+        await self._stop.wait()
+        await server.stop(grace=_STOP)
+
+    def _announce(self, state: State) -> None:
+        self._servicer.announce(state)
+        if state is State.DRAINING:
+            self._leaving = asyncio.get_running_loop().create_task(
+                self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING), name="health"
+            )
+
+    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+        for service in ("", _SERVICE):
+            await self._health.set(service, status)
+
+    def _finish(self, unfinished: int) -> None:
+        self._servicer.finish(unfinished)
+        self._stop.set()

@@ -1,0 +1,102 @@
+"""
+Ends a batch that computes past its budget: first by asking the runtime, then with SIGKILL to this very process.
+
+A model in a compiled loop cannot be stopped from inside, and a worker that hangs is worth less than the few
+milliseconds that its parent needs to fork another. Nothing else is lost by the kill: the gateways see their streams
+break and send what was unanswered elsewhere.
+
+The model's thread only writes a few fields around each batch. The watchdog looks at them every tick while there is
+work, and sleeps on an event while there is none, so a batch costs no wake-up.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+__all__ = ["Watchdog"]
+
+log = structlog.get_logger()
+
+_TICK = 0.01
+"""Seconds between two looks: how far a batch may overrun its budget unnoticed."""
+
+
+def kill_self() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Watchdog:
+    """Watches one batch at a time. ``begin`` and ``end`` belong to the model's thread."""
+
+    def __init__(
+        self,
+        interrupt: Callable[[], None],
+        clock: Callable[[], float],
+        grace: float,
+        kill: Callable[[], None] = kill_self,
+    ) -> None:
+        self._interrupt, self._clock, self._grace, self._kill = interrupt, clock, grace, kill
+        self._lock = threading.Lock()
+        self._work = threading.Event()
+        self._is_asleep = False
+        self._deadline: float | None = None
+        self._is_interrupted = False
+        self._latest: float | None = None
+
+    def start(self) -> None:
+        """Look from now on, on a thread that lives as long as the process."""
+        threading.Thread(target=self._run, name="watchdog", daemon=True).start()
+
+    def begin(self, deadline: float) -> None:
+        """Work starts that must end by ``deadline``."""
+        with self._lock:
+            self._deadline, self._is_interrupted = deadline, False
+        if self._is_asleep:
+            self._work.set()
+
+    def end(self) -> None:
+        """The work is done; from here on it is not interrupted any more."""
+        with self._lock:
+            self._deadline = None
+
+    def limit(self, latest: float) -> None:
+        """No work, present or future, may go on after ``latest``; from any thread."""
+        with self._lock:
+            self._latest = latest
+
+    def look(self) -> None:
+        """Act on the work at hand, if it is over its time. Called every tick; public for tests."""
+        with self._lock:  # held while interrupting, so that the interrupt cannot hit the batch after this one
+            deadline = self._deadline
+            if deadline is None:
+                return
+            if self._latest is not None:
+                deadline = min(deadline, self._latest)
+            over = self._clock() - deadline
+            if over < 0:
+                return
+            if not self._is_interrupted:
+                self._is_interrupted = True
+                log.warning("worker.interrupted", over_ms=round(over * 1000))
+                self._interrupt()
+            if over < self._grace:
+                return
+        log.error("worker.killed_itself", over_ms=round(over * 1000))
+        self._kill()
+
+    def _run(self) -> None:
+        while True:
+            if self._deadline is None:
+                self._is_asleep = True
+                if self._deadline is None:  # else begin() came before it could see the flag
+                    self._work.wait()
+                self._work.clear()
+                self._is_asleep = False
+            time.sleep(_TICK)
+            self.look()
