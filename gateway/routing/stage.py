@@ -38,5 +38,6 @@ class Routing:
             deadline = received.deadline
             if deadline <= now:
                 raise DeadlineExceeded("the deadline had passed when the request arrived")
+        received.routed = deployment
         received.timeline.mark("route")
         return await self._inner(Routed(received, principal, deployment, deadline))

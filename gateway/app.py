@@ -1,0 +1,217 @@
+"""
+The composition root: builds the stack of one gateway process inside-out, starts it, and drains it.
+
+Only this file knows the order of the stages. A request passes them as the picture in docs/architecture.md shows:
+edge → admission → auth → routing → features → dispatch → pool. Draining goes from the outside in: readiness turns
+false, the listeners stop accepting and what was accepted is answered, then the batches, then the links to the workers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+
+from gateway.auth.api_key import KeyRing
+from gateway.auth.bootstrap import StateFiles
+from gateway.auth.stage import Authenticate
+from gateway.config import Config
+from gateway.control.admin_api import serve_admin
+from gateway.control.gateway_admin import GatewayAdmin
+from gateway.control.registry import Described, Registry
+from gateway.core.catalog import Stats
+from gateway.core.errors import ConfigError, NotReady
+from gateway.core.request import Deployment
+from gateway.dispatch.batcher import Batcher
+from gateway.dispatch.config import BatchConfig
+from gateway.dispatch.stage import Dispatch
+from gateway.edge.admission import Admit
+from gateway.edge.grpc_oip import OipServicer
+from gateway.edge.grpc_server import GrpcServer
+from gateway.edge.http_exchange import HttpExchange
+from gateway.edge.http_intake import Intake
+from gateway.edge.http_mlflow import mlflow_routes
+from gateway.edge.http_oip import oip_routes
+from gateway.edge.http_router import HttpRouter
+from gateway.edge.http_score import score_routes
+from gateway.edge.http_server import HttpServer
+from gateway.edge.http_vetiver import vetiver_routes
+from gateway.edge.oip_view import OipView
+from gateway.edge.request_id import new_ids
+from gateway.edge.tls import server_context
+from gateway.features.stage import Complete
+from gateway.pool.pool import Pool
+from gateway.routing.stage import Routing
+from gateway.routing.table import RouteTable
+from gateway.telemetry.metrics import GatewayMetrics
+from gateway.telemetry.recorder import Recorder
+
+__all__ = ["App", "Plan"]
+
+Plan = Mapping[str, Mapping[str, Sequence[str]]]
+"""Endpoint → deployment → addresses of its workers."""
+
+log = structlog.get_logger()
+
+_Key = tuple[str, str]
+
+
+class App:
+    """
+    One gateway process. The admin API is served on ``admin_socket``, or on loopback's ``admin_port``.
+
+    Raises ``ConfigError`` for what cannot be served: a certificate that does not fit, a deployment without workers.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        plan: Plan,
+        files: StateFiles,
+        *,
+        admin_socket: Path | None = None,
+        admin_port: int | None = None,
+    ) -> None:
+        self._config = config
+        settings = config.settings
+        self._edge, self._drain = settings.edge, settings.drain_ms / 1000
+        self._admin_socket, self._admin_port = admin_socket, admin_port
+        self._is_draining = False
+        self._registry = registry = Registry(config.endpoints)
+        self._pools: dict[_Key, Pool] = {}
+        self._batchers: dict[_Key, Batcher] = {}
+        max_rows: dict[_Key, int] = {}
+        for endpoint, endpoint_config in config.endpoints.items():
+            for name, wanted in endpoint_config.deployments.items():
+                key = endpoint, name
+                addresses = plan.get(endpoint, {}).get(name, ())
+                if not addresses:
+                    raise ConfigError("plan", f"expected addresses of the workers of {endpoint}/{name}")
+                pool = Pool(
+                    f"{endpoint}/{name}",
+                    addresses,
+                    settings.pool,
+                    on_described=lambda described, key=key: self._described(key, described),
+                )
+                pool.on_place(lambda key=key: self._workers_changed(key))
+                self._pools[key] = pool
+                max_rows[key] = wanted.max_queue_rows
+
+        dispatch = Dispatch(self._batcher_of)
+        complete = Complete(max_rows, dispatch)
+        self._routing = Routing(
+            RouteTable(registry.endpoints()),
+            complete,
+            clock=time.monotonic,
+            draw=random.Random().random,  # noqa: S311
+        )
+        registry.on_change(lambda: self._routing.install(RouteTable(registry.endpoints())))
+        access = KeyRing.read(files.keys)
+        admitted = Admit(
+            Authenticate(access, self._routing),
+            max_in_flight=self._edge.max_in_flight,
+            max_bytes=self._edge.max_in_flight_bytes,
+        )
+        self._recorder = Recorder(registry, time.monotonic)
+        self._metrics = GatewayMetrics(self._recorder, registry, self, lambda: admitted.in_flight)
+        view, new_id = OipView(registry, access), new_ids()
+        intake = Intake(admitted, registry, personality=self._edge.personality, clock=time.monotonic)
+        router = HttpRouter(
+            [
+                *score_routes(intake, registry, access, self._edge),
+                *oip_routes(intake, registry, view, self, self._edge, is_ready=lambda: self.is_ready),
+                *mlflow_routes(intake, self._edge, version("lockgate")),
+                *vetiver_routes(intake, self._edge, lambda: datetime.now(UTC)),
+            ]
+        )
+        exchange = HttpExchange(
+            router, new_id=new_id, on_done=self._recorder.on_done, server_timing=self._edge.server_timing
+        )
+        self._http = HttpServer(self._edge, exchange, server_context(files.certificate, files.private_key))
+        servicer = OipServicer(
+            admitted,
+            registry,
+            view,
+            self,
+            is_ready=lambda: self.is_ready,
+            on_done=self._recorder.on_done,
+            new_id=new_id,
+            clock=time.monotonic,
+            server_timing=self._edge.server_timing,
+        )
+        certificate, private_key = files.certificate.read_bytes(), files.private_key.read_bytes()
+        self._grpc = GrpcServer(self._edge, servicer, certificate=certificate, key=private_key)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every deployment with traffic can serve; false from the moment that draining starts."""
+        return not self._is_draining and self._registry.is_ready
+
+    def stats(self, endpoint: str, deployment: str) -> Stats:
+        """Implements ``StatsSource``."""
+        batcher = self._batchers.get((endpoint, deployment))
+        return batcher.stats() if batcher is not None else Stats()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until ``stop`` is set, then drain. Raises ``OSError`` when a port is taken."""
+        async with AsyncExitStack() as stack:
+            admin = GatewayAdmin(self._registry, self._metrics, lambda: self.is_ready)
+            await stack.enter_async_context(
+                serve_admin(
+                    admin,
+                    port=self._admin_port,
+                    path=self._admin_socket,
+                    extra={"/examples": admin.examples},
+                )
+            )
+            links = await stack.enter_async_context(asyncio.TaskGroup())
+            for pool in self._pools.values():
+                links.create_task(pool.run())
+            stack.push_async_callback(self._close_pools)
+            await self._http.start()
+            stack.push_async_callback(self._close_batchers)
+            stack.push_async_callback(self._http.drain)
+            await self._grpc.start()
+            log.info("gateway.started", endpoints=sorted({endpoint for endpoint, _ in self._pools}))
+            await stop.wait()
+            self._is_draining = True
+            log.info("gateway.draining")
+            await asyncio.gather(self._grpc.drain(), self._http.drain())
+        log.info("gateway.stopped")
+
+    async def _close_batchers(self) -> None:
+        await asyncio.gather(*(batcher.close(self._drain) for batcher in self._batchers.values()))
+
+    async def _close_pools(self) -> None:
+        await asyncio.gather(*(pool.close() for pool in self._pools.values()))
+
+    def _described(self, key: _Key, described: Described) -> None:
+        deployment = self._registry.describe(*key, described)
+        if key not in self._batchers:
+            wanted = self._config.endpoints[deployment.endpoint].deployments[deployment.name]
+            batching = BatchConfig(
+                max_rows=deployment.max_rows,
+                max_queue_rows=max(wanted.max_queue_rows, deployment.max_rows),
+                latency_goal_ms=wanted.latency_goal_ms,
+            )
+            self._batchers[key] = Batcher(
+                "/".join(key), batching, self._pools[key], is_idempotent=deployment.is_idempotent
+            )
+        log.info("gateway.deployment_ready", endpoint=key[0], deployment=key[1], platform=described.platform)
+
+    def _workers_changed(self, key: _Key) -> None:
+        is_ready = self._pools[key].is_ready
+        self._registry.set_ready(*key, is_ready, "" if is_ready else "no worker can serve at the moment")
+
+    def _batcher_of(self, deployment: Deployment) -> Batcher:
+        batcher = self._batchers.get((deployment.endpoint, deployment.name))
+        if batcher is None:
+            raise NotReady(f"no worker of {deployment.endpoint}/{deployment.name} has loaded the model yet")
+        return batcher
