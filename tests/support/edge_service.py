@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from gateway.core.catalog import DeploymentState, EndpointState
 from gateway.core.errors import Forbidden, GatewayError, NotFound, Unauthenticated
 from gateway.core.payload import Payload
 from gateway.core.request import Answer, Deployment, Principal, Received
-from gateway.core.rows import Layout, Rows
+from gateway.core.rows import Layout, Rows, Text
 from gateway.core.signature import Column, Kind, Signature
 from gateway.core.tensor import BY_NAME
 
@@ -46,20 +48,15 @@ def endpoint(*deployments: Deployment, is_open: bool = False) -> EndpointState:
 def rows_of(columns: Sequence[Column], *rows: tuple[object, ...]) -> Rows:
     """Rows of stored values: categoricals by position; strings are taken out of the record."""
     layout = Layout.of(tuple(columns))
-    records = b"".join(
-        b"".join(
-            value.tobytes() if hasattr(value, "tobytes") else column.storage.numpy.type(value).tobytes()
-            for column, value in zip(columns, row, strict=True)
-            if not column.is_text
-        )
-        for row in rows
-    )
-    texts = tuple(
-        [row[i] if row[i] is None else str(row[i]) for row in rows]
-        for i, column in enumerate(columns)
-        if column.is_text
-    )
-    return Rows(layout, len(rows), records, texts)
+    table = np.empty(len(rows), dtype=layout.dtype)
+    texts: list[Text] = []
+    for i, column in enumerate(columns):
+        values = [row[i] for row in rows]
+        if column.is_text:
+            texts.append([value if value is None else str(value) for value in values])
+        else:
+            table[f"c{layout.fixed.index(column)}"] = values
+    return Rows(layout, len(rows), table.tobytes(), tuple(texts))
 
 
 class FakeCatalog:

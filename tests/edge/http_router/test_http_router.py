@@ -1,0 +1,118 @@
+"""Paths find their routes; what has none is told apart from what has others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from gateway.core.errors import GatewayError, MethodNotAllowed, NotFound
+from gateway.edge.http_message import HttpRequest, HttpResponse
+from gateway.edge.http_route import Route
+from gateway.edge.http_router import HttpRouter
+
+
+async def answer(request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:
+    raise NotImplementedError
+
+
+def encode_score(error: GatewayError) -> HttpResponse:
+    return HttpResponse(400, b"score")
+
+
+def encode_v2(error: GatewayError) -> HttpResponse:
+    return HttpResponse(400, b"v2")
+
+
+def route(method: str, pattern: str) -> Route:
+    encode = encode_v2 if pattern.startswith("/v2") else encode_score
+    return Route(method=method, pattern=pattern, handler=answer, encode_error=encode)
+
+
+ROUTER = HttpRouter(
+    [
+        route("POST", "/score"),
+        route("GET", "/"),
+        route("GET", "/v2"),
+        route("GET", "/v2/models/{model}"),
+        route("GET", "/v2/models/stats"),
+        route("POST", "/v2/models/{model}/infer"),
+        route("GET", "/v2/models/{model}/infer"),
+        route("POST", "/v2/models/{model}/versions/{version}/infer"),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "pattern", "captures"),
+    [
+        ("POST", "/score", "/score", {}),
+        ("GET", "/", "/", {}),
+        ("POST", "/v2/models/diamonds/infer", "/v2/models/{model}/infer", {"model": "diamonds"}),
+        (
+            "POST",
+            "/v2/models/a/versions/b/infer",
+            "/v2/models/{model}/versions/{version}/infer",
+            {"model": "a", "version": "b"},
+        ),
+        ("GET", "/v2/models/stats", "/v2/models/stats", {}),
+        ("POST", "/v2/models/versions/infer", "/v2/models/{model}/infer", {"model": "versions"}),
+        ("POST", "/api/v1/endpoint/diamonds/score", "/score", {"endpoint": "diamonds"}),
+        ("POST", "/api/v1/service/diamonds/score", "/score", {"endpoint": "diamonds"}),
+        ("GET", "/api/v1/endpoint/diamonds/", "/", {"endpoint": "diamonds"}),
+        (
+            "POST",
+            "/api/v1/endpoint/e/v2/models/m/infer",
+            "/v2/models/{model}/infer",
+            {"model": "m", "endpoint": "e"},
+        ),
+    ],
+)
+def test_a_path_finds_its_route(method: str, path: str, pattern: str, captures: dict[str, str]) -> None:
+    found, got = ROUTER.resolve(method, path)
+
+    assert (found.method, found.pattern, dict(got)) == (method, pattern, captures)
+
+
+def test_a_literal_that_leads_nowhere_gives_way_to_a_name() -> None:
+    found, captures = ROUTER.resolve("POST", "/v2/models/stats/infer")
+
+    assert (found.pattern, captures["model"]) == ("/v2/models/{model}/infer", "stats")
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/score/", "/score/x", "", "/v2/models//infer", "/v2/models/a/b/c", "/api/v1/endpoint", "*"]
+)
+def test_an_unknown_path_is_not_found(path: str) -> None:
+    with pytest.raises(NotFound):
+        ROUTER.resolve("GET", path)
+
+
+def test_head_is_answered_as_get() -> None:
+    assert ROUTER.resolve("HEAD", "/")[0].method == "GET"
+
+
+def test_another_method_is_told_which_ones_there_are() -> None:
+    with pytest.raises(MethodNotAllowed) as refused:
+        ROUTER.resolve("DELETE", "/v2/models/m/infer")
+
+    assert refused.value.allowed == ("GET", "HEAD", "OPTIONS", "POST")
+
+
+@pytest.mark.parametrize(
+    ("path", "family"),
+    [
+        ("/score/nothing", b"score"),
+        ("/v2/nothing", b"v2"),
+        ("/api/v1/endpoint/e/v2/nothing", b"v2"),
+        ("/else", b"score"),
+        ("", b"score"),
+    ],
+)
+def test_an_unknown_path_gets_the_error_of_the_family_it_seems_to_mean(path: str, family: bytes) -> None:
+    assert ROUTER.encode_error_for(path)(NotFound("x")).body == family
+
+
+def test_two_routes_for_one_path_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"two routes for GET /v2/\{x\}"):
+        HttpRouter([route("GET", "/v2/{x}"), route("GET", "/v2/{x}")])
