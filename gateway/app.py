@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -25,8 +25,9 @@ from gateway.auth.stage import Authenticate
 from gateway.config import Config
 from gateway.control.admin_api import serve_admin
 from gateway.control.gateway_admin import GatewayAdmin
-from gateway.control.registry import Described, Registry
+from gateway.control.registry import Registry
 from gateway.core.catalog import Stats
+from gateway.core.description import Description
 from gateway.core.errors import ConfigError, NotReady
 from gateway.core.request import Deployment
 from gateway.dispatch.batcher import Batcher
@@ -98,7 +99,7 @@ class App:
                     f"{endpoint}/{name}",
                     addresses,
                     settings.pool,
-                    on_described=lambda described, key=key: self._described(key, described),
+                    on_description=lambda described, key=key: self._described(key, described),
                 )
                 pool.on_place(lambda key=key: self._workers_changed(key))
                 self._pools[key] = pool
@@ -159,8 +160,8 @@ class App:
         batcher = self._batchers.get((endpoint, deployment))
         return batcher.stats() if batcher is not None else Stats()
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until ``stop`` is set, then drain. Raises ``OSError`` when a port is taken."""
+    async def run(self, stop: asyncio.Event, started: Callable[[], None] = lambda: None) -> None:
+        """Serve until ``stop`` is set, then drain; calls ``started`` when all listen. ``OSError``: a port is taken."""
         async with AsyncExitStack() as stack:
             admin = GatewayAdmin(self._registry, self._metrics, lambda: self.is_ready)
             await stack.enter_async_context(
@@ -180,6 +181,7 @@ class App:
             stack.push_async_callback(self._http.drain)
             await self._grpc.start()
             log.info("gateway.started", endpoints=sorted({endpoint for endpoint, _ in self._pools}))
+            started()
             await stop.wait()
             self._is_draining = True
             log.info("gateway.draining")
@@ -192,7 +194,7 @@ class App:
     async def _close_pools(self) -> None:
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))
 
-    def _described(self, key: _Key, described: Described) -> None:
+    def _described(self, key: _Key, described: Description) -> None:
         deployment = self._registry.describe(*key, described)
         if key not in self._batchers:
             wanted = self._config.endpoints[deployment.endpoint].deployments[deployment.name]

@@ -8,25 +8,14 @@ Whoever needs a consistent view (routing, the edge) takes the immutable states, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from gateway.control.endpoints import EndpointConfig
 from gateway.core.catalog import DeploymentState, EndpointState
+from gateway.core.description import Description
 from gateway.core.errors import NotFound
 from gateway.core.request import Deployment
-from gateway.core.signature import Signature
 
-__all__ = ["Described", "Registry"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Described:
-    """What a worker says of the model that it loaded."""
-
-    signature: Signature
-    platform: str
-    max_rows: int = 0
-    """The largest batch that the model takes; 0: no limit of its own."""
+__all__ = ["Registry"]
 
 
 class Registry:
@@ -57,7 +46,7 @@ class Registry:
         """Call ``listener`` after every change of a state."""
         self._listeners.append(listener)
 
-    def describe(self, endpoint: str, name: str, described: Described) -> Deployment:
+    def describe(self, endpoint: str, name: str, described: Description) -> Deployment:
         """A worker has loaded the model: the deployment can be routed to from now on. The same facts change nothing."""
         config = self._configs[endpoint]
         wanted = config.deployments[name]
