@@ -19,6 +19,10 @@ LOAD_FAILED = 78
 """Exit status when the model cannot be served: trying again cannot help (EX_CONFIG of sysexits.h)."""
 
 
+_NEWBORN = 1.0
+"""A worker that is over its memory limit this soon will be so again: that is a death like any other."""
+
+
 class Backoff:
     """The waits of one worker. ``random`` gives numbers in [0, 1)."""
 
@@ -41,7 +45,7 @@ class Backoff:
 
     def died(self, status: int, lived: float) -> float:
         """Seconds to wait before the next start, after a life of ``lived`` seconds that ended with ``status``."""
-        if status == RECYCLE:
+        if status == RECYCLE and lived >= _NEWBORN:
             return 0.0
         if lived >= self._settled:
             self._young_deaths = 0

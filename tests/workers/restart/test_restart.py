@@ -31,8 +31,14 @@ def test_a_recycled_worker_never_waits_and_is_not_counted() -> None:
     backoff = Backoff(lambda: 1.0)
     backoff.died(-11, lived=0.1)
 
-    assert backoff.died(RECYCLE, lived=0.1) == 0.0
+    assert backoff.died(RECYCLE, lived=1.0) == 0.0
     assert backoff.young_deaths == 1
+
+
+def test_a_limit_that_no_worker_can_keep_does_not_make_a_busy_loop() -> None:
+    backoff = Backoff(lambda: 1.0, first=0.1)
+
+    assert [backoff.died(RECYCLE, lived=0.1) for _ in range(3)] == [0.0, 0.1, 0.2]
 
 
 def test_jitter_takes_away_up_to_half_of_the_wait() -> None:
