@@ -16,7 +16,7 @@ from time import perf_counter
 import structlog
 
 from gateway.core.catalog import Catalog
-from gateway.core.errors import GatewayError, NotFound, Overloaded
+from gateway.core.errors import GatewayError, ModelFailed, NotFound, NotReady, Overloaded, WorkerFailed
 from gateway.core.request import Deployment, Received
 from gateway.telemetry.histogram import REQUEST_BOUNDS, STAGE_BOUNDS, Histogram
 from gateway.telemetry.names import REQUEST_FAILED
@@ -26,7 +26,8 @@ __all__ = ["Recorder", "Series"]
 
 log = structlog.get_logger()
 
-_SERVER_FAULTS = 500
+_OURS = (ModelFailed, NotReady, WorkerFailed)
+"""Nothing that the caller could have done better."""
 _INTERNED = 4096
 
 
@@ -131,5 +132,5 @@ class Recorder:
         facts = FailedRequest.of(received, str(status), error, endpoint, deployment).fields()
         if left_out:
             facts["not_logged"] = left_out
-        is_ours = isinstance(status, int) and status >= _SERVER_FAULTS
+        is_ours = isinstance(error, _OURS) or type(error) is GatewayError
         (log.warning if is_ours else log.info)(REQUEST_FAILED, **facts)

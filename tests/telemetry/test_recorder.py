@@ -82,17 +82,17 @@ def test_a_request_without_a_scoring_call_is_counted_without_names(recorder: Rec
 def test_a_failed_request_is_one_event_with_its_facts(recorder: Recorder, events: list[Any]) -> None:
     request = received(pinned="green", protocol="grpc", request_id="abc")
     request.timeline.add("queue", 0.0015)
-    recorder.on_done(request, "UNAVAILABLE", NotReady("no worker"))
+    recorder.on_done(request, 14, NotReady("no worker"))
     (event,) = events
     event.pop("ms")
 
     assert event == {
         "event": "request.failed",
-        "log_level": "info",
+        "log_level": "warning",
         "endpoint": "price",
         "deployment": "green",
         "protocol": "grpc",
-        "status": "UNAVAILABLE",
+        "status": "14",
         "error": "NotReady",
         "message": "no worker",
         "request_id": "abc",
@@ -118,10 +118,11 @@ def test_the_models_own_class_of_error_is_logged(recorder: Recorder, events: lis
     assert events[0]["kind"] == "subscriptOutOfBoundsError"
 
 
-def test_a_fault_of_ours_is_a_warning(recorder: Recorder, events: list[Any]) -> None:
-    recorder.on_done(received(), 503, NotReady("no worker"))
+def test_only_a_fault_of_ours_is_a_warning(recorder: Recorder, events: list[Any]) -> None:
+    for error in (GatewayError("a defect"), Overloaded("full"), InvalidInput("x"), NotReady("no worker")):
+        recorder.on_done(received(), 0, error)
 
-    assert events[0]["log_level"] == "warning"
+    assert [event["log_level"] for event in events] == ["warning", "info", "info", "warning"]
 
 
 def test_a_flood_of_refusals_is_counted_whole_and_logged_in_part(

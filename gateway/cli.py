@@ -1,0 +1,216 @@
+"""
+The command ``lockgate``: options and their help texts; what a command does is in ``gateway.commands``.
+
+An error that we expected (``ConfigError``: a setting, a file, a port) is one line on standard error and exit code 2,
+as for wrong usage. Anything else that fails exits with 1. Imports are made by the command that needs them: ``--help``
+and ``version`` answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from gateway.core.errors import ConfigError
+
+__all__ = ["app", "main"]
+
+_USAGE = 2
+
+app = typer.Typer(
+    name="lockgate",
+    help="A low-latency inference gateway for R and ONNX models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ServedPath = Annotated[
+    Path,
+    typer.Argument(
+        help="A folder with endpoints/*.yaml, or a single model: a model folder, .rds or .onnx.", metavar="PATH"
+    ),
+]
+StateDir = Annotated[Path, typer.Option(help="Certificates, keys and sockets of this server.")]
+Host = Annotated[str | None, typer.Option(help="Address to listen on, instead of the configured one.")]
+Port = Annotated[int | None, typer.Option(min=0, max=65535, help="HTTPS port, instead of the configured one (8443).")]
+GrpcPort = Annotated[
+    int | None, typer.Option(min=0, max=65535, help="gRPC port, instead of the configured one (8444).")
+]
+AdminPort = Annotated[
+    int | None,
+    typer.Option(min=0, max=65535, help="Port of /livez, /readyz and /metrics on loopback, instead of 8445."),
+]
+
+DEFAULT_STATE = Path(".lockgate")
+
+
+def main() -> None:
+    """The entry point of the command."""
+    try:
+        app()
+    except ConfigError as error:
+        sys.stderr.write(f"lockgate: {error}\n")
+        sys.exit(_USAGE)
+
+
+@app.command()
+def serve(
+    path: ServedPath,
+    *,
+    state_dir: StateDir = DEFAULT_STATE,
+    host: Host = None,
+    port: Port = None,
+    grpc_port: GrpcPort = None,
+    admin_port: AdminPort = None,
+    gateways: Annotated[int | None, typer.Option(min=1, max=64, help="Gateway processes, one core each.")] = None,
+) -> None:
+    """
+    Serve models over HTTPS and gRPC: plans the cores, starts gateways and workers, and keeps them running.
+
+    The first start makes a certificate and an API key in the state directory. Ctrl-C drains and stops.
+    """
+    from rich.console import Console
+
+    from gateway.commands.serve import ServeOptions, serve
+
+    options = ServeOptions(
+        path=path,
+        state_dir=state_dir,
+        host=host,
+        port=port,
+        grpc_port=grpc_port,
+        admin_port=admin_port,
+        gateways=gateways,
+    )
+    raise typer.Exit(serve(options, Console(highlight=False)))
+
+
+@app.command()
+def gateway(
+    path: ServedPath,
+    *,
+    plan: Annotated[Path, typer.Option(help="JSON: endpoint, deployment, list of the workers' addresses.")],
+    state_dir: StateDir = DEFAULT_STATE,
+    host: Host = None,
+    port: Port = None,
+    grpc_port: GrpcPort = None,
+    admin_port: AdminPort = None,
+    index: Annotated[int, typer.Option(min=0, help="Which of several gateways this is.")] = 0,
+    admin_socket: Annotated[
+        Path | None, typer.Option(help="Serve the admin API on this Unix socket instead of a port.")
+    ] = None,
+) -> None:
+    """Run one gateway process that scores on workers started elsewhere."""
+    from gateway.commands.run_gateway import read_plan, run_gateway
+    from gateway.commands.serve import ServeOptions
+    from gateway.config import load
+    from gateway.telemetry.logs import configure_logs
+
+    options = ServeOptions(
+        path=path, state_dir=state_dir, host=host, port=port, grpc_port=grpc_port, admin_port=admin_port
+    )
+    config = options.apply(load(path))
+    configure_logs(config.settings.log_level)
+    code = run_gateway(
+        config,
+        read_plan(plan),
+        state_dir,
+        index=index,
+        admin_socket=admin_socket,
+        admin_port=None if admin_socket else config.settings.admin_port,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def worker(
+    model: Annotated[Path, typer.Argument(help="A model folder, .rds or .onnx.", metavar="MODEL")],
+    *,
+    address: Annotated[
+        list[str], typer.Option(help="Where a worker listens, unix:/path or host:port; once per worker process.")
+    ],
+    name: Annotated[str, typer.Option(help="For logs.")] = "worker",
+    max_rows: Annotated[int, typer.Option(min=1, help="The largest batch that a gateway will send.")] = 32,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda:N or tensorrt:N; ONNX only.")] = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="Threads of one worker.")] = 1,
+    min_vsize_mb: Annotated[int, typer.Option(min=0, help="Room before R collects garbage by itself.")] = 256,
+    memory_limit_mb: Annotated[int, typer.Option(min=0, help="Memory at which a worker is replaced; 0: never.")] = 0,
+    drain_ms: Annotated[int, typer.Option(min=0, help="How long accepted batches may take after SIGTERM.")] = 10_000,
+) -> None:
+    """Run the workers of one model, for gateways elsewhere."""
+    from gateway.commands.worker import become_worker
+
+    become_worker(
+        model,
+        address,
+        name,
+        {
+            "max_rows": max_rows,
+            "device": device,
+            "threads": threads,
+            "min_vsize_mb": min_vsize_mb,
+            "memory_limit_mb": memory_limit_mb,
+        },
+        drain_ms,
+    )
+
+
+@app.command()
+def invoke(
+    endpoint: Annotated[str, typer.Argument(help="Name of the endpoint.", metavar="ENDPOINT")],
+    *,
+    data: Annotated[
+        Path | None, typer.Option(help="The rows: a .json file in any form that is served, or .csv.")
+    ] = None,
+    example: Annotated[bool, typer.Option("--example", help="Send the model's own example instead.")] = False,
+    deployment: Annotated[str | None, typer.Option(help="This deployment, whatever the traffic says.")] = None,
+    protocol: Annotated[Literal["http", "grpc"], typer.Option(help="How to ask.")] = "http",
+    host: Annotated[str, typer.Option(help="Host of the server.")] = "localhost",
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Its port; 8443 for http, 8444 for grpc.")] = None,
+    state_dir: StateDir = DEFAULT_STATE,
+    key_file: Annotated[Path | None, typer.Option(help="File with the API key [default: STATE_DIR/demo.key].")] = None,
+    ca: Annotated[Path | None, typer.Option(help="Certificate to trust [default: STATE_DIR/ca.pem].")] = None,
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds to wait for the answer.")] = 30.0,
+) -> None:
+    """Score the rows of a file and print the answer as JSON; the time it took goes to standard error."""
+    from gateway.commands.invoke import InvokeOptions, invoke
+
+    options = InvokeOptions(
+        endpoint=endpoint,
+        data=data,
+        is_example=example,
+        deployment=deployment,
+        protocol=protocol,
+        host=host,
+        port=port,
+        key_file=key_file or state_dir / "demo.key",
+        ca=ca or state_dir / "ca.pem",
+        timeout=timeout,
+    )
+    raise typer.Exit(invoke(options))
+
+
+@app.command()
+def check(
+    path: ServedPath,
+    *,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds that one model may take to load.")] = 120.0,
+) -> None:
+    """Validate the configuration, load every model, score its example, and print what was found."""
+    from rich.console import Console
+
+    from gateway.commands.check import check
+
+    raise typer.Exit(check(path, timeout, Console(highlight=False)))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"lockgate {installed_version('lockgate')}")

@@ -1,0 +1,80 @@
+"""What is printed when everything serves: the endpoints, and commands to paste that really work. Pure."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gateway.auth.bootstrap import StateFiles
+from gateway.config import Config
+
+__all__ = ["banner", "shown_path"]
+
+_ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104  # compared with, not bound to
+_VALUE = 40
+"""Characters of one example value that are worth showing."""
+
+
+def banner(config: Config, files: StateFiles, readiness: Mapping[str, Any], examples: Mapping[str, Any]) -> list[str]:
+    """Lines; ``readiness`` and ``examples`` as the fleet tells them."""
+    edge = config.settings.edge
+    host = "localhost" if edge.host in _ANYWHERE else edge.host
+    url = f"https://{f'[{host}]' if ':' in host else host}:{edge.http_port}"
+    lines = ["", "Endpoints"]
+    for endpoint in config.endpoints.values():
+        lines.append(f"  {endpoint.name}" + (f"  {endpoint.description}" if endpoint.description else ""))
+        for name in endpoint.deployments:
+            state = readiness.get("endpoints", {}).get(endpoint.name, {}).get(name, {})
+            told = "ready" if state.get("ready") else f"NOT READY: {state.get('reason') or 'no worker has loaded it'}"
+            lines.append(f"    {name}  {endpoint.weight(name)} %  {told}")
+    lines += [
+        "",
+        f"HTTPS  {url}",
+        f"gRPC   {host}:{edge.grpc_port} (TLS)",
+        f"admin  http://127.0.0.1:{config.settings.admin_port}/readyz",
+    ]
+    for name in config.endpoints:
+        lines += ["", f"Try {name}", *_commands(name, config, files, url, examples.get(name))]
+    return [*lines, ""]
+
+
+def shown_path(path: Path) -> str:
+    """Relative to where the user is, when that is shorter."""
+    relative = os.path.relpath(path)
+    return shlex.quote(relative if len(relative) < len(str(path)) else str(path))
+
+
+def _commands(endpoint: str, config: Config, files: StateFiles, url: str, example: Any) -> Iterator[str]:
+    ca, key = shown_path(files.ca), shown_path(files.demo_key)
+    if example:
+        body = {"input_data": {"columns": example["columns"], "index": [0], "data": [[*map(_short, example["row"])]]}}
+        yield f'  curl --cacert {ca} -H "Authorization: Bearer $(cat {key})" \\'
+        yield "    -H 'Content-Type: application/json' \\"
+        yield f"    {url}/api/v1/endpoint/{endpoint}/score \\"
+        yield f"    -d {shlex.quote(json.dumps(body))}"
+    state = "" if files.root == Path(".lockgate").resolve() else f" --state-dir {shown_path(files.root)}"
+    edge = config.settings.edge
+    http_port = "" if edge.http_port == type(edge)().http_port else f" --port {edge.http_port}"
+    grpc_port = "" if edge.grpc_port == type(edge)().grpc_port else f" --port {edge.grpc_port}"
+    sample = _sample(config.root, endpoint)
+    data = f" --data {shown_path(sample)}" if sample else " --example"
+    yield f"  lockgate invoke {endpoint}{data}{state}{http_port}"
+    if sample:
+        yield f"  lockgate invoke {endpoint}{data}{state}{grpc_port} --protocol grpc"
+
+
+def _sample(root: Path, endpoint: str) -> Path | None:
+    folder = root / "requests"
+    if not folder.is_dir():
+        return None
+    found = sorted(path for path in folder.glob(f"{endpoint}*") if path.suffix in (".json", ".csv"))
+    found = [path for path in found if ".expected" not in path.suffixes]
+    return min(found, key=lambda path: path.stat().st_size, default=None)
+
+
+def _short(value: Any) -> Any:
+    return value[:_VALUE] if isinstance(value, str) else value

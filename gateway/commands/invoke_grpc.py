@@ -1,0 +1,147 @@
+"""The gRPC half of ``lockgate invoke``: an Open Inference Protocol client that asks the server for the types."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import grpc
+import numpy as np
+
+from gateway.commands.invoke import InvokeOptions, Refused
+from gateway.core.errors import ConfigError, InvalidInput
+from gateway.core.payload import Named, Payload, Records, Table
+from gateway.edge.json_forms import invocations_payload, score_payload
+from gateway.wire.v1 import grpc_service_pb2 as wire
+from gateway.wire.v1.grpc_service_pb2_grpc import GRPCInferenceServiceStub
+
+__all__ = ["ask_grpc", "columns_of", "records_of", "tensor_of"]
+
+_NUMPY = {
+    "BOOL": "?",
+    "UINT8": "u1",
+    "UINT16": "<u2",
+    "UINT32": "<u4",
+    "UINT64": "<u8",
+    "INT8": "i1",
+    "INT16": "<i2",
+    "INT32": "<i4",
+    "INT64": "<i8",
+    "FP16": "<f2",
+    "FP32": "<f4",
+    "FP64": "<f8",
+}
+_LENGTH = 4
+"""Bytes before each string of a BYTES tensor that say how long it is."""
+
+
+def ask_grpc(options: InvokeOptions, key: str, ca: bytes) -> tuple[Any, float]:
+    """The answer as records, and how long it took. Raises ``ConfigError`` or ``Refused``."""
+    if options.data is None:
+        raise ConfigError("--example", "is for --protocol http; name a file with --data")
+    metadata = [("authorization", f"Bearer {key}")]
+    version = options.deployment or ""
+    target = f"{options.host}:{options.target_port}"
+    with grpc.secure_channel(target, grpc.ssl_channel_credentials(ca)) as channel:
+        stub = GRPCInferenceServiceStub(channel)
+        try:
+            described = stub.ModelMetadata(
+                wire.ModelMetadataRequest(name=options.endpoint, version=version),
+                metadata=metadata,
+                timeout=options.timeout,
+            )
+            names = [tensor.name for tensor in described.inputs]
+            columns = columns_of(options.data, names)
+            request = wire.ModelInferRequest(model_name=options.endpoint, model_version=version)
+            for tensor in described.inputs:
+                if tensor.name in columns:
+                    shape, raw = tensor_of(tensor.datatype, columns[tensor.name])
+                    request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=shape)
+                    request.raw_input_contents.append(raw)
+            started = perf_counter()
+            answer = stub.ModelInfer(request, metadata=metadata, timeout=options.timeout)
+            return records_of(answer), perf_counter() - started
+        except grpc.RpcError as error:
+            code, details = error.code(), error.details()  # type: ignore[attr-defined]
+            raise Refused(f"gRPC {code.name}: {details}") from error
+
+
+def columns_of(path: Path, names: Sequence[str]) -> dict[str, list[Any]]:
+    """The columns of a file by name; a table without names is in the order of ``names``."""
+    try:
+        text = path.read_text()
+        if path.suffix.lower() == ".csv":
+            header, *lines = csv.reader(io.StringIO(text))
+            payload: Payload = Table(header, [[cell if cell != "" else None for cell in line] for line in lines])
+        else:
+            value = json.loads(text)
+            is_mlflow = isinstance(value, dict) and any(
+                name in value for name in ("dataframe_split", "dataframe_records", "instances", "inputs")
+            )
+            payload = invocations_payload(value) if is_mlflow else score_payload(value)
+    except OSError as error:
+        raise ConfigError(f"--data {path}", f"cannot be read: {error.strerror}") from error
+    except (ValueError, InvalidInput) as error:
+        raise ConfigError(str(path), f"expected rows as JSON or CSV: {error}") from error
+    match payload:
+        case Records(rows):
+            return {name: [row.get(name) for row in rows] for name in names if any(name in row for row in rows)}
+        case Named(columns):
+            return columns
+        case Table(given, rows):
+            listed = [row if isinstance(row, list) else [row] for row in rows]
+            return {name: list(column) for name, column in zip(given or names, zip(*listed, strict=True), strict=True)}
+        case _:
+            raise ConfigError(str(path), "expected rows, found tensors")
+
+
+def tensor_of(datatype: str, values: Sequence[Any]) -> tuple[list[int], bytes]:
+    """Shape and little-endian bytes of one column; cells of a CSV file are read as the type asks."""
+    try:
+        if datatype == "BYTES":
+            texts = np.array([value if isinstance(value, list) else str(value) for value in values], dtype=object)
+            encoded = [str(text).encode() for text in texts.reshape(-1)]
+            return list(texts.shape), b"".join(len(text).to_bytes(_LENGTH, "little") + text for text in encoded)
+        if datatype == "BOOL":
+            values = [value.lower() in ("true", "t", "1") if isinstance(value, str) else value for value in values]
+        filled = [float("nan") if value is None and datatype.startswith("FP") else value for value in values]
+        array = np.array(filled, dtype=_NUMPY[datatype])
+        return list(array.shape), array.tobytes()
+    except (ValueError, TypeError, KeyError) as error:
+        raise ConfigError("--data", f"a column does not fit {datatype}: {error}") from error
+
+
+def records_of(answer: wire.ModelInferResponse) -> list[dict[str, Any]]:
+    """One record per row."""
+    columns: dict[str, list[Any]] = {}
+    for position, output in enumerate(answer.outputs):
+        raw = answer.raw_output_contents[position] if answer.raw_output_contents else None
+        columns[output.name] = _values(output, raw)
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _values(output: wire.ModelInferResponse.InferOutputTensor, raw: bytes | None) -> list[Any]:
+    if raw is None:
+        contents = output.contents
+        field = next((name for name, values in ((f.name, v) for f, v in contents.ListFields()) if values), None)
+        flat = np.array(list(getattr(contents, field)) if field else [], dtype=object)
+    elif output.datatype == "BYTES":
+        flat = np.array(_split(raw), dtype=object)
+    else:
+        flat = np.frombuffer(raw, dtype=_NUMPY[output.datatype])
+    listed: list[Any] = flat.reshape(tuple(output.shape)).tolist()
+    return [value.decode() if isinstance(value, bytes) else value for value in listed]
+
+
+def _split(raw: bytes) -> list[str]:
+    texts, at = [], 0
+    while at < len(raw):
+        size = int.from_bytes(raw[at : at + _LENGTH], "little")
+        texts.append(raw[at + _LENGTH : at + _LENGTH + size].decode())
+        at += _LENGTH + size
+    return texts

@@ -1,0 +1,53 @@
+"""``lockgate gateway``: one gateway process, under ``lockgate serve`` or alone in a pod."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import ssl
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from gateway.app import App, Plan
+from gateway.auth.bootstrap import prepare_state
+from gateway.config import Config
+from gateway.core.errors import ConfigError
+from workers.events import claim_stdout, emit
+
+__all__ = ["read_plan", "run_gateway"]
+
+
+def run_gateway(
+    config: Config, plan: Plan, state_dir: Path, *, index: int, admin_socket: Path | None, admin_port: int | None
+) -> int:
+    """Serve until SIGTERM or SIGINT; tells its parent on standard output when it listens. Raises ``ConfigError``."""
+    claim_stdout()
+    files = prepare_state(state_dir)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        app = App(config, plan, files, admin_socket=admin_socket, admin_port=admin_port)
+        await app.run(stop, lambda: emit("ready", gateway=index))
+
+    try:
+        uvloop.run(run())
+    except ssl.SSLError as error:
+        raise ConfigError(str(files.certificate), f"expected a certificate and its key: {error.reason}") from error
+    except OSError as error:
+        raise ConfigError("ports", f"cannot be listened on: {error.strerror or error}") from error
+    return 0
+
+
+def read_plan(path: Path) -> Plan:
+    """The addresses of the workers: JSON, endpoint → deployment → list. Raises ``ConfigError``."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, dict[str, list[str]]])
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read: {error.strerror}") from error
+    except msgspec.DecodeError as error:
+        raise ConfigError(str(path), f"expected a plan file: {error}") from error

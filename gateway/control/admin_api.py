@@ -1,0 +1,102 @@
+"""
+What probes and scrapers ask: ``/livez``, ``/readyz`` and ``/metrics``, on loopback or a Unix socket only.
+
+There is no key to it, so it must not be reachable from outside, and it says nothing that is the callers': names of
+endpoints, whether they can serve and why not, and counters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+from aiohttp import web
+
+from gateway.telemetry.metrics import CONTENT_TYPE
+
+__all__ = ["AdminSource", "Readiness", "serve_admin"]
+
+_SHUTDOWN = 1.0
+"""Seconds for a scrape that is under way when the process leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether this process can serve, and the details as JSON values."""
+
+    is_ready: bool
+    details: Mapping[str, Any]
+
+
+class AdminSource(Protocol):
+    """Whoever knows."""
+
+    async def readiness(self) -> Readiness: ...
+
+    async def metrics(self) -> bytes: ...
+
+
+@asynccontextmanager
+async def serve_admin(
+    source: AdminSource,
+    *,
+    port: int | None = None,
+    path: Path | None = None,
+    extra: Mapping[str, Callable[[], Awaitable[Any]]] | None = None,
+) -> AsyncIterator[int]:
+    """
+    Serve the three routes for the length of the block, on ``port`` of loopback (0: any) or the Unix socket ``path``;
+    gives the port, or 0. ``extra`` are further paths with what is answered there as JSON. Raises ``OSError``.
+    """
+    app = web.Application()
+    app.router.add_get("/livez", _alive)
+    app.router.add_get("/readyz", _ready(source))
+    app.router.add_get("/metrics", _metrics(source))
+    for route, answer in (extra or {}).items():
+        app.router.add_get(route, _json(answer))
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN)
+    await runner.setup()
+    try:
+        if path is not None:
+            path.unlink(missing_ok=True)  # noqa: ASYNC240  # left over by a process that was killed
+            await web.UnixSite(runner, str(path)).start()
+        if port is not None:
+            await web.TCPSite(runner, "127.0.0.1", port).start()
+        yield next((address[1] for address in runner.addresses if isinstance(address, tuple)), 0)
+    finally:
+        await runner.cleanup()
+
+
+async def _alive(_: web.Request) -> web.Response:
+    return web.Response(text="ok\n")
+
+
+def _ready(source: AdminSource) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handle(_: web.Request) -> web.Response:
+        readiness = await source.readiness()
+        body = {"ready": readiness.is_ready, **readiness.details}
+        return web.Response(
+            status=200 if readiness.is_ready else 503,
+            body=msgspec.json.format(msgspec.json.encode(body), indent=2) + b"\n",
+            content_type="application/json",
+        )
+
+    return handle
+
+
+def _metrics(source: AdminSource) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handle(_: web.Request) -> web.Response:
+        return web.Response(body=await source.metrics(), headers={"Content-Type": CONTENT_TYPE})
+
+    return handle
+
+
+def _json(answer: Callable[[], Awaitable[Any]]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handle(_: web.Request) -> web.Response:
+        return web.Response(body=msgspec.json.encode(await answer()), content_type="application/json")
+
+    return handle
