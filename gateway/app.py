@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -99,9 +100,9 @@ class App:
                     f"{endpoint}/{name}",
                     addresses,
                     settings.pool,
-                    on_description=lambda described, key=key: self._described(key, described),
+                    on_description=partial(self._described, key),
                 )
-                pool.on_place(lambda key=key: self._workers_changed(key))
+                pool.on_place(partial(self._workers_changed, key))
                 self._pools[key] = pool
                 max_rows[key] = wanted.max_queue_rows
 
