@@ -24,7 +24,7 @@ from gateway.core.timeline import Timeline
 from gateway.edge import oip_metadata
 from gateway.edge.grpc_call import GrpcCall
 from gateway.edge.grpc_fence import GrpcFence
-from gateway.edge.grpc_tensors import build_response, read_tensors, request_size
+from gateway.edge.grpc_tensors import InputReader, build_response, request_size
 from gateway.edge.http_intake import DEPLOYMENT_HEADER
 from gateway.edge.http_route import OnDone
 from gateway.edge.oip_view import OipView
@@ -75,6 +75,7 @@ class OipServicer(GRPCInferenceServiceServicer):
     ) -> None:
         self._service, self._catalog, self._view, self._stats = service, catalog, view, stats
         self._is_ready, self._clock = is_ready, clock
+        self._read = InputReader()
         self._max_in_flight_per_stream = max_in_flight_per_stream
         self._fence = GrpcFence(new_id=new_id, on_done=on_done, server_timing=server_timing)
 
@@ -222,7 +223,7 @@ class OipServicer(GRPCInferenceServiceServicer):
             deployment,
             metadata.get("authorization"),
             self._deadline(request, left),
-            partial(read_tensors, request),
+            partial(self._read, request),
             "grpc",
             peer,
             caller_id(metadata, "managed"),
