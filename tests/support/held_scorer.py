@@ -100,5 +100,3 @@ class HeldScorer:
     def _notify(self) -> None:
         for callback in self._callbacks:
             callback()
-
-

@@ -1,0 +1,42 @@
+"""How the gateway treats the workers of one deployment; the defaults suit workers on the same machine."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.core.errors import ConfigError
+
+__all__ = ["PoolConfig"]
+
+
+class PoolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Times in milliseconds."""
+
+    batches_in_flight: int = 2
+    """Per worker: one that it scores and one that is there when it has done so."""
+    hang_grace_ms: int = 1000
+    """After a batch's deadline, before its worker counts as hung. The worker's own watchdog should come first."""
+    connect_timeout_ms: int = 5_000
+    """For a connection, and for the first word on a new stream."""
+    load_timeout_ms: int = 600_000
+    """How long a worker that accepted a connection may take to load its model."""
+    min_backoff_ms: int = 10
+    """Before the first new try; a forked worker is back in less."""
+    max_backoff_ms: int = 1_000
+    soon_ms: int = 3_000
+    """How long after losing its last worker a pool still counts as ready, because a restart is expected."""
+    breaker_failures: int = 5
+    """Failures in a row that take a worker out."""
+    breaker_open_ms: int = 500
+    """For how long, the first time; it doubles each time up to ``breaker_max_open_ms``."""
+    breaker_max_open_ms: int = 30_000
+    max_message_bytes: int = 256 * 1024 * 1024
+    keepalive_ms: int = 30_000
+    """Between pings on TCP; a Unix socket needs none."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if getattr(self, name) < 1:
+                raise ConfigError(name, f"expected at least 1, got {getattr(self, name)}")
+        if self.max_backoff_ms < self.min_backoff_ms:
+            raise ConfigError("max_backoff_ms", f"expected at least min_backoff_ms ({self.min_backoff_ms})")
