@@ -99,6 +99,8 @@ class FakeCore:
     error: Exception | None = None
     held: asyncio.Event | None = None
     started: asyncio.Event = field(default_factory=asyncio.Event)
+    arrivals: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    """Released once per request."""
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     is_open: bool = True
     received: list[Received] = field(default_factory=list)
@@ -110,6 +112,7 @@ class FakeCore:
             await FakeAccess()(request.credential, request.endpoint)
         self.payloads.append(request.read())
         self.started.set()
+        self.arrivals.release()
         if self.held is not None:
             try:
                 await self.held.wait()
