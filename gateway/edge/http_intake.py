@@ -44,15 +44,23 @@ class Intake:
         *,
         endpoint: str | None,
         deployment: str | None = None,
+        budget: float | None = None,
     ) -> Answer:
-        """``deployment`` None leaves the pin to the header. Raises ``GatewayError``."""
+        """
+        ``deployment`` None leaves the pin to the header; ``budget`` is the seconds that the body itself allows, and the
+        earlier of it and the header's counts. Raises ``GatewayError``.
+        """
         headers = request.headers
+        deadline = self._deadline(headers.get(DEADLINE_HEADER))
+        if budget is not None:
+            from_body = self._clock() + budget
+            deadline = from_body if deadline is None else min(deadline, from_body)
         timeline = Timeline(request.received)
         request.call = call = Received(
             endpoint,
             deployment or headers.get(DEPLOYMENT_HEADER) or None,
             headers.get("authorization"),
-            self._deadline(headers.get(DEADLINE_HEADER)),
+            deadline,
             read,
             "rest",
             request.peer,

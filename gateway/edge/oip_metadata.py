@@ -24,6 +24,7 @@ __all__ = [
     "EXTENSIONS",
     "Document",
     "find_version",
+    "loaded",
     "model_config",
     "model_metadata",
     "pinned",
@@ -53,6 +54,14 @@ def find_version(endpoint: EndpointState, requested: str) -> DeploymentState:
     if name is None:
         raise NotFound(f'model "{endpoint.name}" has no version "{requested}"')
     return endpoint.deployments[name]
+
+
+def loaded(endpoint: EndpointState, requested: str) -> Deployment:
+    """The version's deployment. Raises ``NotFound``, or ``NotReady`` before the model was loaded once."""
+    state = find_version(endpoint, requested)
+    if state.deployment is None:
+        raise NotReady(f'version "{state.name}" of model "{endpoint.name}" is not loaded: {state.reason or "wait"}')
+    return state.deployment
 
 
 def version_name(endpoint: EndpointState, requested: str) -> str | None:
@@ -100,7 +109,7 @@ def server_metadata() -> Document:
 
 def model_metadata(endpoint: EndpointState, requested: str) -> Document:
     """Raises ``NotFound``, or ``NotReady`` before the model was loaded once."""
-    deployment = _loaded(endpoint, requested)
+    deployment = loaded(endpoint, requested)
     return {
         "name": endpoint.name,
         "versions": list(endpoint.deployments),
@@ -117,7 +126,7 @@ def model_config(endpoint: EndpointState, requested: str) -> Document:
     ``max_batch_size`` is above 0, which by Triton's rules means that every tensor has a first dimension that counts
     rows, and that ``dims`` here leave it out.
     """
-    deployment = _loaded(endpoint, requested)
+    deployment = loaded(endpoint, requested)
     return {
         "name": endpoint.name,
         "platform": deployment.platform,
@@ -159,13 +168,6 @@ def repository_index(endpoints: Iterable[EndpointState], *, only_ready: bool) ->
         for state in endpoint.deployments.values()
         if state.is_ready or not only_ready
     ]
-
-
-def _loaded(endpoint: EndpointState, requested: str) -> Deployment:
-    state = find_version(endpoint, requested)
-    if state.deployment is None:
-        raise NotReady(f'version "{state.name}" of model "{endpoint.name}" is not loaded: {state.reason or "wait"}')
-    return state.deployment
 
 
 def _dims(column: Column) -> Sequence[int]:

@@ -1,0 +1,256 @@
+"""
+The Open Inference Protocol's HTTP routes, with Triton's binary, configuration and statistics extensions.
+
+Every success is 200, because tritonclient takes any other status for an error; every error body is
+``{"error": "<text>"}``, which its clients read as a string. Requests need no content type: tritonclient sends none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from gateway.core.access import Access
+from gateway.core.catalog import Catalog, EndpointState, StatsSource
+from gateway.core.errors import GatewayError, InvalidInput, NotFound, NotSupported
+from gateway.core.payload import Payload
+from gateway.core.signature import Signature
+from gateway.edge import accept_encoding, oip_body, oip_metadata
+from gateway.edge.config import EdgeConfig
+from gateway.edge.content_coding import decoded
+from gateway.edge.http_intake import DEPLOYMENT_HEADER, Intake
+from gateway.edge.http_message import HttpRequest, HttpResponse
+from gateway.edge.http_route import Handler, Route
+from gateway.edge.json_body import json_value
+from gateway.edge.oip_view import OipView
+from gateway.edge.status import status_of
+
+__all__ = ["encode_oip_error", "oip_routes"]
+
+_LENGTH_HEADER = "Inference-Header-Content-Length"
+
+_LONG = 64 * 1024
+"""Bytes from which an answer is compressed on another thread, where it delays nobody."""
+
+_MODEL = ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")
+
+_REFUSED = (
+    ("POST", "/v2/repository/models/{model}/load", "loading: what is served is declared in the endpoint files"),
+    ("POST", "/v2/repository/models/{model}/unload", "unloading: what is served is declared in the endpoint files"),
+    ("GET", "/v2/systemsharedmemory/status", "shared memory"),
+    ("POST", "/v2/systemsharedmemory/region/{region}/register", "shared memory"),
+    ("POST", "/v2/systemsharedmemory/unregister", "shared memory"),
+    ("GET", "/v2/cudasharedmemory/status", "shared memory"),
+    ("POST", "/v2/cudasharedmemory/region/{region}/register", "shared memory"),
+    ("POST", "/v2/cudasharedmemory/unregister", "shared memory"),
+    ("GET", "/v2/trace/setting", "trace settings: send a traceparent"),
+    ("POST", "/v2/trace/setting", "trace settings: send a traceparent"),
+    ("GET", "/v2/logging", "log settings"),
+    ("POST", "/v2/logging", "log settings"),
+)
+
+
+def oip_routes(
+    intake: Intake,
+    catalog: Catalog,
+    access: Access,
+    stats: StatsSource,
+    config: EdgeConfig,
+    *,
+    is_ready: Callable[[], bool],
+) -> list[Route]:
+    """The routes of this family; ``is_ready`` is what ``/v2/health/ready`` answers."""
+    family = _OipFamily(intake, catalog, access, stats, limit=config.max_body_bytes, is_ready=is_ready)
+    found: list[tuple[str, str, Handler]] = [
+        ("GET", "/v2", family.server),
+        ("GET", "/v2/", family.server),
+        ("GET", "/v2/health/live", family.live),
+        ("GET", "/v2/health/ready", family.ready),
+        ("GET", "/v2/models", family.models),
+        ("GET", "/v2/models/stats", family.all_statistics),
+        ("POST", "/v2/repository/index", family.index),
+        ("POST", "/v2/repository/{repository}/index", family.index),
+    ]
+    for base in _MODEL:
+        found += [
+            ("GET", base, family.metadata),
+            ("GET", f"{base}/ready", family.model_ready),
+            ("GET", f"{base}/config", family.config),
+            ("GET", f"{base}/stats", family.statistics),
+            ("POST", f"{base}/infer", family.infer),
+        ]
+    found += [(method, pattern, _refusing(what)) for method, pattern, what in _REFUSED]
+    return [
+        Route(method=method, pattern=pattern, handler=handler, encode_error=encode_oip_error)
+        for method, pattern, handler in found
+    ]
+
+
+def encode_oip_error(error: GatewayError) -> HttpResponse:
+    """``{"error": "<text>"}``."""
+    status = status_of(error)
+    return HttpResponse(status.http, msgspec.json.encode({"error": str(error) or status.word}))
+
+
+def _refusing(what: str) -> Handler:
+    async def refuse(request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:  # noqa: ARG001
+        raise NotSupported(f"not offered here: {what}")
+
+    return refuse
+
+
+class _OipFamily:
+    def __init__(
+        self,
+        intake: Intake,
+        catalog: Catalog,
+        access: Access,
+        stats: StatsSource,
+        *,
+        limit: int,
+        is_ready: Callable[[], bool],
+    ) -> None:
+        self._intake, self._catalog, self._access, self._stats = intake, catalog, access, stats
+        self._limit, self._is_ready = limit, is_ready
+        self._view = OipView(catalog, access)
+
+    async def infer(self, request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:
+        model = _model(captures)
+        headers = request.headers
+        version = captures.get("version", "")
+        pin = oip_metadata.pinned(self._catalog, model, version, headers.get(DEPLOYMENT_HEADER, ""))
+        body = _InferBody(request, self._limit, lambda: self._signature_of(model, pin))
+        timeout_us = 0
+        if body.may_say_timeout:
+            # It stands in the body, and nobody's body is read before they are known: so that is asked here already.
+            await self._access(headers.get("authorization"), model)
+            timeout_us = body.timeout_us()
+        answer = await self._intake.score(
+            request, body.read, endpoint=model, deployment=pin, budget=timeout_us / 1e6 if timeout_us else None
+        )
+        built = oip_body.build_response(body.request, answer)
+        response = HttpResponse(200, built.body, headers=[(DEPLOYMENT_HEADER, answer.deployment.name)])
+        if built.header_length is not None:
+            response.content_type = "application/octet-stream"
+            response.headers.append((_LENGTH_HEADER, str(built.header_length)))
+        await _compress(response, headers.get("accept-encoding"))
+        return response
+
+    async def live(self, request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:  # noqa: ARG002
+        return _json({"live": True})
+
+    async def ready(self, request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:  # noqa: ARG002
+        is_ready = self._is_ready()
+        return _json({"live": True, "ready": is_ready}, 200 if is_ready else 503)
+
+    async def server(self, request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:  # noqa: ARG002
+        return _json(oip_metadata.server_metadata())
+
+    async def models(self, request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:
+        return _json({"models": [state.name for state in await self._visible(request, captures)]})
+
+    async def metadata(self, request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:
+        endpoint = await self._endpoint(request, captures)
+        return _json(oip_metadata.model_metadata(endpoint, captures.get("version", "")))
+
+    async def config(self, request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:
+        endpoint = await self._endpoint(request, captures)
+        return _json(oip_metadata.model_config(endpoint, captures.get("version", "")))
+
+    async def model_ready(self, request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:
+        endpoint = await self._endpoint(request, captures)
+        state = oip_metadata.find_version(endpoint, captures.get("version", ""))
+        if state.is_ready:
+            return _json({"name": endpoint.name, "ready": True})
+        return _json({"name": endpoint.name, "ready": False, "error": state.reason or "not ready"}, 503)
+
+    async def statistics(self, request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:
+        endpoint = await self._endpoint(request, captures)
+        return _json(oip_metadata.statistics([endpoint], captures.get("version", ""), self._stats))
+
+    async def all_statistics(self, request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:
+        return _json(oip_metadata.statistics(await self._visible(request, captures), "", self._stats))
+
+    async def index(self, request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:
+        endpoints = await self._visible(request, captures)
+        # tritonclient sends no body at all.
+        asked = json_value(request, self._limit) if request.body else {}
+        if not isinstance(asked, dict):
+            raise InvalidInput("expected a JSON object")
+        return _json(oip_metadata.repository_index(endpoints, only_ready=asked.get("ready") is True))
+
+    async def _endpoint(self, request: HttpRequest, captures: Mapping[str, str]) -> EndpointState:
+        return await self._view.endpoint(_model(captures), request.headers.get("authorization"))
+
+    async def _visible(self, request: HttpRequest, captures: Mapping[str, str]) -> Sequence[EndpointState]:
+        states = await self._view.endpoints(request.headers.get("authorization"))
+        base = captures.get("endpoint")
+        return states if base is None else [state for state in states if state.name == base]
+
+    def _signature_of(self, model: str, pin: str | None) -> Signature:
+        endpoint = self._catalog.endpoint(model)
+        return oip_metadata.loaded(endpoint, pin or "").signature
+
+
+class _InferBody:
+    """The body of one request; decoded once, when somebody asks."""
+
+    def __init__(self, request: HttpRequest, limit: int, signature: Callable[[], Signature]) -> None:
+        headers = request.headers
+        self._length = oip_body.header_length(headers.get("inference-header-content-length"))
+        self._encoding = headers.get("content-encoding")
+        self._body, self._limit, self._signature = request.body, limit, signature
+        self._parsed: tuple[oip_body.InferRequest, memoryview] | None = None
+
+    @property
+    def may_say_timeout(self) -> bool:
+        """Whether the word occurs in the JSON part, or cannot be looked for because the body is compressed."""
+        if self._length == 0:
+            return False
+        end = len(self._body) if self._length is None else self._length
+        return bool(self._encoding) or self._body.find(b'"timeout"', 0, end) >= 0
+
+    @property
+    def request(self) -> oip_body.InferRequest | None:
+        """None for a raw-binary one."""
+        return None if self._length == 0 else self._parse()[0]
+
+    def timeout_us(self) -> int:
+        parameters = self._parse()[0].parameters or {}
+        return oip_metadata.timeout_us(parameters["timeout"]) if "timeout" in parameters else 0
+
+    def read(self) -> Payload:
+        if self._length == 0:
+            return oip_body.raw_binary(decoded(self._body, self._encoding, self._limit), self._signature())
+        return oip_body.tensors(*self._parse())
+
+    def _parse(self) -> tuple[oip_body.InferRequest, memoryview]:
+        if self._parsed is None:
+            self._parsed = oip_body.parse(decoded(self._body, self._encoding, self._limit), self._length)
+        return self._parsed
+
+
+def _model(captures: Mapping[str, str]) -> str:
+    model, base = captures["model"], captures.get("endpoint")
+    if base is not None and base != model:
+        raise NotFound(f'endpoint "{base[:64]}" has no model "{model[:64]}"')
+    return model
+
+
+def _json(document: object, status: int = 200) -> HttpResponse:
+    return HttpResponse(status, msgspec.json.encode(document))
+
+
+async def _compress(response: HttpResponse, accepted: str | None) -> None:
+    if accepted is None or len(response.body) < accept_encoding.WORTH_IT:
+        return
+    encoding = accept_encoding.choose(accepted)
+    if encoding is None:
+        return
+    if len(response.body) < _LONG:
+        response.body = accept_encoding.encode(response.body, encoding)
+    else:
+        response.body = await asyncio.to_thread(accept_encoding.encode, response.body, encoding)
+    response.headers += [("Content-Encoding", encoding), ("Vary", "Accept-Encoding")]

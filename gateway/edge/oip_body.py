@@ -1,0 +1,180 @@
+"""
+The body of an inference request and of its answer over HTTP: JSON, with tensors in binary behind it where asked for.
+
+The binary extension puts JSON first, as long as ``Inference-Header-Content-Length`` says, and then the raw elements of
+every tensor whose parameters have a ``binary_data_size``, in order. A length of 0 is the extension's raw-binary
+request: the body is the only input's elements, and all outputs come back in binary. Pure: bytes in, values out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+import msgspec
+
+from gateway.core.errors import InvalidInput, NotSupported
+from gateway.core.payload import Tensor, Tensors
+from gateway.core.request import Answer
+from gateway.core.signature import Signature
+from gateway.edge.oip_outputs import OutputPlan
+from gateway.edge.oip_tensors import collect, frame, raw_tensor, value_tensor
+
+__all__ = ["InferRequest", "InferResponse", "build_response", "header_length", "parse", "raw_binary", "tensors"]
+
+Parameters = dict[str, Any]
+
+
+class InputTensor(msgspec.Struct):
+    name: str
+    shape: list[int]
+    datatype: str
+    parameters: Parameters | None = None
+    data: Any = None
+
+
+class RequestedOutput(msgspec.Struct):
+    name: str
+    parameters: Parameters | None = None
+
+
+class InferRequest(msgspec.Struct):
+    """The JSON part, as it came."""
+
+    inputs: list[InputTensor]
+    id: str | None = None
+    parameters: Parameters | None = None
+    outputs: list[RequestedOutput] | None = None
+
+    @property
+    def wants_binary(self) -> bool:
+        return self.parameters is not None and self.parameters.get("binary_data_output") is True
+
+
+class InferResponse(msgspec.Struct):
+    """An answer's body; ``header_length`` is None when all of it is JSON."""
+
+    body: bytes
+    header_length: int | None
+
+
+_decoder = msgspec.json.Decoder(InferRequest)
+_encoder = msgspec.json.Encoder()
+
+
+def header_length(value: str | None) -> int | None:
+    """``Inference-Header-Content-Length`` as a number; None when there is none. Raises ``InvalidInput``."""
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdigit() and len(value) <= 12):
+        raise InvalidInput("inference-header-content-length: expected a number of bytes")
+    return int(value)
+
+
+def parse(body: bytes, length: int | None) -> tuple[InferRequest, memoryview]:
+    """The JSON part and the bytes behind it. Raises ``InvalidInput``."""
+    if length is not None and length > len(body):
+        raise InvalidInput(f"inference-header-content-length: expected at most {len(body)}, got {length}")
+    view = memoryview(body)
+    end = len(body) if length is None else length
+    if not body[:end].strip():
+        raise InvalidInput("expected a JSON body, it is empty")
+    try:
+        request = _decoder.decode(view[:end])
+    except RecursionError as error:
+        raise InvalidInput("the body is nested too deeply") from error
+    except UnicodeDecodeError as error:
+        raise InvalidInput("the body is not UTF-8") from error
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"the body is no inference request: {error}") from error
+    except (msgspec.DecodeError, ValueError) as error:
+        raise InvalidInput(f"the body is not JSON: {error}") from error
+    return request, view[end:]
+
+
+def tensors(request: InferRequest, binary: memoryview) -> Tensors:
+    """Raises ``InvalidInput``, or ``NotSupported`` for shared memory."""
+    found: list[Tensor] = []
+    at = 0
+    for tensor in request.inputs:
+        size = None
+        if tensor.parameters:
+            if "shared_memory_region" in tensor.parameters:
+                raise NotSupported(f'input "{tensor.name}": shared memory is not offered')
+            size = tensor.parameters.get("binary_data_size")
+        if size is None:
+            if tensor.data is None:
+                raise InvalidInput(f'input "{tensor.name}": expected data')
+            found.append(value_tensor(tensor.name, tensor.datatype, tensor.shape, tensor.data))
+            continue
+        if type(size) is not int or size < 0:
+            raise InvalidInput(f'input "{tensor.name}": expected binary_data_size to be a number of bytes')
+        if tensor.data is not None:
+            raise InvalidInput(f'input "{tensor.name}": expected either data or binary_data_size, got both')
+        if at + size > len(binary):
+            raise InvalidInput(f'input "{tensor.name}": expected {size} bytes behind the JSON, got {len(binary) - at}')
+        found.append(raw_tensor(tensor.name, tensor.datatype, tensor.shape, binary[at : at + size]))
+        at += size
+    if at != len(binary):
+        raise InvalidInput(f"expected {at} bytes behind the JSON, got {len(binary)}")
+    return collect(found)
+
+
+def raw_binary(body: bytes, signature: Signature) -> Tensors:
+    """One row of a model's only input, without any JSON. Raises ``InvalidInput``."""
+    if len(signature.inputs) != 1:
+        raise InvalidInput(f"a raw binary request fits a model with one input, this one has {len(signature.inputs)}")
+    column = signature.inputs[0]
+    element = column.datatype.size
+    shape = column.shape or (1,)
+    known = prod(length for length in shape if length >= 0)
+    if element == 0:
+        if shape != (1,):
+            raise InvalidInput(
+                f'input "{column.name}": a raw binary request carries one string, not shape {list(shape)}'
+            )
+        return collect([raw_tensor(column.name, "BYTES", (1, 1), frame(body))])
+    if shape.count(-1) > 1:
+        raise InvalidInput(f'input "{column.name}": a raw binary request cannot say shape {list(shape)}')
+    open_length = len(body) // (known * element) if known else 0
+    resolved = [open_length if length < 0 else length for length in shape]
+    return collect([raw_tensor(column.name, column.datatype.name, (1, *resolved), body)])
+
+
+def build_response(request: InferRequest | None, answer: Answer) -> InferResponse:
+    """``request`` None stands for a raw-binary one. Raises ``InvalidInput`` or ``NotSupported`` for what was asked."""
+    rows = answer.rows
+    wanted: Sequence[RequestedOutput] = (request.outputs if request else None) or ()
+    binary_by_default = request is None or request.wants_binary
+    columns = OutputPlan.of(rows.layout).pick([output.name for output in wanted])
+    is_binary = {output.name: _wants_binary(output, binary_by_default) for output in wanted}
+    parts: list[bytes] = []
+    outputs: list[Mapping[str, Any]] = []
+    for column in columns:
+        output: dict[str, Any] = {"name": column.name, "datatype": column.datatype, "shape": column.shape(rows)}
+        if is_binary.get(column.name, binary_by_default):
+            raw = column.raw(rows)
+            parts.append(raw)
+            output["parameters"] = {"binary_data_size": len(raw)}
+        else:
+            output["data"] = column.values(rows)
+        outputs.append(output)
+    document: dict[str, Any] = {"model_name": answer.deployment.endpoint, "model_version": answer.deployment.name}
+    if request is not None and request.id:
+        document["id"] = request.id
+    document["outputs"] = outputs
+    header = _encoder.encode(document)
+    if not parts:
+        return InferResponse(header, None)
+    return InferResponse(b"".join([header, *parts]), len(header))
+
+
+def _wants_binary(output: RequestedOutput, by_default: bool) -> bool:
+    parameters = output.parameters
+    if not parameters:
+        return by_default
+    for word in ("classification", "shared_memory_region"):
+        if parameters.get(word):
+            raise NotSupported(f'output "{output.name}": {word} is not offered')
+    return parameters.get("binary_data", by_default) is True
