@@ -186,6 +186,8 @@ class HttpServer:
         elif raw.version < HttpVersion11:
             head += "Connection: keep-alive\r\n"
         for name, value in response.headers:
+            if "\r" in value or "\n" in value:
+                raise ValueError(f"a line break in the header {name}")
             head += f"{name}: {value}\r\n"
         data = f"{head}\r\n".encode("latin-1", "replace")
         return _Reply(raw, data if raw.method == "HEAD" else data + body, response.status, keep_alive)

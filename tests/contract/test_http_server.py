@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 import msgspec
 import pytest
@@ -12,6 +13,9 @@ import pytest
 from gateway.core.signature import Column, Kind
 from gateway.core.tensor import BY_NAME
 from gateway.edge.config import EdgeConfig
+from gateway.edge.http_message import HttpRequest, HttpResponse
+from gateway.edge.http_route import Route
+from gateway.edge.http_score import encode_score_error
 from tests.support.edge_app import Edge, serving
 from tests.support.edge_service import FakeCore, rows_of
 
@@ -201,6 +205,25 @@ async def test_a_target_in_absolute_form_is_understood() -> None:
         wire.send(b"GET http://localhost/?x=1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
         assert (await wire.answer())[2] == b"Healthy"
+
+
+async def test_a_path_may_be_percent_encoded() -> None:
+    async with serving(FakeCore(), config=CONFIG) as edge, connected(edge) as wire:
+        wire.send(b"GET /%68ealt%68 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+        assert (await wire.answer())[0] == 200
+
+
+async def test_a_line_break_in_a_header_of_ours_is_never_sent() -> None:
+    async def split(request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:
+        return HttpResponse(200, b"", headers=[("x-name", "a\r\nSet-Cookie: b")])
+
+    extra = [Route(method="GET", pattern="/split", handler=split, encode_error=partial(encode_score_error, "managed"))]
+    async with serving(FakeCore(), config=CONFIG, extra=extra) as edge, connected(edge) as wire:
+        wire.send(b"GET /split HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        status, headers, _ = await wire.answer()
+
+    assert (status, "set-cookie" in headers) == (500, False)
 
 
 async def test_a_large_answer_arrives_whole() -> None:

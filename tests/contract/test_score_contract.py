@@ -192,7 +192,6 @@ async def test_an_overlong_id_is_refused_only_where_azmlinfsrv_would(
         ("/score", {"Host": "tumor.localhost"}, "tumor"),
         ("/score", {"lockgate-endpoint": "tumor"}, "tumor"),
         ("/score", {}, None),
-        ("/%73core", {"lockgate-endpoint": "tumor"}, "tumor"),
     ],
 )
 async def test_an_endpoint_is_named_by_path_host_or_header(
