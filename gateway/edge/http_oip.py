@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from gateway.core.access import Access
 from gateway.core.catalog import Catalog, EndpointState, StatsSource
 from gateway.core.errors import GatewayError, InvalidInput, NotFound, NotSupported
 from gateway.core.payload import Payload
@@ -55,14 +54,14 @@ _REFUSED = (
 def oip_routes(
     intake: Intake,
     catalog: Catalog,
-    access: Access,
+    view: OipView,
     stats: StatsSource,
     config: EdgeConfig,
     *,
     is_ready: Callable[[], bool],
 ) -> list[Route]:
     """The routes of this family; ``is_ready`` is what ``/v2/health/ready`` answers."""
-    family = _OipFamily(intake, catalog, access, stats, limit=config.max_body_bytes, is_ready=is_ready)
+    family = _OipFamily(intake, catalog, view, stats, limit=config.max_body_bytes, is_ready=is_ready)
     found: list[tuple[str, str, Handler]] = [
         ("GET", "/v2", family.server),
         ("GET", "/v2/", family.server),
@@ -106,15 +105,14 @@ class _OipFamily:
         self,
         intake: Intake,
         catalog: Catalog,
-        access: Access,
+        view: OipView,
         stats: StatsSource,
         *,
         limit: int,
         is_ready: Callable[[], bool],
     ) -> None:
-        self._intake, self._catalog, self._access, self._stats = intake, catalog, access, stats
+        self._intake, self._catalog, self._view, self._stats = intake, catalog, view, stats
         self._limit, self._is_ready = limit, is_ready
-        self._view = OipView(catalog, access)
 
     async def infer(self, request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:
         model = _model(captures)
@@ -125,7 +123,7 @@ class _OipFamily:
         timeout_us = 0
         if body.may_say_timeout:
             # It stands in the body, and nobody's body is read before they are known: so that is asked here already.
-            await self._access(headers.get("authorization"), model)
+            await self._view.check(model, headers.get("authorization"))
             timeout_us = body.timeout_us()
         answer = await self._intake.score(
             request, body.read, endpoint=model, deployment=pin, budget=timeout_us / 1e6 if timeout_us else None

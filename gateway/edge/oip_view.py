@@ -22,6 +22,10 @@ class OipView:
     def __init__(self, catalog: Catalog, access: Access) -> None:
         self._catalog, self._access = catalog, access
 
+    async def check(self, name: str, credential: str | None) -> None:
+        """Whether the caller may score this endpoint. Raises ``Unauthenticated`` or ``Forbidden``."""
+        await self._access(credential, name)
+
     async def endpoint(self, name: str, credential: str | None) -> EndpointState:
         """Raises ``Unauthenticated``, ``Forbidden`` or ``NotFound``."""
         try:
