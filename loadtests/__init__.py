@@ -1,0 +1,1 @@
+"""Load against real servers; see ``loadtests.bench`` and docs/performance.md."""

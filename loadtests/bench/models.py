@@ -1,0 +1,68 @@
+"""The models and folders that Lockgate serves in the bench: a small ONNX network, and the R models of models.R."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+__all__ = ["FEATURES", "Folders", "make"]
+
+FEATURES = 10
+HIDDEN = 32
+
+
+class Folders:
+    """Where things are below one root. Each ``serve_*`` is what one ``lockgate serve`` is given."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.models = root / "models"
+        self.serve_onnx = root / "serve-onnx"
+        self.serve_r = root / "serve-r"
+        self.serve_crowd = root / "serve-crowd"
+
+
+def make(root: Path) -> Folders:
+    """All models and folders, in a few seconds."""
+    folders = Folders(root)
+    folders.models.mkdir(parents=True)
+    subprocess.run(["Rscript", str(Path(__file__).with_name("models.R")), str(folders.models)], check=True, timeout=300)
+    _network(folders.models / "mlp.onnx")
+    _endpoint(folders.serve_onnx, "mlp", folders.models / "mlp.onnx")
+    _endpoint(folders.serve_r, "lm", folders.models / "lm")
+    _endpoint(folders.serve_r, "random-forest", folders.models / "random-forest")
+    # Batches of four make a capacity that a load generator beside the gateway can exceed three times.
+    _endpoint(folders.serve_crowd, "random-forest", folders.models / "random-forest", max_rows=4)
+    return folders
+
+
+def _endpoint(folder: Path, name: str, model: Path, max_rows: int = 32) -> None:
+    endpoints = folder / "endpoints"
+    endpoints.mkdir(parents=True, exist_ok=True)
+    (endpoints / f"{name}.yaml").write_text(
+        f"name: {name}\ndeployments:\n  blue: {{model: {model}, workers: 1, max_rows: {max_rows}}}\n"
+    )
+
+
+def _network(path: Path) -> None:
+    """``x [N, 10]`` → ``y [N, 1]``: two layers with a ReLU between; ONNX Runtime takes microseconds for it."""
+    random = np.random.default_rng(7)
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["x", "w1"], ["h"]),
+            helper.make_node("Relu", ["h"], ["r"]),
+            helper.make_node("MatMul", ["r", "w2"], ["y"]),
+        ],
+        "mlp",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, FEATURES])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 1])],
+        initializer=[
+            numpy_helper.from_array(random.normal(size=(FEATURES, HIDDEN)).astype("f4"), "w1"),
+            numpy_helper.from_array(random.normal(size=(HIDDEN, 1)).astype("f4"), "w2"),
+        ],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))

@@ -1,0 +1,99 @@
+"""The parts of a run, each with the servers that it compares; a part can be run alone."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from loadtests.bench import overload
+from loadtests.bench.bare import bare_grpc, bare_http
+from loadtests.bench.closed_loop import Measurement, measure_in_turns
+from loadtests.bench.idle import Added, added_time
+from loadtests.bench.layout import Layout
+from loadtests.bench.lockgate import Lockgate
+from loadtests.bench.models import Folders
+from loadtests.bench.overload import Overload
+from loadtests.bench.plumber import plumber
+from loadtests.bench.target import Target
+
+__all__ = ["PARTS", "Bench", "Found", "Options"]
+
+PARTS = ("onnx", "r", "idle", "overload")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How much is measured."""
+
+    repeats: int
+    seconds: float
+    """Of one closed-loop run, and of one step of the overload run."""
+    idle_requests: int
+
+
+@dataclass(slots=True)
+class Found:
+    """What the parts found so far."""
+
+    runs: list[Measurement] = field(default_factory=list)
+    idle: list[Added] = field(default_factory=list)
+    overload: Overload | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What every part is given; ``run`` runs one of ``PARTS``."""
+
+    options: Options
+    layout: Layout
+    folders: Folders
+    logs: Path
+    found: Found
+
+    def run(self, part: str) -> None:
+        {"onnx": self.onnx, "r": self.r, "idle": self.idle, "overload": self.overload}[part]()
+
+    def onnx(self) -> None:
+        """Whole servers on one core: bare ones and Lockgate with its ONNX worker."""
+        with ExitStack() as stack:
+            lockgate = Lockgate(stack, self.folders.serve_onnx, cores=[self.layout.server], logs=self.logs)
+            self._in_turns([bare_http(stack, self.layout, self.logs), lockgate.rest_infer("rest", self.layout.load)])
+            self._in_turns([bare_grpc(stack, self.layout, self.logs), lockgate.grpc_infer("grpc", self.layout.load)])
+
+    def r(self) -> None:
+        """The R process alone on the second core."""
+        with ExitStack() as stack:
+            lockgate = Lockgate(stack, self.folders.serve_r, cores=self.layout.both, logs=self.logs)
+            for model in ("lm", "random-forest"):
+                peer = plumber(stack, self.layout, self.logs, self.folders.models / model, model)
+                self._in_turns([peer, lockgate.rest_score(model, model, self.layout.server)])
+
+    def idle(self) -> None:
+        """One request at a time, the servers in turn; the turn with the median p50 counts."""
+        os.sched_setaffinity(0, {self.layout.load})  # the client is this process
+        with ExitStack() as stack:
+            lockgate = Lockgate(stack, self.folders.serve_onnx, cores=[self.layout.server], logs=self.logs)
+            bare = bare_http(stack, self.layout, self.logs)
+            ours = lockgate.rest_infer("rest", self.layout.load)
+            runs = []
+            for _ in range(self.options.repeats):
+                runs.append(added_time("bare", bare.request, requests=self.options.idle_requests))
+                runs.append(
+                    added_time("lockgate", ours.request, requests=self.options.idle_requests, context=lockgate.tls())
+                )
+            for name in ("bare", "lockgate"):
+                of_one = sorted((run for run in runs if run.server == name), key=lambda run: run.added_p50_ms)
+                self.found.idle.append(of_one[len(of_one) // 2])
+
+    def overload(self) -> None:
+        """Open loop against one R worker."""
+        with ExitStack() as stack:
+            lockgate = Lockgate(stack, self.folders.serve_crowd, cores=self.layout.both, logs=self.logs)
+            self.found.overload = overload.run(
+                lockgate, self.layout, repeats=self.options.repeats, seconds=self.options.seconds
+            )
+
+    def _in_turns(self, targets: list[Target]) -> None:
+        self.found.runs += measure_in_turns(targets, repeats=self.options.repeats, seconds=self.options.seconds)

@@ -1,0 +1,51 @@
+"""The figures that Lockgate promises, computed from what was measured beside it in the same run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from loadtests.bench.closed_loop import Measurement
+from loadtests.bench.idle import Added
+from loadtests.bench.overload import Overload
+
+__all__ = ["Ratio", "ratios"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ratio:
+    """One promise: ``value`` must be at least, or at most, ``goal``."""
+
+    name: str
+    value: float
+    goal: float
+    at_least: bool
+
+    @property
+    def is_met(self) -> bool:
+        return self.value >= self.goal if self.at_least else self.value <= self.goal
+
+
+def ratios(medians: Sequence[Measurement], idle: Sequence[Added], overload: Overload | None) -> list[Ratio]:
+    """All that can be computed from what was measured."""
+    by_key = {(m.group, m.server, m.connections): m for m in medians}
+    found = []
+    for group, goal in (("rest", 1.8), ("grpc", 1.5)):
+        ours, bare = by_key.get((group, "lockgate", 64)), by_key.get((group, "bare", 64))
+        if ours and bare:
+            value = ours.cpu_us["gateway"] / bare.cpu_us["server"]
+            name = f"{'REST' if group == 'rest' else 'gRPC'}: gateway's CPU a request / bare server's, 64 connections"
+            found.append(Ratio(name=name, value=value, goal=goal, at_least=False))
+    for group, goal in (("lm", 40.0), ("random-forest", 30.0)):
+        ours, peer = by_key.get((group, "lockgate", 64)), by_key.get((group, "plumber", 64))
+        if ours and peer:
+            name = f"{group}: throughput / plumber's, 64 connections"
+            found.append(Ratio(name=name, value=ours.rate / peer.rate, goal=goal, at_least=True))
+    for added in idle:
+        if added.server == "lockgate":
+            name = "idle: p50 added to the worker's compute, ms"
+            found.append(Ratio(name=name, value=added.added_p50_ms, goal=0.2, at_least=False))
+    if overload is not None:
+        name = "overload: goodput at 3 × capacity / best goodput"
+        found.append(Ratio(name=name, value=overload.kept, goal=0.9, at_least=True))
+    return found

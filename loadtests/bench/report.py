@@ -1,0 +1,163 @@
+"""What a run found, as JSON to keep and as Markdown tables for docs/performance.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from loadtests.bench.closed_loop import Measurement
+from loadtests.bench.idle import Added
+from loadtests.bench.overload import Overload
+from loadtests.bench.ratios import Ratio
+
+__all__ = ["Report", "replaced", "tables"]
+
+BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+
+NAMES = {"rest": "REST, ONNX", "grpc": "gRPC, ONNX", "lm": "REST, R lm", "random-forest": "REST, R forest"}
+
+BUSY = 0.1
+"""Share of a core used by others from which a row is marked."""
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of the bench."""
+
+    started: str
+    took_seconds: float
+    options: Mapping[str, object]
+    machine: Mapping[str, object]
+    ratios: Sequence[Ratio]
+    medians: Sequence[Measurement]
+    idle: Sequence[Added]
+    overload: Overload | None
+    runs: Sequence[Measurement]
+
+    def write(self, path: Path) -> None:
+        """As indented JSON."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
+
+
+def replaced(page: str, generated: str) -> str:
+    """``page`` with ``generated`` between its two markers. Raises ``ValueError`` when it has none."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"expected {BEGIN} and {END} in the page")
+    return f"{before}{BEGIN}\n{generated}\n{END}{after}"
+
+
+def tables(report: Report) -> str:
+    """The promises, the closed-loop runs, the idle figures and the overload run."""
+    machine = report.machine
+    taken = (
+        f"Taken {report.started[:10]} on {machine['processor']}, {machine['cores']} cores, Linux {machine['kernel']}, "
+        f"Python {machine['python']}, {machine['r']}; medians of {report.options['repeats']} turns of "
+        f"{report.options['seconds']} s."
+    )
+    lines = [
+        taken,
+        "",
+        *_table(
+            ("what", "measured", "goal", "met"),
+            [
+                (r.name, _short(r.value), f"{'≥' if r.at_least else '≤'} {r.goal:g}", "yes" if r.is_met else "**no**")
+                for r in report.ratios
+            ],
+        ),
+    ]
+    if report.medians:
+        lines += ["", "### Closed loop", "", *_closed_loop(report.medians)]
+    if report.idle:
+        lines += ["", "### One request at a time", "", *_idle(report.idle)]
+    if report.overload is not None:
+        lines += ["", "### Overload", "", *_overload(report.overload)]
+    return "\n".join(lines)
+
+
+def _closed_loop(medians: Sequence[Measurement]) -> list[str]:
+    head = (
+        "wire, model",
+        "server",
+        "connections",
+        "requests/s",
+        "p50 ms",
+        "p99 ms",
+        "CPU µs a request",
+        "resident MB",
+        "errors",
+        "other work",
+    )
+    rows = [
+        (
+            NAMES.get(m.group, m.group),
+            m.server,
+            str(m.connections),
+            f"{m.rate:,.0f}",
+            f"{m.p50_ms:.2f}",
+            f"{m.p99_ms:.2f}",
+            _by_role(m.cpu_us),
+            _by_role(m.resident_mb),
+            f"**{m.errors}**" if m.errors else "0",
+            f"{m.foreign:.0%}" if m.foreign >= BUSY else "–",
+        )
+        for m in medians
+    ]
+    return _table(head, rows)
+
+
+def _idle(idle: Sequence[Added]) -> list[str]:
+    rows = [
+        (a.server, f"{a.seen_p50_ms:.3f}", f"{a.added_p50_ms:.3f}", f"{a.added_p99_ms:.3f}", f"{a.requests:,}")
+        for a in idle
+    ]
+    return _table(("server", "seen p50 ms", "added p50 ms", "added p99 ms", "requests"), rows)
+
+
+def _overload(overload: Overload) -> list[str]:
+    head = (
+        "offered / capacity",
+        "offered/s",
+        "goodput/s",
+        "refused/s",
+        "timed out/s",
+        "admitted p50 ms",
+        "admitted p99 ms",
+        "refused p99 ms",
+        "generator late p99 ms",
+        "errors",
+    )
+    rows = [
+        (
+            f"{s.factor:g}",
+            f"{s.offered:,.0f}",
+            f"{s.goodput:,.0f}",
+            f"{s.refused:,.0f}",
+            f"{s.timed_out:,.1f}",
+            f"{s.admitted_p50_ms:.1f}",
+            f"{s.admitted_p99_ms:.1f}",
+            f"{s.refused_p99_ms:.1f}" if s.refused_p99_ms == s.refused_p99_ms else "–",  # NaN: none
+            f"{s.lag_p99_ms:.1f}",
+            f"**{s.errors}**" if s.errors else "0",
+        )
+        for s in overload.steps
+    ]
+    capacity = f"Capacity {overload.capacity:,.0f} requests/s, deadline {overload.deadline_ms} ms."
+    return [capacity, "", *_table(head, rows)]
+
+
+def _by_role(values: Mapping[str, float]) -> str:
+    """Server processes by role; the supervisor is left out where it does nothing."""
+    shown = {role: value for role, value in values.items() if role == "gateway" or value >= 0.5}
+    return ", ".join(_short(value) if len(shown) == 1 else f"{role} {_short(value)}" for role, value in shown.items())
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]

@@ -1,0 +1,264 @@
+"""The pure parts of the bench: reading what generators print, the promised ratios, the tables."""
+
+from __future__ import annotations
+
+from math import isnan
+from typing import Any
+
+import pytest
+
+from loadtests.bench import h2load, wrk
+from loadtests.bench.closed_loop import Measurement, medians
+from loadtests.bench.idle import Added, compute_ms
+from loadtests.bench.load import Load, Request
+from loadtests.bench.lockgate import role_of
+from loadtests.bench.open_loop import arrivals, summary
+from loadtests.bench.overload import Overload, Step, step
+from loadtests.bench.quantile import quantile
+from loadtests.bench.ratios import ratios
+from loadtests.bench.report import Report, replaced, tables
+
+H2LOAD = """\
+finished in 2.00s, 5761.50 req/s, 538.41KB/s
+requests: 11523 total, 11539 started, 11523 done, 11523 succeeded, 0 failed, 0 errored, 0 timeout
+status codes: 11523 2xx, 0 3xx, 0 4xx, 0 5xx
+traffic: 1.05MB (1102659) total, 34.05KB (34869) headers (space savings 96.26%), 416.36KB (426351) data
+"""
+LOG = ["1795301842059390\t200\t3000\n", "1795301842059391\t200\t1000\n", "1795301842059392\t200\t2000\n"]
+
+
+def measured(**changes: Any) -> Measurement:
+    given: dict[str, Any] = {
+        "group": "rest",
+        "server": "bare",
+        "connections": 64,
+        "rate": 1000.0,
+        "p50_ms": 1.0,
+        "p99_ms": 2.0,
+        "errors": 0,
+        "cpu_us": {"server": 30.0},
+        "resident_mb": {"server": 50.0},
+        "foreign": 0.0,
+    }
+    return Measurement(**{**given, **changes})
+
+
+def at(factor: float, goodput: float) -> Step:
+    return Step(
+        factor=factor,
+        offered=factor * 100,
+        goodput=goodput,
+        refused=0.0,
+        timed_out=0.0,
+        admitted_p50_ms=1.0,
+        admitted_p99_ms=2.0,
+        refused_p99_ms=float("nan"),
+        lag_p99_ms=0.1,
+        errors=0,
+    )
+
+
+def test_wrk_result_is_read_from_the_line_that_the_script_printed() -> None:
+    output = (
+        f'Running 1s test\n{wrk.RESULT}{{"requests": 8, "seconds": 2.0, "p50_ms": 1.5, "p99_ms": 3, "errors": 1}}\n'
+    )
+
+    assert wrk.parse(output) == Load(requests=8, seconds=2.0, p50_ms=1.5, p99_ms=3, errors=1)
+
+
+def test_wrk_output_without_a_result_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no result"):
+        wrk.parse("unable to connect")
+
+
+def test_a_body_cannot_end_the_string_that_holds_it_in_the_wrk_script() -> None:
+    program = wrk.script(Request(url="http://x/", body=b'{"a": "\\"}\nos.exit()'))
+
+    assert 'wrk.body = "{\\034a\\034: \\034\\092\\034}\\010os.exit()"' in program
+
+
+def test_h2load_figures_come_from_its_summary_and_its_log() -> None:
+    load = h2load.parse(H2LOAD, LOG, answer_bytes=37)
+
+    assert load == Load(requests=11523, seconds=2.0, p50_ms=2.0, p99_ms=3.0, errors=0)
+
+
+def test_a_grpc_call_that_failed_inside_a_200_is_found_by_its_missing_message() -> None:
+    ten_missing = H2LOAD.replace("(426351) data", f"({426351 - 370}) data")
+
+    assert h2load.parse(ten_missing, LOG, answer_bytes=37).errors == 10
+
+
+def test_calls_that_h2load_itself_saw_fail_are_errors() -> None:
+    failed = H2LOAD.replace("11523 succeeded, 0 failed", "11520 succeeded, 3 failed")
+
+    assert h2load.parse(failed, LOG, answer_bytes=37).errors == 3
+
+
+def test_h2load_output_without_a_result_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no result"):
+        h2load.parse("could not connect", [], answer_bytes=37)
+
+
+@pytest.mark.parametrize(("in_flight", "expected"), [(1, (1, 1)), (16, (4, 4)), (64, (16, 4))])
+def test_calls_in_flight_are_spread_over_connections(in_flight: int, expected: tuple[int, int]) -> None:
+    assert h2load.shape(in_flight) == expected
+
+
+def test_a_framed_message_carries_its_length() -> None:
+    assert h2load.framed(b"abc") == b"\0\0\0\0\3abc"
+
+
+def test_a_quantile_is_a_measured_value() -> None:
+    assert [quantile([1, 2, 3, 4], part) for part in (0.0, 0.5, 0.51, 0.99)] == [1, 2, 3, 4]
+
+
+def test_the_quantile_of_nothing_is_not_a_number() -> None:
+    assert isnan(quantile([], 0.5))
+
+
+def test_compute_time_is_read_from_server_timing_in_milliseconds() -> None:
+    head = b"HTTP/1.1 200 OK\r\nServer-Timing: auth;dur=0.001, compute;dur=1.250, answer;dur=0.020"
+
+    assert compute_ms(head) == 1.25
+
+
+def test_a_server_that_tells_no_compute_time_had_none() -> None:
+    assert compute_ms(b"HTTP/1.1 200 OK\r\n") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("argv", "role"),
+    [
+        (["python", "-P", "-m", "workers", "--options", "{}"], "worker"),
+        (["python", "-P", "-m", "gateway", "gateway", "folder"], "gateway"),
+        (["python"], "other"),
+    ],
+)
+def test_a_process_is_told_by_the_module_it_runs(argv: list[str], role: str) -> None:
+    assert role_of(argv) == role
+
+
+def test_medians_are_taken_over_the_turns_of_one_server_and_number_of_connections() -> None:
+    found = medians([measured(rate=1.0), measured(rate=9.0), measured(rate=2.0), measured(connections=1, rate=5.0)])
+
+    assert [(m.connections, m.rate) for m in found] == [(64, 2.0), (1, 5.0)]
+
+
+def test_errors_of_all_turns_add_up_so_that_none_is_hidden_by_a_median() -> None:
+    assert medians([measured(errors=4), measured(), measured()])[0].errors == 4
+
+
+def test_the_cost_ratio_counts_the_gateway_process_alone() -> None:
+    ours = measured(server="lockgate", cpu_us={"gateway": 45.0, "worker": 100.0})
+
+    (ratio,) = ratios([measured(), ours], [], None)
+
+    assert (ratio.value, ratio.is_met) == (1.5, True)
+
+
+def test_a_cost_ratio_above_its_goal_is_not_met() -> None:
+    ours = measured(server="lockgate", cpu_us={"gateway": 54.1})
+
+    (ratio,) = ratios([measured(), ours], [], None)
+
+    assert not ratio.is_met
+
+
+def test_throughput_beside_plumber_must_be_at_least_its_goal() -> None:
+    peer = measured(group="lm", server="plumber", rate=100.0)
+    ours = [measured(group="lm", server="lockgate", rate=rate) for rate in (4000.0, 3999.0)]
+
+    assert [ratios([peer, one], [], None)[0].is_met for one in ours] == [True, False]
+
+
+def test_the_idle_promise_is_about_lockgate_and_not_the_bare_server() -> None:
+    idle = [
+        Added(server=server, requests=9, added_p50_ms=added, added_p99_ms=1.0, seen_p50_ms=1.0)
+        for server, added in (("bare", 9.0), ("lockgate", 0.1))
+    ]
+
+    assert [ratio.value for ratio in ratios([], idle, None)] == [0.1]
+
+
+def test_goodput_kept_is_that_of_the_highest_factor_as_a_share_of_the_best() -> None:
+    overload = Overload(capacity=100.0, deadline_ms=250, steps=[at(0.5, 50.0), at(1.0, 100.0), at(3.0, 92.0)])
+
+    assert overload.kept == 0.92
+
+
+def test_arrivals_are_the_same_for_the_same_seed() -> None:
+    assert arrivals(100.0, 2.0, seed=1) == arrivals(100.0, 2.0, seed=1) != arrivals(100.0, 2.0, seed=2)
+
+
+def test_arrivals_come_at_the_rate_that_was_asked_for_and_in_order() -> None:
+    times = arrivals(1000.0, 10.0, seed=3)
+
+    assert times == sorted(times)
+    assert len(times) == pytest.approx(10_000, rel=0.05)
+
+
+def test_only_what_was_answered_in_time_is_goodput() -> None:
+    outcome = summary([(200, 0.1), (200, 0.3), (429, 0.01)], [0.0], unsent=1, seconds=2.0, deadline=0.25)
+
+    assert (outcome.offered, outcome.goodput, outcome.late, outcome.statuses) == (2.0, 0.5, 1, {200: 2, 429: 1})
+
+
+def test_a_refused_request_is_not_among_the_admitted() -> None:
+    outcome = summary([(200, 0.1), (429, 0.9)], [0.0], unsent=0, seconds=1.0, deadline=0.25)
+
+    assert outcome.admitted_p99_ms == 100.0
+
+
+def test_broken_connections_and_unsent_requests_are_errors_of_a_step() -> None:
+    outcome = summary([(200, 0.1), (0, 0.1), (500, 0.1), (504, 0.25)], [], unsent=2, seconds=1.0, deadline=0.25)
+
+    assert step(1.0, 1.0, [outcome]).errors == 4
+
+
+def report(**changes: Any) -> Report:
+    given: dict[str, Any] = {
+        "started": "2026-01-02T03:04:05+00:00",
+        "took_seconds": 1.0,
+        "options": {"repeats": 3, "seconds": 3.0},
+        "machine": {"processor": "P", "cores": 2, "kernel": "6", "python": "3.11", "r": "R 4"},
+        "ratios": [],
+        "medians": [],
+        "idle": [],
+        "overload": None,
+        "runs": [],
+    }
+    return Report(**{**given, **changes})
+
+
+def test_the_table_marks_a_promise_that_is_not_kept() -> None:
+    ours = measured(server="lockgate", cpu_us={"gateway": 90.0})
+    page = tables(report(ratios=ratios([measured(), ours], [], None)))
+
+    assert "| 3 | ≤ 1.8 | **no** |" in page
+
+
+def test_the_table_marks_a_run_with_errors_and_one_beside_other_work() -> None:
+    page = tables(report(medians=[measured(errors=7, foreign=0.25)]))
+
+    assert "| **7** | 25% |" in page
+
+
+def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
+    overload = Overload(capacity=100.0, deadline_ms=250, steps=[at(1.0, 100.0)])
+    idle = [Added(server="bare", requests=9, added_p50_ms=0.1, added_p99_ms=0.2, seen_p50_ms=0.1)]
+    page = tables(report(medians=[measured()], idle=idle, overload=overload))
+    cells = [[line.count("|") for line in part.splitlines() if line.startswith("|")] for part in page.split("\n\n")]
+
+    assert all(len(set(counts)) <= 1 for counts in cells)
+
+
+def test_only_what_is_between_the_markers_is_replaced() -> None:
+    page = "before\n<!-- bench: begin -->\nold\n<!-- bench: end -->\nafter\n"
+
+    assert replaced(page, "new") == "before\n<!-- bench: begin -->\nnew\n<!-- bench: end -->\nafter\n"
+
+
+def test_a_page_without_markers_is_refused() -> None:
+    with pytest.raises(ValueError, match="bench: begin"):
+        replaced("nothing here", "new")
