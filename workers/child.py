@@ -103,14 +103,15 @@ class ChildState:
         self.ready.clear()
 
     def died(self, status: int, *, is_stopping: bool) -> None:
+        told = self.reason if self.phase == "failed" else ""
         self.pid = None
         self.ready.clear()
         if is_stopping:
             self.phase, self.reason = "stopped", ""
         elif status == LOAD_FAILED:
-            self.phase, self.reason = "failed", self.reason or "the model cannot be served"
+            self.phase, self.reason = "failed", told or "the model cannot be served"
         else:
-            self.phase, self.reason = "waiting", "" if status == RECYCLE else _how_it_ended(status)
+            self.phase, self.reason = "waiting", "" if status == RECYCLE else told or _how_it_ended(status)
 
 
 class Child:
@@ -245,10 +246,10 @@ class Child:
 
 async def _readable(descriptor: int) -> None:
     loop = asyncio.get_running_loop()
-    ready = loop.create_future()
-    loop.add_reader(descriptor, lambda: ready.done() or ready.set_result(None))
+    ready = asyncio.Event()
+    loop.add_reader(descriptor, ready.set)
     try:
-        await ready
+        await ready.wait()
     finally:
         loop.remove_reader(descriptor)
 

@@ -28,6 +28,7 @@ from gateway.core.errors import GatewayError, WorkerFailed
 from gateway.core.payload import Table
 from gateway.features.assemble import Assembler
 from gateway.pool.pool import Pool
+from gateway.telemetry.logs import configure_logs
 from workers.child import ChildState
 from workers.options import WorkerOptions
 from workers.supervisor import Supervisor
@@ -57,6 +58,7 @@ class Checked:
 def check(path: Path, timeout: float, console: Console) -> int:
     """Check and print; 0 when all is well, else 1. Raises ``ConfigError`` for a configuration that cannot be read."""
     config = load(path)
+    configure_logs("warning")
     table = RichTable("endpoint", "deployment", "runtime", "inputs", "outputs", "load ms", "example answer", "")
     with console.status("loading models") if console.is_terminal else nullcontext():
         results = asyncio.run(check_all(config, timeout))

@@ -48,7 +48,7 @@ def ask_grpc(options: InvokeOptions, key: str, ca: bytes) -> tuple[Any, float]:
     version = options.deployment or ""
     target = f"{options.host}:{options.target_port}"
     with grpc.secure_channel(target, grpc.ssl_channel_credentials(ca)) as channel:
-        stub = GRPCInferenceServiceStub(channel)
+        stub = GRPCInferenceServiceStub(channel)  # type: ignore[no-untyped-call]
         try:
             described = stub.ModelMetadata(
                 wire.ModelMetadataRequest(name=options.endpoint, version=version),
@@ -67,7 +67,7 @@ def ask_grpc(options: InvokeOptions, key: str, ca: bytes) -> tuple[Any, float]:
             answer = stub.ModelInfer(request, metadata=metadata, timeout=options.timeout)
             return records_of(answer), perf_counter() - started
         except grpc.RpcError as error:
-            code, details = error.code(), error.details()  # type: ignore[attr-defined]
+            code, details = error.code(), error.details()
             raise Refused(f"gRPC {code.name}: {details}") from error
 
 

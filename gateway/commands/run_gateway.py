@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -24,23 +25,28 @@ def run_gateway(
 ) -> int:
     """Serve until SIGTERM or SIGINT; tells its parent on standard output when it listens. Raises ``ConfigError``."""
     claim_stdout()
-    files = prepare_state(state_dir)
-
-    async def run() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        app = App(config, plan, files, admin_socket=admin_socket, admin_port=admin_port)
-        await app.run(stop, lambda: emit("ready", gateway=index))
-
     try:
-        uvloop.run(run())
-    except ssl.SSLError as error:
-        raise ConfigError(str(files.certificate), f"expected a certificate and its key: {error.reason}") from error
-    except OSError as error:
-        raise ConfigError("ports", f"cannot be listened on: {error.strerror or error}") from error
+        files = prepare_state(state_dir)
+        uvloop.run(_run(lambda: App(config, plan, files, admin_socket=admin_socket, admin_port=admin_port), index))
+    except (ConfigError, OSError) as error:
+        refusal = error if isinstance(error, ConfigError) else _as_config_error(error)
+        emit("failed", error=str(refusal))
+        raise refusal from error
     return 0
+
+
+async def _run(make_app: Callable[[], App], index: int) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await make_app().run(stop, lambda: emit("ready", gateway=index))
+
+
+def _as_config_error(error: OSError) -> ConfigError:
+    if isinstance(error, ssl.SSLError):
+        return ConfigError("server.pem", f"expected a certificate and its key: {error.reason}")
+    return ConfigError("gateway", f"cannot listen: {error.strerror or error}")
 
 
 def read_plan(path: Path) -> Plan:

@@ -36,6 +36,7 @@ from gateway.commands.ports import refuse_taken_ports
 from gateway.config import Config, load
 from gateway.control.admin_api import serve_admin
 from gateway.core.errors import ConfigError
+from gateway.telemetry.logs import configure_logs
 from workers.affinity import read_available
 from workers.child import ChildState
 from workers.supervisor import Supervisor
@@ -48,6 +49,8 @@ _SETTLED = ("ready", "failed")
 _CONNECT = 10.0
 """Seconds in which gateways connect to workers that are ready."""
 _POLL = 0.05
+_GATEWAY_TRIES = 2
+"""Restarts after which a gateway that never listened is not going to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +83,7 @@ class ServeOptions:
 def serve(options: ServeOptions, console: Console) -> int:
     """Serve until signalled; returns the exit code. Raises ``ConfigError`` before anything is started."""
     config = options.apply(load(options.path))
+    configure_logs(config.settings.log_level)
     files = prepare_state(options.state_dir)
     edge = config.settings.edge
     with _locked(files), _socket_folder(files) as sockets:
@@ -142,7 +146,9 @@ class _Serving:
                 self._say(f"{state.name}: {state.reason}")
             self._say("no model could be loaded")
             return False
-        await self._wait_for_gateways()
+        if not await self._wait_for_gateways():
+            return False
+        await self._wait_for_links()
         if not self._stop.is_set():
             readiness = await self._fleet.readiness()
             for line in banner(self._config, self._files, readiness.details, await self._fleet.examples()):
@@ -150,8 +156,20 @@ class _Serving:
             log.info("serve.ready", ready=readiness.is_ready)
         return True
 
-    async def _wait_for_gateways(self) -> None:
-        """Until gateways know every deployment that has loaded; they connect within milliseconds of that."""
+    async def _wait_for_gateways(self) -> bool:
+        """Until all listen; False when one of them cannot start at all."""
+        gateways = [state for state in self._supervisor.states if state.name not in self._groups]
+        while not self._stop.is_set() and not all(state.is_ready for state in gateways):
+            for state in gateways:
+                if state.restarts >= _GATEWAY_TRIES and not state.is_ready:
+                    self._say(f"{state.name} does not start: {state.reason}")
+                    return False
+            self._changed.clear()
+            await self._changed.wait()
+        return True
+
+    async def _wait_for_links(self) -> None:
+        """Until the gateways know every deployment that has loaded; they connect within milliseconds of that."""
         deadline = time.monotonic() + _CONNECT
         loaded = {state.name for state in self._states() if state.phase == "ready"}
         while not self._stop.is_set() and time.monotonic() < deadline:
@@ -162,8 +180,7 @@ class _Serving:
                 for name, state in deployments.items()
                 if state["ready"]
             }
-            listening = all(state.is_ready for state in self._supervisor.states if state.name not in self._groups)
-            if listening and loaded <= ready:
+            if loaded <= ready:
                 return
             await asyncio.sleep(_POLL)
 

@@ -54,6 +54,14 @@ def test_the_reason_of_a_failed_load_outlives_the_process() -> None:
     assert (state.phase, state.reason) == ("failed", "expected a folder")
 
 
+def test_what_a_process_said_of_its_failure_goes_before_its_status() -> None:
+    state = group()
+    state.apply({"event": "failed", "error": "port 8443 is taken"})
+    state.died(2, is_stopping=False)
+
+    assert (state.phase, state.reason) == ("waiting", "port 8443 is taken")
+
+
 def test_a_recycled_group_has_nothing_to_explain() -> None:
     state = group()
     state.died(RECYCLE, is_stopping=False)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from gateway.control.admin_api import Readiness, serve_admin
+from gateway.control.gateway_admin import GatewayAdmin
+from gateway.telemetry.metrics import GatewayMetrics
+from gateway.telemetry.recorder import Recorder
+from tests.support.requests import FixedCatalog, FixedStats
+
+
+class Source:
+    is_ready = True
+
+    async def readiness(self) -> Readiness:
+        return Readiness(self.is_ready, {"endpoints": {}})
+
+    async def metrics(self) -> bytes:
+        return b"a_total 1\n"
+
+
+async def get(port: int, path: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}{path}") as response:
+        return response.status, await response.text()
+
+
+async def test_a_live_process_says_so() -> None:
+    async with serve_admin(Source(), port=0) as port:
+        assert await get(port, "/livez") == (200, "ok\n")
+
+
+@pytest.mark.parametrize(("is_ready", "status"), [(True, 200), (False, 503)])
+async def test_readiness_is_a_status_with_its_details(is_ready: bool, status: int) -> None:
+    source = Source()
+    source.is_ready = is_ready
+    async with serve_admin(source, port=0) as port:
+        got, body = await get(port, "/readyz")
+
+    assert got == status
+    assert f'"ready": {str(is_ready).lower()}' in body
+
+
+async def test_metrics_are_in_the_text_format() -> None:
+    async with serve_admin(Source(), port=0) as port:
+        assert await get(port, "/metrics") == (200, "a_total 1\n")
+
+
+async def test_it_listens_on_loopback_alone() -> None:
+    async with serve_admin(Source(), port=0) as port:
+        with socket.socket() as other, pytest.raises(OSError, match="refused"):
+            other.connect(("127.0.0.2", port))
+
+
+async def test_a_socket_left_over_by_a_killed_process_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "admin.sock"
+    for _ in range(2):
+        left_over = socket.socket(socket.AF_UNIX)
+        if not path.exists():
+            left_over.bind(str(path))
+        left_over.close()
+        async with serve_admin(Source(), path=path):
+            session = aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path)))
+            async with session, session.get("http://gateway/livez") as response:
+                assert response.status == 200
+
+
+async def test_a_taken_port_is_an_error() -> None:
+    async with serve_admin(Source(), port=0) as port:
+        with pytest.raises(OSError, match="address already in use"):
+            async with serve_admin(Source(), port=port):
+                pass
+
+
+async def test_a_gateway_tells_of_each_deployment() -> None:
+    catalog = FixedCatalog("price", deployments=["blue"])
+    metrics = GatewayMetrics(Recorder(catalog, lambda: 0.0), catalog, FixedStats())
+    readiness = await GatewayAdmin(catalog, metrics, lambda: False).readiness()
+    expected: dict[str, Any] = {"endpoints": {"price": {"blue": {"ready": True, "weight": 0, "reason": ""}}}}
+
+    assert (readiness.is_ready, readiness.details) == (False, expected)
