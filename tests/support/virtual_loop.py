@@ -62,6 +62,6 @@ def on_virtual_time(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]
 
 
 async def settle() -> None:
-    """Let everything happen that needs no more time: ten turns of the loop are plenty for one cause and its effects."""
-    for _ in range(10):
+    """Let everything happen that needs no more time: fifty turns are plenty for one cause and its effects."""
+    for _ in range(50):
         await asyncio.sleep(0)

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway.dispatch.wait import HEADROOM, WaitForecast
+
+
+def busy(rows: int, seconds: float, times: int = 60) -> WaitForecast:
+    """Batches of ``rows`` every ``seconds``, each under way for twice that, with a line in front all the time."""
+    forecast = WaitForecast()
+    for i in range(times):
+        forecast.completed(rows, sent=(i - 2) * seconds, now=i * seconds, is_line=True)
+    return forecast
+
+
+def test_nothing_is_predicted_before_anything_was_measured() -> None:
+    forecast = WaitForecast()
+
+    assert (forecast.rate, forecast.wait(1000), forecast.excess(1000, 0.001)) == (None, 0.0, 0.0)
+
+
+def test_the_rate_is_that_of_completions_with_a_line() -> None:
+    assert busy(32, 0.01).rate == pytest.approx(3200)
+
+
+def test_completions_without_a_line_say_nothing_about_the_rate() -> None:
+    forecast = WaitForecast()
+    for i in range(10):
+        forecast.completed(1, sent=float(i), now=i + 0.001, is_line=False)
+
+    assert forecast.rate is None
+
+
+def test_the_wait_grows_with_the_rows_ahead() -> None:
+    assert busy(32, 0.01).wait(3200) == pytest.approx((1.0 + 0.02) * HEADROOM)
+
+
+def test_a_caller_whose_time_suffices_is_let_in_and_one_whose_does_not_is_not() -> None:
+    forecast = busy(32, 0.01)
+    wait = forecast.wait(3200)
+
+    assert forecast.excess(3200, wait + 0.01) < 0 < forecast.excess(3200, wait - 0.01)
+
+
+def test_retry_after_is_the_time_that_the_excess_takes() -> None:
+    assert busy(32, 0.01).retry_after(1600) == pytest.approx(0.5)
+
+
+def test_an_outage_does_not_count_as_a_slow_completion() -> None:
+    forecast = busy(32, 0.01)
+    forecast.interrupted()
+    forecast.completed(32, sent=60.0, now=60.02, is_line=True)
+
+    assert forecast.rate == pytest.approx(3200)
+
+
+def test_a_rate_that_became_faster_is_noticed_even_without_a_line() -> None:
+    forecast = busy(1, 10.0)
+    forecast.interrupted()
+    for i in range(60):
+        forecast.completed(10, sent=1000.0 + i, now=1000.0 + i + 0.01, is_line=False)
+
+    assert forecast.rate is not None
+    assert forecast.rate > 300
