@@ -37,10 +37,7 @@ column_of_class <- function(name, class, levels, nullable) {
     logical = column(name, "boolean"),
     factor = ,
     ordered = ,
-    character = {
-      if (is.null(levels)) stop(sprintf('column "%s" is a factor, but the model does not hold its levels', name))
-      column(name, "categorical", levels, class == "ordered", nullable)
-    },
+    character = column(name, "categorical", levels, class == "ordered", nullable), # no levels: signature.json must
     stop(sprintf('column "%s" was of class "%s" in training, which cannot be sent', name, class))
   )
 }

@@ -82,8 +82,10 @@ recipes <- list(
       } else {
         function(rows) {
           # One matrix holds the class, the counts and the probabilities; the class minds priors and losses.
-          m <- predict(model, rows, type = "matrix")
-          if (is.null(dim(m))) m <- matrix(m, nrow = 1L)
+          # Of a single row predict() cannot make one (rpart 4.1.19), so that one is asked twice.
+          is_single <- nrow(rows) == 1L
+          m <- predict(model, if (is_single) rows[c(1L, 1L), , drop = FALSE] else rows, type = "matrix")
+          if (is_single) m <- m[1L, , drop = FALSE]
           columns <- classes(m[, 1L + n + seq_len(n), drop = FALSE], levels)
           columns$label <- structure(as.integer(m[, 1L]), levels = levels, class = "factor")
           columns

@@ -38,6 +38,7 @@ _FORMS: dict[Kind, Form] = {
     "string": "character",
     "categorical": "factor",
 }
+_NO_LEVELS = "the model does not hold them; expected levels() of the training data, in that order"
 _WIDE = ("INT64", "UINT32", "UINT64")
 """Integers that do not fit into R's: they become doubles."""
 
@@ -99,6 +100,9 @@ def inputs_of(known: Known, signature: SignatureFile | None, model: str) -> tupl
     if signature is None:
         if known.columns is None:
             raise LoadError(_what_to_write(known, model))
+        for column in known.columns:
+            if column.kind == "categorical" and not column.levels:
+                raise LoadError(_what_to_write(known, model))
         return tuple(_own(column) for column in known.columns)
     declared = {column.name: column for column in signature.inputs}
     names = known.names if known.columns is None else tuple(column.name for column in known.columns)
@@ -163,9 +167,11 @@ def _declared(declared: SignatureColumn, own: KnownColumn | None, known: Known, 
         if own.kind == "categorical":
             if declared.type != "categorical":
                 raise LoadError(f"{where}: the model holds a categorical with levels {_quoted(own.levels)}")
-            if declared.levels is not None and declared.levels != own.levels:
+            if own.levels and declared.levels is not None and declared.levels != own.levels:
                 raise LoadError(f"{where}: levels: expected those of the model in its order, {_quoted(own.levels)}")
-            levels = own.levels
+            levels = own.levels or levels
+            if not levels:
+                raise LoadError(f"{where}: levels: {_NO_LEVELS}")
         elif own.kind == "boolean":
             if declared.type != "boolean":
                 raise LoadError(f"{where}: the model was trained on true and false; expected type boolean")
@@ -177,7 +183,7 @@ def _declared(declared: SignatureColumn, own: KnownColumn | None, known: Known, 
             raise LoadError(f"{where}: the model takes a matrix of numbers; expected type float or integer")
         form = "double"
     elif declared.type == "categorical" and not levels:
-        raise LoadError(f"{where}: levels: the model does not hold them; expected levels() of the training data")
+        raise LoadError(f"{where}: levels: {_NO_LEVELS}")
     datatype = declared.datatype or _DATATYPES[declared.type]
     if form == "integer" and datatype in _WIDE:
         form = "double"
@@ -231,12 +237,14 @@ def _quoted(levels: Sequence[str]) -> str:
 
 
 def _what_to_write(known: Known, model: str) -> str:
-    names = known.names or ("x1", "x2")
+    names = known.names or tuple(column.name for column in known.columns or ()) or ("x1", "x2")
+    unknown = [column.name for column in known.columns or () if column.kind == "categorical" and not column.levels]
+    lacks = f"the levels of {_quoted(unknown)}" if unknown else "the types and levels of its predictors"
     first = json.dumps([{"name": name, "type": "float"} for name in names[:2]])[1:-1]
-    kind = "float or integer" if known.is_numeric else "float, integer, boolean, string, or categorical"
+    kind = "float or integer" if known.is_numeric else "float, integer, boolean, string or categorical"
     levels = "" if known.is_numeric else ' (then with "levels" in the order of levels() of the training data)'
     return (
-        f"{model}: the model does not hold the types and levels of its predictors; write signature.json beside it: "
+        f"{model}: the model does not hold {lacks}; write signature.json beside it: "
         f'{{"inputs": [{first}{", …" if len(names) > 2 else ""}]}} with one entry per column in the order of training; '
         f"each type is {kind}{levels}"
     )
