@@ -90,7 +90,7 @@ class Intake:
         if named:
             return named
         label, dot, _ = request.headers.get("host", "").partition(".")
-        if not dot or label.isdigit():
+        if not dot or label.isdigit():  # an address: names begin with a letter
             return None
         label = label.lower()
         return next((state.name for state in self._catalog.endpoints() if state.name.lower() == label), None)

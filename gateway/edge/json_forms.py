@@ -27,8 +27,9 @@ def score_payload(value: Any) -> Payload:
     """The body of ``/score``."""
     if type(value) is dict:
         if "input_data" in value:
-            _refuse_others(value, {"input_data", "params"})
-            _refuse_params(value)
+            if len(value) > 1:
+                _refuse_others(value, {"input_data", "params"})
+                _refuse_params(value)
             return _frame(value["input_data"], "input_data")
         if len(value) == 1 and type(value.get("data")) in (list, dict):
             return _frame(value["data"], "data")
@@ -102,10 +103,10 @@ def _split(value: dict[str, Any], where: str) -> Table:
 
 
 def _listed(rows: list[Any], where: str) -> Records | Table:
-    objects = sum(type(row) is dict for row in rows)
-    if objects not in (0, len(rows)):
-        raise InvalidInput(f"{where}: expected rows of one kind, got {objects} objects among {len(rows)} rows")
-    return Records(rows) if objects else Table(None, rows)
+    are_objects = {type(row) is dict for row in rows}
+    if len(are_objects) > 1:
+        raise InvalidInput(f"{where}: expected rows of one kind, got objects and others")
+    return Records(rows) if True in are_objects else Table(None, rows)
 
 
 def _refuse_others(value: dict[str, Any], known: set[str], where: str = "body") -> None:

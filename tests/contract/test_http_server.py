@@ -148,6 +148,15 @@ async def test_a_body_that_does_not_come_is_not_waited_for_for_ever() -> None:
     )
 
 
+@pytest.mark.parametrize("sent", [b"", b"POST /score HTTP/1.1\r\nHost: loc"])
+async def test_a_connection_whose_request_does_not_come_is_closed(sent: bytes) -> None:
+    config = msgspec.structs.replace(CONFIG, idle_timeout_ms=1)
+    async with serving(FakeCore(), config=config) as edge, connected(edge) as wire:
+        wire.send(sent)
+
+        assert await wire.rest() == b""
+
+
 async def test_who_waits_for_100_continue_gets_it() -> None:
     async with serving(FakeCore(), config=CONFIG) as edge, connected(edge) as wire:
         wire.send(post(BODY, "Expect: 100-continue")[: -len(BODY)])

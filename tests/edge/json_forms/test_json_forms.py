@@ -63,7 +63,7 @@ def test_a_frame_with_data_beside_other_columns_is_named_columns() -> None:
         ({"input_data": "x"}, "input_data: expected an object or a list, got a string"),
         ({"input_data": [ROW], "params": {"n": 1}}, "params: expected none"),
         ({"input_data": [ROW], "extra": 1}, "'extra'"),
-        ({"input_data": [ROW, [1]]}, "1 objects among 2 rows"),
+        ({"input_data": [ROW, [1]]}, "got objects and others"),
         ({"input_data": {"columns": "carat", "data": [[1]]}}, "input_data.columns: expected a list of names"),
         ({"dataframe_split": {"data": []}}, "/invocations"),
     ],
