@@ -28,6 +28,7 @@ from gateway.core.errors import (
 from gateway.core.payload import Records, Table
 from gateway.core.signature import Column, Kind
 from gateway.core.tensor import BY_NAME
+from gateway.edge import tls
 from gateway.edge.config import EdgeConfig
 from gateway.edge.status import Personality
 from tests.support.edge_app import Edge, serving
@@ -65,11 +66,13 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
-@pytest.fixture
-def server_context(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
-    return context
+@pytest.fixture(scope="module")
+def server_context(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
+    leaf = authority.issue_cert("localhost", "127.0.0.1")
+    certificate, key = (tmp_path_factory.mktemp("tls") / name for name in ("cert.pem", "key.pem"))
+    certificate.write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
+    key.write_bytes(leaf.private_key_pem.bytes())
+    return tls.server_context(certificate, key)
 
 
 @pytest.fixture

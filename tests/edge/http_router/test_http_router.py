@@ -39,6 +39,8 @@ ROUTER = HttpRouter(
         route("POST", "/v2/models/{model}/infer"),
         route("GET", "/v2/models/{model}/infer"),
         route("POST", "/v2/models/{model}/versions/{version}/infer"),
+        route("POST", "/v2/repository/models/{model}/load"),
+        route("POST", "/v2/repository/{repository}/index"),
     ]
 )
 
@@ -74,10 +76,18 @@ def test_a_path_finds_its_route(method: str, path: str, pattern: str, captures: 
     assert (found.method, found.pattern, dict(got)) == (method, pattern, captures)
 
 
-def test_a_literal_that_leads_nowhere_gives_way_to_a_name() -> None:
-    found, captures = ROUTER.resolve("POST", "/v2/models/stats/infer")
+@pytest.mark.parametrize(
+    ("path", "pattern", "captures"),
+    [
+        ("/v2/models/stats/infer", "/v2/models/{model}/infer", {"model": "stats"}),
+        ("/v2/repository/models/load/load", "/v2/repository/models/{model}/load", {"model": "load"}),
+        ("/v2/repository/models/index", "/v2/repository/{repository}/index", {"repository": "models"}),
+    ],
+)
+def test_a_literal_that_leads_nowhere_gives_way_to_a_name(path: str, pattern: str, captures: dict[str, str]) -> None:
+    found, got = ROUTER.resolve("POST", path)
 
-    assert (found.pattern, captures["model"]) == ("/v2/models/{model}/infer", "stats")
+    assert (found.pattern, got) == (pattern, captures)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,22 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_nothing_older_than_tls_1_2_is_spoken(files: tuple[Path, Path]) -> None:
     assert server_context(*files).minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+def test_a_client_that_offers_http_2_is_given_http_1_1(files: tuple[Path, Path]) -> None:
+    client = ssl.create_default_context()
+    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    client.set_alpn_protocols(["h2", "http/1.1"])
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = (
+        client.wrap_bio(to_client, to_server),
+        server_context(*files).wrap_bio(to_server, to_client, server_side=True),
+    )
+    for end in ends * 3:
+        with suppress(ssl.SSLWantReadError):
+            end.do_handshake()
+
+    assert ends[0].selected_alpn_protocol() == "http/1.1"
 
 
 def test_a_missing_file_is_named(files: tuple[Path, Path]) -> None:
