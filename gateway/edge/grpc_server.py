@@ -61,9 +61,9 @@ class GrpcServer:
             self.port = self._server.add_secure_port(address, credentials)
         """The port in use, which differs from the configured one when that is 0."""
 
-    async def start(self) -> None:
-        """Listen; health follows ``set_ready``."""
-        await self.set_ready(is_ready=False)
+    async def start(self, *, is_ready: bool = True) -> None:
+        """Listen; ``is_ready`` is what health says until ``set_ready`` says otherwise."""
+        await self.set_ready(is_ready=is_ready)
         await self._server.start()
 
     async def set_ready(self, *, is_ready: bool) -> None:

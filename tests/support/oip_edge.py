@@ -1,0 +1,128 @@
+"""Both wires of the Open Inference Protocol around one scripted stack, over real sockets and real TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+import trustme
+
+from gateway.edge.config import EdgeConfig
+from gateway.edge.grpc_oip import OipServicer
+from gateway.edge.grpc_server import GrpcServer
+from gateway.edge.http_exchange import HttpExchange
+from gateway.edge.http_intake import Intake
+from gateway.edge.http_oip import oip_routes
+from gateway.edge.http_router import HttpRouter
+from gateway.edge.http_server import HttpServer
+from gateway.edge.oip_view import OipView
+from gateway.edge.request_id import new_ids
+from gateway.edge.tls import server_context
+from gateway.wire.v1.grpc_service_pb2_grpc import GRPCInferenceServiceStub
+from tests.support.oip_stack import KEY, OipStack
+
+__all__ = ["OipEdge", "exchange_of", "servicer_of", "serving"]
+
+_DRIVER = Path(__file__).with_name("triton_driver.py")
+
+
+@dataclass
+class OipEdge:
+    """Two running listeners and what is behind them."""
+
+    stack: OipStack
+    grpc_server: GrpcServer
+    http_server: HttpServer
+    channel: grpc.aio.Channel
+    ca: Path
+
+    @property
+    def stub(self) -> Any:
+        return GRPCInferenceServiceStub(self.channel)  # type: ignore[no-untyped-call]
+
+    async def triton(self, *calls: dict[str, Any]) -> list[Any]:
+        """What tritonclient makes of these calls; it runs apart, because it registers the same protobuf names."""
+        script = {
+            "http": f"localhost:{self.http_server.port}",
+            "grpc": f"localhost:{self.grpc_server.port}",
+            "ca": str(self.ca),
+            "key": KEY,
+            "calls": calls,
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(_DRIVER), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            async with asyncio.timeout(60):
+                output, _ = await process.communicate(json.dumps(script).encode())
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        results: list[Any] = json.loads(output)
+        return results
+
+
+def servicer_of(stack: OipStack, **settings: Any) -> OipServicer:
+    """The gRPC service around ``stack``."""
+    return OipServicer(
+        stack.service,
+        stack,
+        OipView(stack, stack.access),
+        stack,
+        is_ready=lambda: stack.is_ready,
+        on_done=stack.on_done,
+        new_id=new_ids(),
+        clock=time.monotonic,
+        **settings,
+    )
+
+
+def exchange_of(stack: OipStack, config: EdgeConfig | None = None) -> HttpExchange:
+    """The HTTP routes around ``stack``."""
+    config = config or EdgeConfig()
+    intake = Intake(stack.service, stack, personality=config.personality, clock=time.monotonic)
+    view = OipView(stack, stack.access)
+    routes = oip_routes(intake, stack, view, stack, config, is_ready=lambda: stack.is_ready)
+    return HttpExchange(HttpRouter(routes), new_id=new_ids(), on_done=stack.on_done)
+
+
+@asynccontextmanager
+async def serving(
+    folder: Path,
+    *,
+    stack: OipStack | None = None,
+    config: EdgeConfig | None = None,
+    options: Sequence[tuple[str, Any]] = (),
+    **settings: Any,
+) -> AsyncIterator[OipEdge]:
+    """Serves on free ports of the loopback until the block ends; ``settings`` are the servicer's."""
+    stack = stack or OipStack()
+    config = config or EdgeConfig(host="localhost", http_port=0, grpc_port=0, drain_ms=2000)
+    authority = trustme.CA()
+    leaf = authority.issue_cert("localhost", "127.0.0.1")
+    ca, chain, key = folder / "ca.pem", folder / "chain.pem", folder / "key.pem"
+    authority.cert_pem.write_to_path(str(ca))
+    chain.write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
+    leaf.private_key_pem.write_to_path(str(key))
+    grpc_server = GrpcServer(
+        config, servicer_of(stack, **settings), certificate=chain.read_bytes(), key=key.read_bytes(), options=options
+    )
+    http_server = HttpServer(config, exchange_of(stack, config), server_context(chain, key))
+    await grpc_server.start()
+    await http_server.start()
+    credentials = grpc.ssl_channel_credentials(ca.read_bytes())
+    try:
+        async with grpc.aio.secure_channel(f"localhost:{grpc_server.port}", credentials) as channel:
+            yield OipEdge(stack, grpc_server, http_server, channel, ca)
+    finally:
+        await http_server.drain()
+        await grpc_server.drain(0)
