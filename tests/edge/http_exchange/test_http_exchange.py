@@ -129,6 +129,17 @@ async def test_the_recorder_hears_that_a_caller_went_away() -> None:
     assert [(call, status, type(error)) for call, status, error in done] == [(core.received[0], 499, Cancelled)]
 
 
+async def test_a_cancellation_is_passed_on() -> None:
+    core = FakeCore(held=asyncio.Event())
+    async with asyncio.timeout(5):
+        task = asyncio.create_task(answer_to(post(), core))
+        await core.started.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    assert task.cancelled()
+
+
 async def test_options_names_the_methods_and_needs_no_handler() -> None:
     request = HttpRequest("OPTIONS", "/score", "", {}, b"")
     response = await answer_to(request, FakeCore())
