@@ -134,7 +134,10 @@ def _values(output: wire.ModelInferResponse.InferOutputTensor, raw: bytes | None
         flat = np.array(_split(raw), dtype=object)
     else:
         flat = np.frombuffer(raw, dtype=_NUMPY[output.datatype])
-    listed: list[Any] = flat.reshape(tuple(output.shape)).tolist()
+    shape = tuple(output.shape)
+    if shape[1:] == (1,):  # one value per row, which some clients want as a column
+        shape = shape[:1]
+    listed: list[Any] = flat.reshape(shape).tolist()
     return [value.decode() if isinstance(value, bytes) else value for value in listed]
 
 
