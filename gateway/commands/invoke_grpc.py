@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
@@ -126,19 +127,21 @@ def records_of(answer: wire.ModelInferResponse) -> list[dict[str, Any]]:
 
 
 def _values(output: wire.ModelInferResponse.InferOutputTensor, raw: bytes | None) -> list[Any]:
+    flat: list[Any]
     if raw is None:
-        contents = output.contents
-        field = next((name for name, values in ((f.name, v) for f, v in contents.ListFields()) if values), None)
-        flat = np.array(list(getattr(contents, field)) if field else [], dtype=object)
+        filled = [values for _, values in output.contents.ListFields()]
+        flat = [value.decode() if isinstance(value, bytes) else value for value in (filled[0] if filled else ())]
     elif output.datatype == "BYTES":
-        flat = np.array(_split(raw), dtype=object)
+        flat = _split(raw)
     else:
-        flat = np.frombuffer(raw, dtype=_NUMPY[output.datatype])
+        flat = np.frombuffer(raw, dtype=_NUMPY[output.datatype]).tolist()
+    # As over HTTP: JSON has no word for what is not a number.
+    plain = [None if isinstance(value, float) and not math.isfinite(value) else value for value in flat]
     shape = tuple(output.shape)
     if shape[1:] == (1,):  # one value per row, which some clients want as a column
         shape = shape[:1]
-    listed: list[Any] = flat.reshape(shape).tolist()
-    return [value.decode() if isinstance(value, bytes) else value for value in listed]
+    listed: list[Any] = np.array(plain, dtype=object).reshape(shape).tolist()
+    return listed
 
 
 def _split(raw: bytes) -> list[str]:

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.auth.bootstrap import StateFiles
+from gateway.commands.banner import banner
+from gateway.config import Config, Settings
+from gateway.control.endpoints import DeploymentConfig, EndpointConfig
+from gateway.edge.config import EdgeConfig
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    endpoint = EndpointConfig(name="price", deployments={"blue": DeploymentConfig(model=Path("/m"))})
+    return Config(root=tmp_path, settings=Settings(), endpoints={"price": endpoint})
+
+
+def printed(config: Config, *, examples: Any = None, readiness: Any = None, state: str = ".lockgate") -> str:
+    return "\n".join(banner(config, StateFiles(Path(state).resolve()), readiness or {}, examples or {}))
+
+
+def test_a_deployment_that_cannot_serve_says_why(config: Config) -> None:
+    readiness = {"endpoints": {"price": {"blue": {"ready": False, "reason": "expected signature.json"}}}}
+
+    assert "blue  100 %  NOT READY: expected signature.json" in printed(config, readiness=readiness)
+
+
+def test_without_a_sample_file_the_models_example_is_offered(config: Config) -> None:
+    assert "  lockgate invoke price --example\n" in printed(config)
+
+
+def test_a_sample_file_of_the_endpoint_is_offered_over_both_protocols(config: Config) -> None:
+    folder = config.root / "requests"
+    folder.mkdir()
+    (folder / "price.expected.json").write_text("")
+    (folder / "price.json").write_text("[]")
+    text = printed(config)
+
+    assert f"lockgate invoke price --data {folder}/price.json" in text
+    assert "--protocol grpc" in text
+    assert "expected.json" not in text
+
+
+def test_options_are_given_only_where_they_differ_from_the_defaults(config: Config) -> None:
+    edge = EdgeConfig(http_port=1234)
+    other = msgspec.structs.replace(config, settings=Settings(edge=edge))
+
+    assert "--port 1234" in printed(other)
+    assert "--state-dir elsewhere" in printed(config, state="elsewhere")
+    assert "--port" not in printed(config)
+
+
+def test_a_value_of_the_example_cannot_break_out_of_the_command(config: Config) -> None:
+    text = printed(config, examples={"price": {"columns": ["x"], "row": ["'; rm -rf / #"]}})
+
+    assert """[["'"'"'; rm -rf / #"]]""" in text
+
+
+def test_an_address_of_ip_version_6_is_in_brackets(config: Config) -> None:
+    other = msgspec.structs.replace(config, settings=Settings(edge=EdgeConfig(host="::1")))
+
+    assert "https://[::1]:8443" in printed(other)
