@@ -11,6 +11,7 @@ Python runs signal handlers on the main thread only, and that one may sit in a m
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import threading
@@ -97,6 +98,8 @@ def _serve(options: WorkerOptions, group: GroupOptions, runtime: Runtime, loaded
         clock=monotonic,
     )
     lifecycle.move(State.READY)
+    gc.collect()
+    gc.freeze()  # what is loaded stays: no later collection has to walk it
     try:
         server.start()
     except ServeError as error:

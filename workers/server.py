@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from time import monotonic
@@ -80,15 +80,14 @@ class Stream:
         self.is_closed = True
         self._replies.clear()
 
-    async def replies(self) -> AsyncIterator[wire.Reply]:
-        """Every reply in turn; ends after ``finish``."""
-        while True:
-            while self._replies:
-                yield self._replies.popleft()
+    async def next(self) -> wire.Reply | None:
+        """The next reply; None once finished."""
+        while not self._replies:
             if self._is_finished and self.unanswered == 0:
-                return
+                return None
             self._waiter = self._loop.create_future()
             await self._waiter
+        return self._replies.popleft()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -114,18 +113,23 @@ class WorkerServicer(worker_pb2_grpc.WorkerServicer):
         self._drained = asyncio.Event()
         self._unfinished = 0
 
-    async def Score(self, request_iterator: AsyncIterator[wire.Batch], _context: Any) -> AsyncIterator[wire.Reply]:
+    async def Score(
+        self, request_iterator: AsyncIterator[wire.Batch], _context: Any
+    ) -> AsyncGenerator[wire.Reply, None]:
         stream = Stream(asyncio.get_running_loop())
         stream.send(stated(self._lifecycle.state))
         self._streams.add(stream)
         reader = asyncio.create_task(self._read(request_iterator, stream), name="read batches")
+        reader.add_done_callback(lambda _: stream.finish())  # at the gateway's last batch, or if reading fails
         try:
-            async for reply in stream.replies():
+            while (reply := await stream.next()) is not None:
                 yield reply
         finally:
             self._streams.discard(stream)
             stream.close()
             reader.cancel()
+            with suppress(asyncio.CancelledError):
+                await reader
 
     async def Describe(self, _request: wire.DescribeRequest, _context: Any) -> wire.Description:
         return self._description
@@ -159,7 +163,6 @@ class WorkerServicer(worker_pb2_grpc.WorkerServicer):
             stream.unanswered += 1
             if not self._inbox.put(Job(message.id, batch, stream, received, deadline)):
                 stream.answer(failed(message.id, wire.Failure.REFUSED, "the worker takes no more batches"))
-        stream.finish()  # the gateway has sent its last batch
 
 
 class Server:
@@ -177,7 +180,10 @@ class Server:
     def start(self) -> None:
         """Listen; raises ``ServeError``."""
         self._thread.start()
-        self._started.result(timeout=_START)
+        try:
+            self._started.result(timeout=_START)
+        except TimeoutError as error:
+            raise ServeError(f"{self._address}: not listening after {_START:.0f} s") from error
 
     def announce(self, state: State) -> None:
         """Tell every stream and the health service; from any thread. Before ``start`` nobody listens."""

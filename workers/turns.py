@@ -10,22 +10,24 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 
 from workers.options import GroupOptions
 
 __all__ = ["Turn", "turn_path"]
 
+_SHARED = Path("/dev/shm")  # noqa: S108  # opened without following links, and locked but never read
+"""Every Linux has it, also with a read-only root; the folder for temporary files is one of its own for each worker."""
+
 
 def turn_path(group: GroupOptions) -> Path:
-    """The lock file of this group: beside its sockets, or among the user's temporary files when it has none."""
+    """The lock file of this group: beside its sockets, or in shared memory when it listens on TCP."""
     names = "\n".join(worker.name for worker in group.workers)
-    digest = hashlib.sha256(f"{group.model}\n{names}".encode()).hexdigest()[:16]
+    digest = hashlib.sha256(f"{group.model}\n{names}\n{group.workers[0].address}".encode()).hexdigest()[:16]
     address = group.workers[0].address
     if address.startswith("unix:"):
         return Path(address.removeprefix("unix:")).parent / f"turn-{digest}.lock"
-    return Path(tempfile.gettempdir()) / f"lockgate-{os.getuid()}-turn-{digest}.lock"
+    return _SHARED / f"lockgate-{os.getuid()}-turn-{digest}.lock"
 
 
 class Turn:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+import pytest
 
 from workers.options import GroupOptions, WorkerOptions
 from workers.turns import Turn, turn_path
@@ -48,5 +51,11 @@ def test_deployments_that_share_a_folder_take_turns_of_their_own() -> None:
     assert turn_path(blue) != turn_path(green)
 
 
-def test_workers_on_tcp_share_a_lock_among_the_temporary_files() -> None:
-    assert turn_path(group("127.0.0.1:1", "127.0.0.1:2")) == turn_path(group("127.0.0.1:1", "127.0.0.1:2"))
+def test_the_lock_of_workers_on_tcp_does_not_depend_on_their_own_temporary_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = turn_path(group("127.0.0.1:1", "127.0.0.1:2"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    assert turn_path(group("127.0.0.1:1", "127.0.0.1:2")) == before
