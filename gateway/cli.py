@@ -11,15 +11,19 @@ from __future__ import annotations
 import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from gateway.core.errors import ConfigError
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 __all__ = ["app", "main"]
 
 _USAGE = 2
+_FILE_WIDTH = 160
 
 app = typer.Typer(
     name="lockgate",
@@ -75,8 +79,6 @@ def serve(
 
     The first start makes a certificate and an API key in the state directory. Ctrl-C drains and stops.
     """
-    from rich.console import Console
-
     from gateway.commands.serve import ServeOptions, serve
 
     options = ServeOptions(
@@ -88,7 +90,7 @@ def serve(
         admin_port=admin_port,
         gateways=gateways,
     )
-    raise typer.Exit(serve(options, Console(highlight=False)))
+    raise typer.Exit(serve(options, _console()))
 
 
 @app.command()
@@ -203,14 +205,20 @@ def check(
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that one model may take to load.")] = 120.0,
 ) -> None:
     """Validate the configuration, load every model, score its example, and print what was found."""
-    from rich.console import Console
-
     from gateway.commands.check import check
 
-    raise typer.Exit(check(path, timeout, Console(highlight=False)))
+    raise typer.Exit(check(path, timeout, _console()))
 
 
 @app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(f"lockgate {installed_version('lockgate')}")
+
+
+def _console() -> Console:
+    """Of this terminal; where there is none, wide enough that tables are not broken up."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_FILE_WIDTH)
