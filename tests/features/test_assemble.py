@@ -119,16 +119,16 @@ def test_every_form_makes_the_same_complaint(form: str, count: int, wrong: dict[
     rows = [list(fine.values())] * (count - 1) + [list({**fine, **wrong}.values())]
     names = [c.name for c in columns]
     series = {name: [row[i] for row in rows] for i, name in enumerate(names)}
-    payload: Payload = {
+    payloads: dict[str, Payload] = {
         "records": Records([dict(zip(names, row, strict=True)) for row in rows]),
         "table": Table(names, rows),
         "positions": Table(None, rows),
         "named": Named(series),
         "typed tensors": Tensors([Tensor(c.name, c.datatype.name, (count,), values=series[c.name]) for c in columns]),
-    }[form]
+    }
 
     with pytest.raises(InvalidInput) as caught:
-        assembler(*columns)(payload)
+        assembler(*columns)(payloads[form])
 
     assert str(caught.value) == complaint.replace("LAST", str(count - 1))
 
