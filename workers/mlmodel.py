@@ -116,16 +116,16 @@ def _column(path: Path, key: str, entry: dict[str, Any], index: int, count: int)
     if not isinstance(name, str):
         raise LoadError(f"{path}: {key}.name: expected a text")
     kind = entry.get("type")
-    nullable = entry.get("required", True) is False
+    is_optional = entry.get("required", True) is False
     if kind == "tensor":
-        return _tensor(path, key, name, entry.get("tensor-spec"), nullable)
+        return _tensor(path, key, name, entry.get("tensor-spec"), is_optional)
     if kind not in _SCALARS:
         raise LoadError(f"{path}: {key}.type: expected one of {', '.join([*_SCALARS, 'tensor'])}, got {kind}")
     type_, datatype = _SCALARS[kind]
-    return SignatureColumn(name=name, type=type_, datatype=datatype, shape=(), nullable=nullable or None)
+    return SignatureColumn(name=name, type=type_, datatype=datatype, shape=(), nullable=_nullable(type_, is_optional))
 
 
-def _tensor(path: Path, key: str, name: str, spec: object, nullable: bool) -> SignatureColumn:
+def _tensor(path: Path, key: str, name: str, spec: object, is_optional: bool) -> SignatureColumn:
     if not isinstance(spec, dict):
         raise LoadError(f"{path}: {key}.tensor-spec: expected a mapping")
     dtype, shape = spec.get("dtype"), spec.get("shape")
@@ -137,4 +137,11 @@ def _tensor(path: Path, key: str, name: str, spec: object, nullable: bool) -> Si
     if not is_shape or not shape or shape[0] != -1:
         raise LoadError(f"{path}: {key}.tensor-spec.shape: expected [-1, …], the first dimension counting rows")
     type_, datatype = _TENSORS[dtype]
-    return SignatureColumn(name=name, type=type_, datatype=datatype, shape=tuple(shape[1:]), nullable=nullable or None)
+    return SignatureColumn(
+        name=name, type=type_, datatype=datatype, shape=tuple(shape[1:]), nullable=_nullable(type_, is_optional)
+    )
+
+
+def _nullable(type_: ColumnType, is_optional: bool) -> bool | None:
+    """MLflow lets an optional integer be absent, never missing in a row: numpy has no such value."""
+    return True if is_optional and type_ in ("float", "string") else None

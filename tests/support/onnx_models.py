@@ -115,6 +115,12 @@ def doubling(path: Path, shape: Sequence[int | str | None], kind: int = FLOAT) -
     return save(path, nodes, [("x", kind, shape)], [("y", kind, shape)], [constant("two", two)])
 
 
+def echo(path: Path, width: int) -> Path:
+    """``x [N, width]`` strings → ``y``, the same."""
+    shape = [None, width]
+    return save(path, [helper.make_node("Identity", ["x"], ["y"])], [("x", STRING, shape)], [("y", STRING, shape)])
+
+
 def embedding(path: Path, entries: int = 3) -> Path:
     """``code [N]`` int64 → ``y [N]``: looks the code up, and raises for one that is too large."""
     nodes = [helper.make_node("Gather", ["table", "code"], ["y"])]

@@ -44,14 +44,16 @@ def test_columns_keep_their_types_and_whether_they_are_required(tmp_path: Path) 
                 {"type": "double", "name": "x", "required": True},
                 {"type": "long", "name": "n", "required": False},
                 {"type": "string", "name": "w"},
+                {"type": "float", "name": "y", "required": False},
             ],
         )
     )
 
     assert [(c.name, c.type, c.datatype, c.shape, c.nullable) for c in model.inputs] == [
         ("x", "float", "FP64", (), None),
-        ("n", "integer", "INT64", (), True),
+        ("n", "integer", "INT64", (), None),
         ("w", "string", "BYTES", (), None),
+        ("y", "float", "FP32", (), True),
     ]
 
 

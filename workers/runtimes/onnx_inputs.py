@@ -28,25 +28,40 @@ __all__ = ["InputPlan", "plan_inputs"]
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Record: TypeAlias = np.dtype[Any]
-Feed: TypeAlias = Callable[[Batch, Record], Array]
+Feed: TypeAlias = Callable[[Batch, Array], Array]
+"""One tensor from a batch and the batch's records as a structured array, field ``f<i>`` being the i-th column."""
 
+_NO_FIELDS = np.empty(0, dtype=np.dtype([]))
+"""The records of a model whose columns are all text."""
 _DEFAULTS = {"float": "FP32", "integer": "INT64", "boolean": "BOOL", "string": "BYTES", "categorical": "BYTES"}
 
 
 class InputPlan:
     """How the columns of one model become its tensors."""
 
-    def __init__(self, columns: tuple[Column, ...], feeds: dict[str, Feed], max_rows: int) -> None:
+    def __init__(
+        self, columns: tuple[Column, ...], feeds: dict[str, Feed], max_rows: int, units: Sequence[bool] = ()
+    ) -> None:
         self.columns = columns
         self.max_rows = max_rows
         """1 where the graph fixes the first dimension at 1, else 0."""
         self._feeds = feeds
-        self._record = None if any(-1 in c.shape for c in columns) else _record(columns, None)
+        self._units = tuple(units) or (False,) * len(columns)
+        """Whether a scalar column is wanted as ``[N, 1]``: read that way at once, it needs no reshaping."""
+        is_open = any(-1 in column.shape for column in columns)
+        self._record = None if is_open else self._record_of([column.shape for column in columns])
 
     def feed(self, batch: Batch) -> dict[str, Array]:
         """The input tensors of ``batch``; raises ``BatchInvalid``."""
-        record = self._record if self._record is not None else _record(self.columns, batch.shapes)
-        return {name: feed(batch, record) for name, feed in self._feeds.items()}
+        record = self._record if self._record is not None else self._record_of(batch.shapes or ())
+        table = np.frombuffer(batch.records, record) if record.itemsize else _NO_FIELDS
+        return {name: feed(batch, table) for name, feed in self._feeds.items()}
+
+    def _record_of(self, shapes: Sequence[tuple[int, ...]]) -> Record:
+        """The packed record with fields by position: names of columns are free text, and numpy reserves some."""
+        shaped = enumerate(zip(self.columns, shapes, self._units, strict=True))
+        fields = [(f"f{i}", c.numpy, (1,) if unit else shape) for i, (c, shape, unit) in shaped if not c.is_text]
+        return np.dtype(fields)
 
 
 def plan_inputs(tensors: Sequence[TensorInfo], declared: Sequence[SignatureColumn], source: str) -> InputPlan:
@@ -76,7 +91,8 @@ def plan_inputs(tensors: Sequence[TensorInfo], declared: Sequence[SignatureColum
     feeds = {
         by_name[d.name].name: _single(columns, i, by_name[d.name]) for i, d in enumerate(declared)
     }  # in the order of the record, which is also the cheapest to read
-    return InputPlan(columns, feeds, max_rows)
+    units = [c.shape == () and by_name[d.name].trailing == (1,) for d, c in zip(declared, columns, strict=True)]
+    return InputPlan(columns, feeds, max_rows, units)
 
 
 def _check_tensor(tensor: TensorInfo) -> None:
@@ -117,6 +133,10 @@ def _resolve(declared: SignatureColumn, tensor: TensorInfo, dims: tuple[int, ...
         raise LoadError(f'{where}: column "{declared.name}": expected boolean for {tensor.type}, got {declared.type}')
     if declared.type == "categorical" and declared.levels is None:
         raise LoadError(f'{where}.levels: column "{declared.name}": expected levels: an ONNX model does not hold them')
+    if declared.nullable and declared.type in ("integer", "boolean"):
+        raise LoadError(
+            f'{where}.nullable: column "{declared.name}": ONNX has no missing {declared.type}; expected a float column'
+        )
     shape = declared.shape
     if shape is None:
         shape = () if dims in ((), (1,)) else dims
@@ -136,14 +156,6 @@ def _resolve(declared: SignatureColumn, tensor: TensorInfo, dims: tuple[int, ...
     )
 
 
-def _record(columns: Sequence[Column], shapes: Sequence[tuple[int, ...]] | None) -> Record:
-    """The packed record with fields by position: names of columns are free text, and numpy reserves some."""
-    if shapes is None:
-        shapes = [column.shape for column in columns]
-    shaped = enumerate(zip(columns, shapes, strict=True))
-    return np.dtype([(f"f{i}", column.numpy, shape) for i, (column, shape) in shaped if not column.is_text])
-
-
 def _matrix(columns: tuple[Column, ...], tensor: TensorInfo) -> Feed:
     width, target = len(columns), tensor.numpy
     storage = {column.numpy for column in columns}
@@ -153,32 +165,32 @@ def _matrix(columns: tuple[Column, ...], tensor: TensorInfo) -> Feed:
         if stored == target:
             return lambda batch, _: np.frombuffer(batch.records, stored).reshape(batch.rows, width)
         return lambda batch, _: np.frombuffer(batch.records, stored).astype(target).reshape(batch.rows, width)
-    fills = [_values(columns, i, tensor) for i in range(width)]
+    element = TensorInfo(tensor.name, tensor.type, (None,))
+    fills = [_values(columns, i, element) for i in range(width)]
 
-    def mixed(batch: Batch, record: Record) -> Array:
+    def mixed(batch: Batch, table: Array) -> Array:
         matrix = np.empty((batch.rows, width), target)
         for i, fill in enumerate(fills):
-            matrix[:, i] = fill(batch, record)
+            matrix[:, i] = fill(batch, table)
         return matrix
 
     return mixed
 
 
 def _single(columns: tuple[Column, ...], index: int, tensor: TensorInfo) -> Feed:
-    column, values, target = columns[index], _values(columns, index, tensor), tensor.numpy
-    dims = (1,) if column.shape == () and tensor.trailing == (1,) else None
+    column, target = columns[index], tensor.numpy
+    values = _values(columns, index, tensor)
     is_alone = len(columns) == 1 and not column.is_text and column.kind != "categorical" and column.numpy == target
     if is_alone and -1 not in column.shape:  # the records are the tensor
-        shape = dims or column.shape
+        shape = (1,) if column.shape == () and tensor.trailing == (1,) else column.shape
         return lambda batch, _: np.frombuffer(batch.records, target).reshape(batch.rows, *shape)
 
-    def feed(batch: Batch, record: Record) -> Array:
-        array = values(batch, record)
+    def feed(batch: Batch, table: Array) -> Array:
+        array = values(batch, table)
         if array.dtype != target:
-            array = array.astype(target)
-        elif not array.flags.aligned:
-            array = array.copy()  # ONNX Runtime copies what is strided, but trusts what is contiguous
-        return array if dims is None else array.reshape(batch.rows, 1)
+            return array.astype(target)
+        # ONNX Runtime copies what is strided, but trusts what is contiguous to be aligned.
+        return array if array.flags.aligned else array.copy()
 
     return feed
 
@@ -187,16 +199,9 @@ def _values(columns: tuple[Column, ...], index: int, tensor: TensorInfo) -> Feed
     """One column's values, ``[rows, *shape]``, of whatever type they are stored in; levels looked up."""
     column, field = columns[index], f"f{index}"
     if column.is_text:
-        place = sum(c.is_text for c in columns[:index])
-
-        def text(batch: Batch, _: Record) -> Array:
-            values = ["" if value is None else value for value in batch.texts[place]]
-            shape = batch.shapes[index] if batch.shapes is not None else column.shape
-            return np.array(values, dtype=object).reshape(batch.rows, *shape)
-
-        return text
+        return _text(columns, index, tensor)
     if column.kind != "categorical":
-        return lambda batch, record: np.frombuffer(batch.records, record)[field]
+        return lambda _, table: table[field]
     if tensor.datatype == "BYTES":
         levels = np.array([*column.levels, ""], dtype=object)  # position -1 is the last: missing
     elif (tensor.datatype or "").startswith("FP"):
@@ -204,14 +209,26 @@ def _values(columns: tuple[Column, ...], index: int, tensor: TensorInfo) -> Feed
     else:
         levels = np.array([*range(len(column.levels)), -1], dtype=tensor.numpy)
 
-    def named(batch: Batch, record: Record) -> Array:
-        codes = np.frombuffer(batch.records, record)[field]
+    def named(_: Batch, table: Array) -> Array:
         try:
-            return levels[codes]
+            array: Array = levels[table[field]]
         except IndexError:
             raise BatchInvalid(f'column "{column.name}": expected positions of {len(levels) - 1} levels') from None
+        return array
 
     return named
+
+
+def _text(columns: tuple[Column, ...], index: int, tensor: TensorInfo) -> Feed:
+    column, place = columns[index], sum(c.is_text for c in columns[:index])
+    fixed = (1,) if column.shape == () and tensor.trailing == (1,) else column.shape
+
+    def text(batch: Batch, _: Array) -> Array:
+        values = ["" if value is None else value for value in batch.texts[place]]
+        shape = batch.shapes[index] if batch.shapes is not None and fixed == column.shape else fixed
+        return np.array(values, dtype=object).reshape(batch.rows, *shape)
+
+    return text
 
 
 def _names(names: Sequence[str] | dict[str, Any]) -> str:

@@ -48,6 +48,7 @@ class OutputPlan:
         self._is_open = any(-1 in column.shape for column in columns)
         self._codes: list[Callable[[Array], Array] | None] = [_coder(column) for column in columns]
         self._whole = self._whole_record()
+        self._record = None if self._is_open else _record(columns, [column.shape for column in columns])
 
     def collect(self, outputs: list[Any], rows: int) -> Result:
         """The records of one run; raises ``ModelError`` where the model broke its own description."""
@@ -60,11 +61,7 @@ class OutputPlan:
                 raise self._misshaped(0, array, rows)
             return Result(array.tobytes() if array.dtype == dtype else array.astype(dtype).tobytes())
         arrays = [self._array(i, outputs, rows) for i in range(len(self.columns))]
-        fixed = [
-            (f"f{i}", column.numpy, array.shape[1:])
-            for i, (column, array) in enumerate(zip(self.columns, arrays, strict=True))
-            if not column.is_text
-        ]
+        fixed = self._record if self._record is not None else _record(self.columns, [a.shape[1:] for a in arrays])
         record = np.empty(rows, dtype=fixed)
         texts: list[Text] = []
         for i, (column, array) in enumerate(zip(self.columns, arrays, strict=True)):
@@ -239,6 +236,11 @@ def _coder(column: Column) -> Callable[[Array], Array] | None:
         return np.array(codes, NUMPY["INT32"]).reshape(array.shape)
 
     return code
+
+
+def _record(columns: Sequence[Column], shapes: Sequence[tuple[int, ...]]) -> np.dtype[Any]:
+    shaped = enumerate(zip(columns, shapes, strict=True))
+    return np.dtype([(f"f{i}", column.numpy, shape) for i, (column, shape) in shaped if not column.is_text])
 
 
 def _fits(dims: tuple[int, ...], shape: tuple[int, ...]) -> bool:

@@ -95,6 +95,17 @@ def test_columns_of_mixed_types_fill_a_matrix_in_their_order(tmp_path: Path) -> 
     np.testing.assert_array_equal(floats(result), [14, 3, 2, 2, -6, 0.5, 0, np.nan])
 
 
+@pytest.mark.parametrize("width", [1, 2])
+def test_string_columns_are_the_columns_of_a_string_matrix(tmp_path: Path, width: int) -> None:
+    models.echo(tmp_path / "model.onnx", width)
+    declare(tmp_path, inputs=[{"name": name, "type": "string"} for name in "abc"[:width]])
+    runtime, _ = opened(tmp_path)
+
+    result = runtime.score(Batch(3, b"", [["1", "2", "3"], ["x", "y", "z"]][:width]))
+
+    assert result.texts == [["1", "2", "3"] if width == 1 else ["1", "x", "2", "y", "3", "z"]]
+
+
 def test_inputs_of_one_column_each_are_fed_by_name(tmp_path: Path) -> None:
     runtime, loaded = opened(models.columns(tmp_path / "model.onnx"))
 
@@ -377,6 +388,14 @@ def test_a_float_column_for_an_integer_input_is_refused(tmp_path: Path) -> None:
     declare(tmp_path, inputs=[{"name": "code", "type": "float"}])
 
     with pytest.raises(LoadError, match=r'column "code": expected integer for tensor\(int64\), got float'):
+        opened(tmp_path)
+
+
+def test_a_missing_integer_is_refused_because_onnx_has_none(tmp_path: Path) -> None:
+    models.embedding(tmp_path / "model.onnx")
+    declare(tmp_path, inputs=[{"name": "code", "type": "integer", "nullable": True}])
+
+    with pytest.raises(LoadError, match=r'inputs\[0\]\.nullable: column "code": ONNX has no missing integer'):
         opened(tmp_path)
 
 
