@@ -72,7 +72,6 @@ class RRuntime(Runtime):
         inputs = inputs_of(TEXT_INPUT if is_text else _known(facts), signature, name)
         self._builder = FrameBuilder(r.api, r.preserved, inputs)
         self._closure = r.keep(r.call("guard", facts["predict"]))
-        r.evaluate("count_collections()", r.namespace)
         returned = TEXT_OUTPUT if is_text else self._probe(inputs, signature, name)
         outputs = outputs_of(returned, signature, name)
         self._reader = ResultReader(r.api, outputs)

@@ -4,15 +4,46 @@
 # raises: status 0 with the columns, 1 with c(message, class) of an error, 2 after an interrupt. Warnings are collected,
 # up to `limit` different ones, and do not stop the model.
 
+# Collections are counted by an object that dies in the very next one: its finalizer counts and makes the next object.
+# R (4.2, RunFinalizers in memory.c) may forget an object that a finalizer registers when another finalizer runs right
+# after it, so the chain can break. A second object, registered outside of finalizers only, notices: when it died and the
+# count stands still, the chain is made anew. It is registered after the chain, so R finds it first and the two do not
+# break each other.
 collections <- 0L
+counted <- 0L # at the last look
+chain <- 0L # number of the chain that counts; an older one ends by itself
+has_collected <- FALSE
 
-# A new object dies in the very next collection, whatever its generation: its finalizer counts them.
-count_collections <- function() {
+follow_chain <- function(number) {
   reg.finalizer(new.env(parent = emptyenv()), function(e) {
-    collections <<- collections + 1L
-    count_collections()
+    if (number == chain) {
+      collections <<- collections + 1L
+      follow_chain(number)
+    }
   })
   invisible()
+}
+
+start_chain <- function() {
+  chain <<- chain + 1L
+  follow_chain(chain)
+  counted <<- collections
+  set_tripwire()
+}
+
+set_tripwire <- function() {
+  has_collected <<- FALSE
+  reg.finalizer(new.env(parent = emptyenv()), function(e) has_collected <<- TRUE)
+  invisible()
+}
+
+look <- function() {
+  if (collections == counted) {
+    collections <<- collections + 1L
+    return(start_chain())
+  }
+  counted <<- collections
+  set_tripwire()
 }
 
 guard <- function(predictor, limit = 8L) {
@@ -26,6 +57,7 @@ guard <- function(predictor, limit = 8L) {
   interrupted <- function(e) list(2L, NULL, seen, collections)
   function(rows) {
     seen <<- character()
+    if (has_collected) look()
     tryCatch(
       {
         value <- withCallingHandlers(predictor(rows), warning = note)
@@ -59,5 +91,6 @@ step_to_full <- function() {
   }
   age_sentinel()
   collections <<- 0L
+  start_chain()
   full_seen
 }

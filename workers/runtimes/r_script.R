@@ -3,7 +3,10 @@
 script_recipe <- function(folder, rds) {
   Sys.setenv(AZUREML_MODEL_DIR = folder)
   setwd(folder)
-  sys.source(file.path(folder, "score.R"), envir = globalenv(), keep.source = FALSE)
+  code <- tryCatch(parse("score.R", keep.source = FALSE, encoding = "UTF-8"), error = function(e) {
+    stop("score.R: ", conditionMessage(e))
+  })
+  for (expression in code) eval(expression, globalenv())
   defined <- function(name) exists(name, envir = globalenv(), mode = "function", inherits = FALSE)
   get_global <- function(name) get(name, envir = globalenv(), mode = "function", inherits = FALSE)
   started <- if (defined("init")) get_global("init")()
