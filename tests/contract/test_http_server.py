@@ -257,6 +257,20 @@ async def test_a_client_that_goes_away_cancels_its_request() -> None:
     assert [(call, status) for call, status, _ in edge.done] == [(core.received[0], 499)]
 
 
+@pytest.mark.parametrize("part", [5, len(post()) - 3])
+async def test_a_client_that_leaves_in_mid_request_makes_no_noise(part: int, caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(FakeCore(), config=CONFIG) as edge, connected(edge) as other:
+        async with connected(edge) as wire:
+            wire.send(post()[:part])
+            other.send(post())
+            await other.answer()
+        async with asyncio.timeout(5):
+            await edge.server.drain()
+
+    assert caplog.records == []
+    assert len(edge.done) == 1
+
+
 async def test_a_drain_answers_what_is_in_flight_and_closes() -> None:
     core = FakeCore(held=asyncio.Event())
     async with serving(core, config=CONFIG) as edge, connected(edge) as wire:
