@@ -101,12 +101,11 @@ class Batcher:
 
     def withdraw(self, ticket: Ticket) -> None:
         """The caller has left: rows that still wait leave the line, rows at a worker are ignored when they return."""
-        self._alarm.forget(ticket)
         ticket.reply.cancel()
         for part in ticket.parts or (ticket,):
             self._window.remove(part)
             part.reply.cancel()
-        self._note_progress()
+        self._settle(ticket)
 
     @property
     def rows_waiting(self) -> int:
@@ -128,7 +127,8 @@ class Batcher:
         """Take nothing more; return when everything accepted is answered, after ``drain`` seconds at the latest."""
         self._is_closed = True
         self._drained = asyncio.Event()
-        self._note_progress()
+        if not self._alarm:
+            self._drained.set()
         try:
             async with asyncio.timeout(drain):
                 await self._drained.wait()
@@ -191,12 +191,11 @@ class Batcher:
         error = reply.exception()
         if isinstance(error, GatewayError):
             self._fail(whole, error)
-        elif all(part.is_done for part in whole.parts):
+        elif all(part.is_answered for part in whole.parts):
             try:
                 self._answer(whole, join([part.reply.result() for part in whole.parts]), self._clock())
             except WorkerFailed as mismatch:
                 self._fail(whole, mismatch)
-        self._note_progress()
 
     # --- what leaves when --------------------------------------------------------------------------------------
 
@@ -222,7 +221,6 @@ class Batcher:
                 if (self._window or self._again) and self._scorer.places > 1:
                     self._start_turn(asyncio.get_running_loop())
                 await self._deliver(attempt)
-                self._note_progress()
         finally:
             # Here rather than in a done callback, which would cost a turn of the loop per batch.
             self._tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
@@ -306,13 +304,13 @@ class Batcher:
     def _answer(self, ticket: Ticket, scored: Scored, now: float) -> None:
         if not ticket.resolve(scored) or ticket.parent is not None:
             return
-        self._alarm.forget(ticket)
+        self._settle(ticket)
         self._counters.success(now - ticket.born, ticket.left - ticket.born)
 
     def _fail(self, ticket: Ticket, error: GatewayError) -> None:
         if not ticket.fail(error) or ticket.parent is not None:
             return
-        self._alarm.forget(ticket)
+        self._settle(ticket)
         self._counters.failure(self._clock() - ticket.born)
         for part in ticket.parts:
             self._window.remove(part)
@@ -327,14 +325,14 @@ class Batcher:
         self._fail_all(self._window.clear(), error)
         while self._again:
             self._fail_all(self._again.popleft().tickets, error)
-        self._note_progress()
 
     def _on_deadline(self, ticket: Ticket) -> None:
         self._window.remove(ticket)
         self._fail(ticket, _expired())
-        self._note_progress()
 
-    def _note_progress(self) -> None:
+    def _settle(self, ticket: Ticket) -> None:
+        """This caller needs nothing more."""
+        self._alarm.forget(ticket)
         if self._drained is not None and not self._alarm:
             self._drained.set()
 

@@ -51,6 +51,12 @@ class Ticket:
     def is_done(self) -> bool:
         return self.reply.done()
 
+    @property
+    def is_answered(self) -> bool:
+        """Done, and well so."""
+        reply = self.reply
+        return reply.done() and not reply.cancelled() and reply.exception() is None
+
     def resolve(self, scored: Scored) -> bool:
         """Whether this was news to the caller."""
         if self.reply.done():

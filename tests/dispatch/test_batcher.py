@@ -40,7 +40,9 @@ class Bench:
         )
 
     def ask(self, *values: int, seconds: float = 5.0) -> Ticket:
-        return self.batcher.accept(rows_of(*values), self.loop.now + seconds)
+        ticket = self.batcher.accept(rows_of(*values), self.loop.now + seconds)
+        ticket.reply.add_done_callback(lambda reply: reply.cancelled() or reply.exception())  # not all are awaited
+        return ticket
 
     async def fill(self) -> None:
         """Take the only place, so that rows gather."""
@@ -440,6 +442,18 @@ async def test_when_one_part_fails_the_rest_leaves_the_line() -> None:
 
 
 @on_virtual_time
+async def test_parts_that_end_in_one_turn_well_and_badly_fail_the_request() -> None:
+    bench = Bench(places=2, max_rows=2)
+    ticket = bench.ask(*range(4))
+    await settle()
+    good, bad = list(bench.scorer.held)
+    bench.scorer.answer(good)
+    bench.scorer.fail(ModelFailed("bad"), bad)
+
+    assert await outcome(ticket) is ModelFailed
+
+
+@on_virtual_time
 async def test_a_large_request_that_is_withdrawn_leaves_with_all_its_parts() -> None:
     bench = Bench(places=1, max_rows=2)
     ticket = bench.ask(*range(8))
@@ -575,6 +589,23 @@ async def test_closing_takes_no_longer_than_its_drain_time() -> None:
 
     assert bench.loop.now - started == pytest.approx(10)
     assert [await outcome(running), await outcome(waiting)] == [NotReady, NotReady]
+
+
+@on_virtual_time
+async def test_closing_ends_when_the_last_row_has_expired_in_the_line() -> None:
+    bench = Bench()
+    bench.ask(0, seconds=2)
+    bench.ask(1, seconds=1)
+    await settle()
+    bench.ask(2, seconds=3)
+    closing = asyncio.create_task(bench.batcher.close(60))
+    await settle()
+    bench.loop.advance(4)
+    bench.scorer.answer()
+    started = bench.loop.now
+    await closing
+
+    assert bench.loop.now == started
 
 
 @on_virtual_time

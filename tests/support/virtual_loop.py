@@ -47,8 +47,13 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 def run_virtually(main: Coroutine[Any, Any, T]) -> T:
+    """What the loop would only log, such as an exception in a callback, fails the test."""
+    problems: list[dict[str, Any]] = []
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(main)
+        runner.get_loop().set_exception_handler(lambda _, context: problems.append(context))
+        result = runner.run(main)
+        assert not problems, problems
+    return result
 
 
 def on_virtual_time(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
