@@ -5,7 +5,7 @@ The child is watched through a pidfd, so its exit is seen exactly when it happen
 open, and without a thread or a SIGCHLD handler. It gets a session of its own: a Ctrl-C in the terminal reaches the
 supervisor alone, which then stops everything in order. It dies with the supervisor (see ``workers.launch``).
 
-What it tells on standard output, one JSON object a line, is kept as ``ChildState``; its standard error is ours.
+What it tells on standard output, one JSON object a line, is kept as ``ChildState``; its standard error is its log.
 """
 
 from __future__ import annotations
@@ -115,13 +115,21 @@ class ChildState:
 
 
 class Child:
-    """Runs one child until ``stop``. ``changed`` is called after every change of ``state``."""
+    """
+    Runs one child until ``stop``. ``changed`` is called after every change of ``state``; ``stderr`` is the descriptor
+    of its standard error, None for our own.
+    """
 
     def __init__(
-        self, spec: ChildSpec, backoff: Backoff, clock: Callable[[], float], changed: Callable[[ChildState], None]
+        self,
+        spec: ChildSpec,
+        backoff: Backoff,
+        clock: Callable[[], float],
+        changed: Callable[[ChildState], None],
+        stderr: int | None = None,
     ) -> None:
         self.spec, self.state = spec, ChildState(name=spec.name, parts=spec.parts)
-        self._backoff, self._clock, self._changed = backoff, clock, changed
+        self._backoff, self._clock, self._changed, self._stderr = backoff, clock, changed, stderr
         self._stopping = asyncio.Event()
         self._gone = asyncio.Event()
         self._process: subprocess.Popen[bytes] | None = None
@@ -181,6 +189,7 @@ class Child:
                 env={**os.environ, **spec.env},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
+                stderr=self._stderr,
                 start_new_session=True,
             )
         except OSError as error:  # no process left to have, or no memory: the others must not end for it

@@ -17,7 +17,10 @@ __all__ = ["Supervisor"]
 
 
 class Supervisor:
-    """``stages``: children in the order in which they are stopped. ``changed`` is called after every change of one."""
+    """
+    ``stages``: children in the order in which they are stopped. ``changed`` is called after every change of one;
+    ``stderr`` is where they log, None for our own standard error.
+    """
 
     def __init__(
         self,
@@ -27,8 +30,9 @@ class Supervisor:
         clock: Callable[[], float],
         changed: Callable[[ChildState], None] = lambda _: None,
         backoff: Callable[[Callable[[], float]], Backoff] = Backoff,
+        stderr: int | None = None,
     ) -> None:
-        self._stages = [[Child(spec, backoff(random), clock, changed) for spec in stage] for stage in stages]
+        self._stages = [[Child(spec, backoff(random), clock, changed, stderr) for spec in stage] for stage in stages]
 
     @property
     def states(self) -> list[ChildState]:

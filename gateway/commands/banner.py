@@ -68,12 +68,9 @@ def _commands(endpoint: str, config: Config, files: StateFiles, url: str, exampl
 
 
 def _sample(root: Path, endpoint: str) -> Path | None:
-    folder = root / "requests"
-    if not folder.is_dir():
-        return None
-    found = sorted(path for path in folder.glob(f"{endpoint}*") if path.suffix in (".json", ".csv"))
-    found = [path for path in found if ".expected" not in path.suffixes]
-    return min(found, key=lambda path: path.stat().st_size, default=None)
+    """The rows that a served folder brings for an endpoint: ``requests/<endpoint>.json`` or ``.csv``."""
+    paths = (root / "requests" / f"{endpoint}{suffix}" for suffix in (".json", ".csv"))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _short(value: Any) -> Any:

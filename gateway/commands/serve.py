@@ -29,6 +29,7 @@ from rich.text import Text
 
 from gateway.auth.bootstrap import StateFiles, prepare_state
 from gateway.commands.banner import banner, shown_path
+from gateway.commands.child_logs import ChildLogs, child_logs
 from gateway.commands.fleet import Fleet
 from gateway.commands.loading import LoadView, load_view
 from gateway.commands.machine import Machine, fits
@@ -99,18 +100,25 @@ def serve(options: ServeOptions, console: Console) -> int:
         arguments += ["--host", edge.host, "--port", str(edge.http_port), "--grpc-port", str(edge.grpc_port)]
         machine = Machine.plan(config, read_available(), sockets, arguments)
         plan_file.write_bytes(msgspec.json.encode(machine.addresses))
-        return asyncio.run(_Serving(config, files, machine, console).run())
+        with child_logs(console, config.settings.log_level) as logs:
+            return asyncio.run(_Serving(config, files, machine, console, logs).run())
 
 
 class _Serving:
     """One run of ``serve``."""
 
-    def __init__(self, config: Config, files: StateFiles, machine: Machine, console: Console) -> None:
-        self._config, self._files, self._machine, self._console = config, files, machine, console
+    def __init__(
+        self, config: Config, files: StateFiles, machine: Machine, console: Console, logs: ChildLogs | None
+    ) -> None:
+        self._config, self._files, self._console, self._logs = config, files, console, logs
         self._stop, self._changed = asyncio.Event(), asyncio.Event()
         self._view: LoadView | None = None
         self._supervisor = Supervisor(
-            [machine.gateways, machine.groups], random=random.random, clock=time.monotonic, changed=self._on_change
+            [machine.gateways, machine.groups],
+            random=random.random,
+            clock=time.monotonic,
+            changed=self._on_change,
+            stderr=logs.descriptor if logs else None,
         )
         self._fleet = Fleet(machine.admin_sockets, lambda: self._supervisor.states)
         self._groups = {spec.name for spec in machine.groups}
@@ -124,6 +132,8 @@ class _Serving:
                 await stack.enter_async_context(serve_admin(self._fleet, port=self._config.settings.admin_port))
             except OSError as error:
                 raise ConfigError("--admin-port", f"cannot be listened on: {error.strerror}") from error
+            if self._logs:
+                await stack.enter_async_context(self._logs.followed())
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             tasks.create_task(self._supervisor.run(self._stop), name="supervisor")
             announced = await self._announce()
@@ -153,6 +163,8 @@ class _Serving:
             readiness = await self._fleet.readiness()
             for line in banner(self._config, self._files, readiness.details, await self._fleet.examples()):
                 self._say(line)
+            if self._logs:
+                self._logs.is_quiet = False
             log.info("serve.ready", ready=readiness.is_ready)
         return True
 

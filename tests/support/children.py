@@ -27,20 +27,26 @@ STUBBORN = READY.replace("lambda *_: sys.exit(0)", "signal.SIG_IGN")
 """Does not leave on SIGTERM."""
 
 
-def child(name: str, script: str, *, cores: tuple[int, ...] = (), drain: float = 10.0, **spec: float) -> ChildSpec:
-    return ChildSpec(name=name, argv=(sys.executable, "-I", "-S", "-c", script), cores=cores, drain=drain, **spec)
+def child(
+    name: str, script: str, *, cores: tuple[int, ...] = (), drain: float = 10.0, reload_wait: float = 60.0
+) -> ChildSpec:
+    """A child that runs a Python script."""
+    argv = (sys.executable, "-I", "-S", "-c", script)
+    return ChildSpec(name=name, argv=argv, cores=cores, drain=drain, reload_wait=reload_wait)
 
 
 class Watched:
     """A running supervisor."""
 
-    def __init__(self, stages: Sequence[Sequence[ChildSpec]], backoff: Callable[..., Backoff]) -> None:
+    def __init__(
+        self, stages: Sequence[Sequence[ChildSpec]], backoff: Callable[..., Backoff], stderr: int | None
+    ) -> None:
         self.stop = asyncio.Event()
         self.history: list[tuple[str, str]] = []
         """Every change: name and phase."""
         self._changed = asyncio.Event()
         self.supervisor = Supervisor(
-            stages, random=lambda: 0.0, clock=time.monotonic, changed=self._on_change, backoff=backoff
+            stages, random=lambda: 0.0, clock=time.monotonic, changed=self._on_change, backoff=backoff, stderr=stderr
         )
 
     def state(self, name: str) -> ChildState:
@@ -62,10 +68,13 @@ class Watched:
 
 @asynccontextmanager
 async def running(
-    *stages: Sequence[ChildSpec], backoff: Callable[..., Backoff] = Backoff, limit: float = 20
+    *stages: Sequence[ChildSpec],
+    backoff: Callable[..., Backoff] = Backoff,
+    limit: float = 20,
+    stderr: int | None = None,
 ) -> AsyncIterator[Watched]:
     """Run a supervisor for the length of the block, then stop it; nothing in the block takes longer than ``limit``."""
-    watched = Watched(stages, backoff)
+    watched = Watched(stages, backoff, stderr)
     async with asyncio.timeout(limit), asyncio.TaskGroup() as tasks:
         tasks.create_task(watched.supervisor.run(watched.stop))
         try:

@@ -117,6 +117,15 @@ async def test_what_is_no_event_on_standard_output_does_no_harm() -> None:
         await watched.ready()
 
 
+async def test_children_log_where_they_are_told_to(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as file:
+        script = 'import sys; sys.stderr.write("model noise"); ' + READY
+        async with running([child("a", script)], stderr=file.fileno()) as watched:
+            await watched.ready()
+
+    assert (tmp_path / "log").read_text() == "model noise"
+
+
 async def test_the_death_of_a_child_is_seen_while_its_own_child_holds_the_pipe() -> None:
     script = """
 import subprocess, sys, os
