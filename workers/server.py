@@ -37,8 +37,8 @@ MAX_MESSAGE = 256 << 20
 _SERVICE = "lockgate.workers.v1.Worker"
 _START = 10.0
 """Seconds in which the address must be listening."""
-_STOP = 2.0
-"""Seconds for streams to take what was already answered."""
+_STOP = 1.0
+"""Seconds for streams to take what was already answered; whoever watches the health service is cut off then."""
 
 
 class ServeError(Exception):

@@ -90,12 +90,34 @@ async def test_describe_tells_what_was_loaded(tmp_path: Path) -> None:
     assert description.pid == worker.process.pid
 
 
+async def test_a_worker_is_pinned_to_its_cores(tmp_path: Path) -> None:
+    core = min(os.sched_getaffinity(0))
+    workers = [WorkerOptions(name="e/d/0", address=f"unix:{tmp_path}/w.sock", cores=[core])]
+    async with connected(tmp_path, workers=workers) as (worker, _):
+        assert os.sched_getaffinity(worker.process.pid) == {core}
+
+
 async def test_the_health_service_says_serving(tmp_path: Path) -> None:
     async with connected(tmp_path) as (_, gateway):
         stub = health_pb2_grpc.HealthStub(gateway.channel)
         answer = await stub.Check(health_pb2.HealthCheckRequest(service="lockgate.workers.v1.Worker"))
 
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_many_batches_at_once_each_get_their_own_answer(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (_, gateway):
+        call = await gateway.stream()
+
+        async def send() -> None:
+            for i in range(500):
+                await call.write(batch(i + 1, *range(i, i + 1 + i % 7)))
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(send())
+            answers = {reply.id: numbers(reply) for reply in [await call.read() for _ in range(500)]}
+
+    assert answers == {i + 1: list(range(i, i + 1 + i % 7)) for i in range(500)}
 
 
 async def test_each_stream_gets_the_replies_to_its_own_batches(tmp_path: Path) -> None:

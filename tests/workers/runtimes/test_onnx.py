@@ -13,7 +13,7 @@ import pytest
 
 from tests.support import onnx_models as models
 from workers.options import GroupOptions, WorkerOptions
-from workers.runtimes.base import Batch, BatchInvalid, Loaded, LoadError, ModelError, Result
+from workers.runtimes.base import Batch, BatchInvalid, Loaded, LoadError, ModelError, Result, Text
 from workers.runtimes.onnx import OnnxRuntime
 from workers.schema import Column
 
@@ -101,7 +101,9 @@ def test_string_columns_are_the_columns_of_a_string_matrix(tmp_path: Path, width
     declare(tmp_path, inputs=[{"name": name, "type": "string"} for name in "abc"[:width]])
     runtime, _ = opened(tmp_path)
 
-    result = runtime.score(Batch(3, b"", [["1", "2", "3"], ["x", "y", "z"]][:width]))
+    texts: list[Text] = [["1", "2", "3"], ["x", "y", "z"]]
+
+    result = runtime.score(Batch(3, b"", texts[:width]))
 
     assert result.texts == [["1", "2", "3"] if width == 1 else ["1", "x", "2", "y", "3", "z"]]
 
