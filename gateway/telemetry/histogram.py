@@ -31,11 +31,3 @@ class Histogram:
     def observe(self, value: float, times: int = 1) -> None:
         self.counts[bisect_left(self.bounds, value)] += times
         self.sum += value * times
-
-    def cumulative(self) -> list[tuple[str, float]]:
-        """Upper bound → how many were at most that, as the exposition format wants it."""
-        total, buckets = 0, []
-        for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
-            total += count
-            buckets.append((bound, float(total)))
-        return buckets

@@ -1,20 +1,16 @@
 """
-Writes the figures out in Prometheus' text format, when somebody asks for them.
+The figures of one gateway process, put together when somebody asks for them.
 
 Everything is collected at that moment from plain counters elsewhere; nothing here is on the way of a request.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
+from collections.abc import Callable
 
 from gateway.core.catalog import Catalog, StatsSource
 from gateway.telemetry import names
+from gateway.telemetry.exposition import Exposition
 from gateway.telemetry.histogram import Histogram
 from gateway.telemetry.recorder import Recorder
 
@@ -22,81 +18,86 @@ __all__ = ["CONTENT_TYPE", "GatewayMetrics"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-_WHOLE = ["endpoint", "deployment"]
+_WHOLE = ("endpoint", "deployment")
 _BATCH_BOUNDS = tuple(float(2**power) for power in range(11))
 _NS = 1e-9
 
 
-class GatewayMetrics(Collector):
-    """The metrics of one gateway process."""
+class GatewayMetrics:
+    """``in_flight``: requests being answered at the moment."""
 
     def __init__(
         self, recorder: Recorder, catalog: Catalog, stats: StatsSource, in_flight: Callable[[], int] = lambda: 0
     ) -> None:
         self._recorder, self._catalog, self._stats, self._in_flight = recorder, catalog, stats, in_flight
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(self)
 
     def text(self) -> bytes:
-        """The whole exposition."""
-        return generate_latest(self._registry)
+        """All metrics in Prometheus' text format."""
+        out = Exposition()
+        self._write_requests(out)
+        self._write_errors(out)
+        self._write_batches(out)
+        out.gauge(names.IN_FLIGHT, "Requests being answered at this moment.", (), [((), self._in_flight())])
+        return out.text()
 
-    def describe(self) -> Iterable[Metric]:
-        return ()
-
-    def collect(self) -> Iterator[Metric]:
-        yield from self._requests()
-        yield from self._errors()
-        yield from self._batches()
-        in_flight = GaugeMetricFamily(names.IN_FLIGHT, "Requests being answered at this moment.")
-        in_flight.add_metric([], self._in_flight())
-        yield in_flight
-
-    def _requests(self) -> Iterator[Metric]:
-        labels = [*_WHOLE, "protocol", "code"]
-        requests = CounterMetricFamily(names.REQUESTS, "Requests that were answered, by status.", labels=labels)
-        seconds = HistogramMetricFamily(names.REQUEST_SECONDS, "From the first byte to the answer.", labels=labels)
-        stages = HistogramMetricFamily(names.STAGE_SECONDS, "Time in one stage.", labels=[*_WHOLE, "protocol", "stage"])
-        by_stage: dict[tuple[str, str, str, str], Histogram] = {}
-        for key, series in self._recorder.series.items():
-            requests.add_metric(key, series.count)
-            if any(series.seconds.counts):
-                seconds.add_metric(key, series.seconds.cumulative(), series.seconds.sum)
-            for stage, histogram in series.stages.items():
-                known = by_stage.setdefault((*key[:3], stage), Histogram(histogram.bounds))
+    def _write_requests(self, out: Exposition) -> None:
+        labels = (*_WHOLE, "protocol", "code")
+        series = self._recorder.series
+        out.counter(
+            names.REQUESTS,
+            "Requests that were answered, by status.",
+            labels,
+            [(key, one.count) for key, one in series.items()],
+        )
+        out.histogram(
+            names.REQUEST_SECONDS,
+            "From the first byte to the answer.",
+            labels,
+            [(key, one.seconds) for key, one in series.items() if any(one.seconds.counts)],
+        )
+        stages: dict[tuple[str, str, str, str], Histogram] = {}
+        for key, one in series.items():
+            for stage, histogram in one.stages.items():
+                known = stages.setdefault((*key[:3], stage), Histogram(histogram.bounds))
                 known.counts = [a + b for a, b in zip(known.counts, histogram.counts, strict=True)]
                 known.sum += histogram.sum
-        for stage_key, histogram in by_stage.items():
-            stages.add_metric(stage_key, histogram.cumulative(), histogram.sum)
-        yield from (requests, seconds, stages)
+        out.histogram(names.STAGE_SECONDS, "Time in one stage.", (*_WHOLE, "protocol", "stage"), stages.items())
 
-    def _errors(self) -> Iterator[Metric]:
-        errors = CounterMetricFamily(
-            names.ERRORS, "Requests that failed, by class of error.", labels=[*_WHOLE, "protocol", "error"]
+    def _write_errors(self, out: Exposition) -> None:
+        out.counter(
+            names.ERRORS,
+            "Requests that failed, by class of error.",
+            (*_WHOLE, "protocol", "error"),
+            self._recorder.errors.items(),
         )
-        for key, count in self._recorder.errors.items():
-            errors.add_metric(key, count)
-        refused = CounterMetricFamily(
-            names.REFUSED, "Requests turned away before any work was done.", labels=["endpoint", "protocol"]
+        out.counter(
+            names.REFUSED,
+            "Requests turned away before any work was done.",
+            ("endpoint", "protocol"),
+            self._recorder.refused.items(),
         )
-        for pair, count in self._recorder.refused.items():
-            refused.add_metric(pair, count)
-        yield from (errors, refused)
 
-    def _batches(self) -> Iterator[Metric]:
-        rows = CounterMetricFamily(names.ROWS, "Rows scored.", labels=_WHOLE)
-        queue = CounterMetricFamily(names.QUEUE_SECONDS, "Time that requests waited for a worker.", labels=_WHOLE)
-        compute = CounterMetricFamily(names.COMPUTE_SECONDS, "Time in the model.", labels=_WHOLE)
-        batches = HistogramMetricFamily(names.BATCH_ROWS, "Rows in one batch.", labels=_WHOLE)
-        for endpoint in self._catalog.endpoints():
-            for deployment in endpoint.deployments:
-                key = (endpoint.name, deployment)
-                stats = self._stats.stats(*key)
-                rows.add_metric(key, stats.inference_count)
-                queue.add_metric(key, stats.queue_ns * _NS)
-                compute.add_metric(key, stats.compute_ns * _NS)
-                sizes = Histogram(_BATCH_BOUNDS)
-                for size, (count, _) in (stats.batches or {}).items():
-                    sizes.observe(size, count)
-                batches.add_metric(key, sizes.cumulative(), sizes.sum)
-        yield from (rows, queue, compute, batches)
+    def _write_batches(self, out: Exposition) -> None:
+        stats = {
+            (endpoint.name, deployment): self._stats.stats(endpoint.name, deployment)
+            for endpoint in self._catalog.endpoints()
+            for deployment in endpoint.deployments
+        }
+        sizes = {key: Histogram(_BATCH_BOUNDS) for key in stats}
+        for key, one in stats.items():
+            for size, (count, _) in (one.batches or {}).items():
+                sizes[key].observe(size, count)
+        out.counter(names.ROWS, "Rows scored.", _WHOLE, [(key, one.inference_count) for key, one in stats.items()])
+        out.counter(
+            names.QUEUE_SECONDS,
+            "Time that requests waited for a worker.",
+            _WHOLE,
+            [(key, one.queue_ns * _NS) for key, one in stats.items()],
+        )
+        out.counter(
+            names.COMPUTE_SECONDS,
+            "Time in the model.",
+            _WHOLE,
+            [(key, one.compute_ns * _NS) for key, one in stats.items()],
+        )
+        out.histogram(names.BATCH_ROWS, "Rows in one batch.", _WHOLE, sizes.items())

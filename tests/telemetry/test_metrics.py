@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 from gateway.core.catalog import Stats
 from gateway.core.errors import Overloaded
+from gateway.telemetry.exposition import Exposition
 from gateway.telemetry.histogram import Histogram
 from gateway.telemetry.merge import merge_metrics
 from gateway.telemetry.metrics import GatewayMetrics
@@ -36,8 +42,44 @@ def test_a_value_on_a_bound_belongs_to_the_bucket_below_it() -> None:
     for value in (0.5, 1.0, 1.5, 9.0):
         histogram.observe(value)
 
-    assert histogram.cumulative() == [("1.0", 2.0), ("2.0", 3.0), ("+Inf", 4.0)]
-    assert histogram.sum == 12.0
+    assert (histogram.counts, histogram.sum) == ([2, 1, 1], 12.0)
+
+
+def test_buckets_are_cumulative_and_the_last_counts_all() -> None:
+    histogram = Histogram((1.0, 2.0))
+    for value in (0.5, 1.5, 9.0):
+        histogram.observe(value)
+    out = Exposition()
+    out.histogram("h", "Doc.", (), [((), histogram)])
+
+    assert samples(out.text()) == {
+        'h_bucket{le="1.0"}': 1,
+        'h_bucket{le="2.0"}': 2,
+        'h_bucket{le="+Inf"}': 3,
+        "h_count{}": 3,
+        "h_sum{}": 11,
+    }
+
+
+def test_a_label_cannot_break_out_of_its_quotes() -> None:
+    out = Exposition()
+    out.gauge("g", "Doc.", ("a",), [(['x"} 1\n\\'], 2.5)])
+    (family,) = text_string_to_metric_families(out.text().decode())
+
+    assert [(sample.labels, sample.value) for sample in family.samples] == [({"a": 'x"} 1\n\\'}, 2.5)]
+
+
+def test_the_text_is_what_the_reference_implementation_writes() -> None:
+    kept = recorder()
+    kept.on_done(received(routed=deployment()), 200, None)
+    text = GatewayMetrics(kept, FixedCatalog("price"), FixedStats()).text()
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Parsed(text))
+
+    assert samples(generate_latest(registry)) == samples(text)
+    assert [line for line in generate_latest(registry).splitlines() if line.startswith(b"#")] == [
+        line for line in text.splitlines() if line.startswith(b"#")
+    ]
 
 
 def test_requests_and_their_time_are_exposed_by_status() -> None:
@@ -96,3 +138,14 @@ def test_a_merge_of_one_loses_nothing() -> None:
     merged = samples(merge_metrics({"0": text.decode()}, "gateway"))
 
     assert len(merged) == len(samples(text))
+
+
+class _Parsed(Collector):
+    def __init__(self, text: bytes) -> None:
+        self._text = text.decode()
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        return text_string_to_metric_families(self._text)
