@@ -94,7 +94,7 @@ class Pool:
             try:
                 return await worker.send(rows, deadline)
             except Refused:
-                avoid = worker.address
+                continue  # it is draining, so the next choice is another
         raise NotReady(f"no worker of {self.name} takes batches at the moment")
 
     def snapshot(self) -> list[WorkerSnapshot]:

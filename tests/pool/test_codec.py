@@ -51,6 +51,7 @@ def test_a_fixed_signature_sends_no_shapes() -> None:
     "reply",
     [
         wire.Reply(rows=1, records=bytes(4)),
+        wire.Reply(rows=2, records=bytes(4), texts=[wire.Text(values=["a"])]),
         wire.Reply(rows=1, records=bytes(4), texts=[wire.Text(values=["a", "b"])]),
         wire.Reply(rows=1, records=bytes(4), texts=[wire.Text(values=["a"], missing=[1])]),
         wire.Reply(rows=1, records=bytes(8), texts=[wire.Text(values=["a"])]),
