@@ -60,7 +60,8 @@ def run_group(group: GroupOptions) -> int:
         if not is_prepared(os.environ):
             restart_prepared(group.threads, needs_stack=engine == "r")
         claim_stdout()
-        _die_with_parent()
+        _die_with_parent(signal.SIGTERM)  # there is still time to drain, and to remove the temporary files
+        _close_stdin()
         with tempfile.TemporaryDirectory(prefix="lockgate-", ignore_cleanup_errors=True) as folder:
             os.environ["TMPDIR"] = tempfile.tempdir = folder
             runtime = open_runtime(group)
@@ -136,16 +137,20 @@ class Group:
         child.folder.mkdir()
         sys.stdout.flush()
         sys.stderr.flush()
+        parent = os.getpid()
         child.pid = os.fork()
         if child.pid == 0:
-            self._live(child)
+            self._live(child, parent)
         child.born, child.due = monotonic(), None
         emit("forked", worker=child.options.name, pid=child.pid)
 
-    def _live(self, child: _Child) -> None:
+    def _live(self, child: _Child, parent: int) -> None:
         """The child, from fork to exit: nothing of the parent's stack may run on."""
         status = _CRASHED
         try:
+            _die_with_parent(signal.SIGKILL)
+            if os.getppid() != parent:
+                os._exit(0)
             for number in (*_WATCHED, signal.SIGHUP):
                 signal.signal(number, signal.SIG_DFL)
             # SIGTERM stays blocked: it waits for the thread that process.py makes for it, and is never lost.
@@ -212,11 +217,14 @@ class Group:
         return any(child.pid for child in self._children)
 
 
-def _die_with_parent() -> None:
-    """SIGTERM when the supervisor dies: there is still time to drain, and to remove the temporary files."""
+def _die_with_parent(number: signal.Signals) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
+    if libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0) != 0:
         log.warning("workers.outlive_their_parent", errno=ctypes.get_errno())
+
+
+def _close_stdin() -> None:
+    """A model that asks a question gets an end of file."""
     null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)  # a model that asks a question gets an end of file
+    os.dup2(null, 0)
     os.close(null)

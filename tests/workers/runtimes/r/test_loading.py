@@ -110,7 +110,7 @@ def test_outputs_are_renamed_and_chosen_by_the_signature(models: Path, tmp_path:
     )
     with RProcess(tmp_path) as r:
         schema = r.load().schema
-        rows = {"Size": ["grande"], "Petal.Width": [2.5], "Sepal.Length": [6]}
+        rows: dict[str, list[Any]] = {"Size": ["grande"], "Petal.Width": [2.5], "Sepal.Length": [6]}
         found = columns_of(schema, r.score(encode(schema, rows)))
 
     assert found["class"] == ["virginica"]

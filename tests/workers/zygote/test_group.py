@@ -1,0 +1,143 @@
+"""Forking, burying, forking again and stopping, with workers that are a few lines of Python."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+class Started:
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.seen: list[dict[str, Any]] = []
+
+    def until(self, event: str, **facts: Any) -> dict[str, Any]:
+        """Read events up to this one; the end of the stream is a failure."""
+        assert self.process.stdout
+        for line in self.process.stdout:
+            found: dict[str, Any] = json.loads(line)
+            self.seen.append(found)
+            if found["event"] == event and facts.items() <= found.items():
+                return found
+        raise AssertionError(f"no {event} {facts} in {self.seen}")
+
+
+@contextmanager
+def group(folder: Path, *names: str, drain: float = 20) -> Iterator[Started]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.zygote_process", str(folder), str(drain), *names],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield Started(process)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_killed_worker_is_forked_again(tmp_path: Path) -> None:
+    with group(tmp_path, "polite") as started:
+        first = started.until("ready")["pid"]
+        os.kill(first, signal.SIGKILL)
+        died = started.until("exited", pid=first)
+        second = started.until("ready")["pid"]
+
+    assert died["status"] == -signal.SIGKILL
+    assert second != first
+
+
+def test_the_other_worker_lives_on(tmp_path: Path) -> None:
+    with group(tmp_path, "polite", "polite") as started:
+        first, second = started.until("ready")["pid"], started.until("ready")["pid"]
+        os.kill(first, signal.SIGKILL)
+        started.until("exited", pid=first)
+        started.until("ready")
+        os.kill(second, 0)
+
+        assert second not in {event["pid"] for event in started.seen if event["event"] == "exited"}
+
+
+def test_sigterm_lets_workers_finish(tmp_path: Path) -> None:
+    with group(tmp_path, "polite", "polite") as started:
+        started.until("ready")
+        started.until("ready")
+        started.process.send_signal(signal.SIGTERM)
+        started.until("exited", status=0)
+        started.until("exited", status=0)
+
+        assert started.process.wait(timeout=30) == 0
+        assert [event["event"] for event in started.seen].count("drained") == 2
+
+
+def test_what_does_not_leave_in_the_drain_time_is_killed(tmp_path: Path) -> None:
+    with group(tmp_path, "stubborn", drain=0.05) as started:
+        started.until("ready")
+        started.process.send_signal(signal.SIGTERM)
+        died = started.until("exited")
+
+        assert died["status"] == -signal.SIGKILL
+        assert started.process.wait(timeout=30) == 0
+
+
+def test_a_worker_that_cannot_load_stops_the_group(tmp_path: Path) -> None:
+    with group(tmp_path, "polite", "exits-78") as started:
+        started.until("exited", worker="exits-78")
+
+        assert started.process.wait(timeout=30) == 78
+
+
+def test_a_worker_that_was_told_to_leave_is_not_forked_again(tmp_path: Path) -> None:
+    with group(tmp_path, "exits-0") as started:
+        started.until("exited")
+
+        assert started.process.wait(timeout=30) == 0
+        assert [event["event"] for event in started.seen].count("forked") == 1
+
+
+@pytest.mark.parametrize(("name", "status"), [("crashing", 70), ("exits-75", 75), ("exits-69", 69)])
+def test_a_worker_that_fails_comes_back_again_and_again(tmp_path: Path, name: str, status: int) -> None:
+    with group(tmp_path, name) as started:
+        statuses = [started.until("exited")["status"] for _ in range(3)]
+
+    assert statuses == [status] * 3
+
+
+def test_each_life_has_a_temporary_folder_of_its_own_that_goes_with_it(tmp_path: Path) -> None:
+    with group(tmp_path, "polite", "polite") as started:
+        first, second = started.until("ready"), started.until("ready")
+        (Path(first["tmpdir"]) / "left.txt").write_text("behind")
+        os.kill(first["pid"], signal.SIGKILL)
+        again = started.until("ready")
+
+        assert first["tmpdir"] != second["tmpdir"]
+        assert not (Path(again["tmpdir"]) / "left.txt").exists()
+
+
+def test_a_second_thread_is_found_before_it_can_hurt(tmp_path: Path) -> None:
+    with group(tmp_path, "threaded") as started:
+        assert started.process.wait(timeout=30) == 1
+        assert started.process.stderr
+        assert "2 threads before a fork" in started.process.stderr.read()
+
+
+def test_workers_die_with_a_killed_group(tmp_path: Path) -> None:
+    with group(tmp_path, "stubborn") as started:
+        started.until("ready")
+        started.process.kill()
+
+        assert started.process.stdout
+        assert [json.loads(line)["event"] for line in started.process.stdout] in ([], ["forked"])  # and then the end
