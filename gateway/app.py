@@ -114,7 +114,8 @@ class App:
             clock=time.monotonic,
             draw=random.Random().random,  # noqa: S311
         )
-        registry.on_change(lambda: self._routing.install(RouteTable(registry.endpoints())))
+        self._changed = asyncio.Event()
+        registry.on_change(self._registry_changed)
         access = KeyRing.read(files.keys)
         admitted = Admit(
             Authenticate(access, self._routing),
@@ -179,15 +180,24 @@ class App:
             stack.push_async_callback(self._close_pools)
             await self._http.start()
             stack.push_async_callback(self._close_batchers)
-            stack.push_async_callback(self._http.drain)
-            await self._grpc.start()
+            stack.push_async_callback(self._http.drain, self._drain)
+            await self._grpc.start(is_ready=self.is_ready)
+            health = links.create_task(self._tell_health(), name="health")
             log.info("gateway.started", endpoints=sorted({endpoint for endpoint, _ in self._pools}))
             started()
             await stop.wait()
             self._is_draining = True
             log.info("gateway.draining")
-            await asyncio.gather(self._grpc.drain(), self._http.drain())
+            health.cancel()
+            await asyncio.gather(self._grpc.drain(self._drain), self._http.drain(self._drain))
         log.info("gateway.stopped")
+
+    async def _tell_health(self) -> None:
+        """The standard gRPC health service follows what ``/readyz`` says."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self._grpc.set_ready(is_ready=self.is_ready)
 
     async def _close_batchers(self) -> None:
         await asyncio.gather(*(batcher.close(self._drain) for batcher in self._batchers.values()))
@@ -208,6 +218,10 @@ class App:
                 "/".join(key), batching, self._pools[key], is_idempotent=deployment.is_idempotent
             )
         log.info("gateway.deployment_ready", endpoint=key[0], deployment=key[1], platform=described.platform)
+
+    def _registry_changed(self) -> None:
+        self._routing.install(RouteTable(self._registry.endpoints()))
+        self._changed.set()
 
     def _workers_changed(self, key: _Key) -> None:
         is_ready = self._pools[key].is_ready

@@ -31,8 +31,6 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Bodies of those requests together."""
     server_timing: bool = True
     """Whether answers say how long each stage took."""
-    drain_ms: int = 10_000
-    """How long accepted requests may take after SIGTERM."""
     backlog: int = 1024
     """Connections that the kernel keeps until they are accepted."""
 
@@ -48,7 +46,6 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             "idle_timeout_ms",
             "max_in_flight",
             "max_in_flight_bytes",
-            "drain_ms",
             "backlog",
         ):
             if getattr(self, name) < 1:

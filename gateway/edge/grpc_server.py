@@ -46,7 +46,6 @@ class GrpcServer:
         key: bytes | None = None,
         options: Sequence[tuple[str, Any]] = (),
     ) -> None:
-        self._config = config
         self._health = HealthServicer()
         self._server = grpc.aio.server(options=[*_options(config), *options])
         add_GRPCInferenceServiceServicer_to_server(servicer, self._server)  # type: ignore[no-untyped-call]
@@ -72,10 +71,10 @@ class GrpcServer:
         for name in ("", SERVICE):
             await self._health.set(name, state.SERVING if is_ready else state.NOT_SERVING)
 
-    async def drain(self, grace: float | None = None) -> None:
+    async def drain(self, grace: float) -> None:
         """Take no more, answer what was accepted, and close; cancels what is not done after ``grace`` seconds."""
         await self._health.enter_graceful_shutdown()
-        await self._server.stop(self._config.drain_ms / 1000 if grace is None else grace)
+        await self._server.stop(grace)
 
 
 _REFLECTION: str = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"].full_name

@@ -86,9 +86,9 @@ class HttpServer:
         )
         log.info("edge.http_listening", port=self.port, tls=self._ssl_context is not None)
 
-    async def drain(self) -> None:
+    async def drain(self, grace: float) -> None:
         """
-        Stop accepting, answer what has arrived with ``Connection: close``, then close; at most ``drain_ms`` long.
+        Stop accepting, answer what has arrived with ``Connection: close``, then close; at most ``grace`` seconds long.
 
         A connection that is idle when all is answered is closed without a word, as HTTP/1.1 allows.
         """
@@ -98,7 +98,7 @@ class HttpServer:
         self._listener.close()
         close_s = _CLOSE_S
         try:
-            async with asyncio.timeout(self._config.drain_ms / 1000):
+            async with asyncio.timeout(grace):
                 for _ in range(_LAST_TURNS):
                     await asyncio.sleep(0)
                 while self._in_flight:

@@ -20,7 +20,7 @@ from tests.support.edge_app import Edge, serving
 from tests.support.edge_service import FakeCore, rows_of
 
 BODY = b'[{"carat": 0.23, "cut": "Ideal"}]'
-CONFIG = EdgeConfig(host="127.0.0.1", http_port=0, drain_ms=2000, max_body_bytes=1000, max_header_bytes=2048)
+CONFIG = EdgeConfig(host="127.0.0.1", http_port=0, max_body_bytes=1000, max_header_bytes=2048)
 
 
 def post(body: bytes = BODY, *extra: str, version: str = "1.1") -> bytes:
@@ -265,7 +265,7 @@ async def test_a_client_that_leaves_in_mid_request_makes_no_noise(part: int, cap
             other.send(post())
             await other.answer()
         async with asyncio.timeout(5):
-            await edge.server.drain()
+            await edge.server.drain(2)
 
     assert caplog.records == []
     assert len(edge.done) == 1
@@ -277,7 +277,7 @@ async def test_a_drain_answers_what_is_in_flight_and_closes() -> None:
         wire.send(post())
         async with asyncio.timeout(5):
             await core.started.wait()
-            drain = asyncio.create_task(edge.server.drain())
+            drain = asyncio.create_task(edge.server.drain(2))
             await asyncio.sleep(0)
             assert core.held is not None
             core.held.set()
@@ -296,7 +296,7 @@ async def test_a_drain_answers_a_hundred_requests_in_flight() -> None:
             wire.send(post())
         for _ in wires:
             await core.arrivals.acquire()
-        drain = asyncio.create_task(edge.server.drain())
+        drain = asyncio.create_task(edge.server.drain(2))
         await asyncio.sleep(0)
         assert core.held is not None
         core.held.set()
@@ -315,7 +315,7 @@ async def test_nobody_gets_in_during_a_drain() -> None:
         wire.send(post())
         async with asyncio.timeout(5):
             await core.started.wait()
-            drain = asyncio.create_task(edge.server.drain())
+            drain = asyncio.create_task(edge.server.drain(2))
             await asyncio.sleep(0)
             with pytest.raises(ConnectionRefusedError):
                 await asyncio.open_connection("127.0.0.1", port)
@@ -326,12 +326,11 @@ async def test_nobody_gets_in_during_a_drain() -> None:
 
 async def test_a_drain_ends_though_a_request_does_not() -> None:
     core = FakeCore(held=asyncio.Event())
-    config = msgspec.structs.replace(CONFIG, drain_ms=1)
-    async with serving(core, config=config) as edge, connected(edge) as wire:
+    async with serving(core, config=CONFIG) as edge, connected(edge) as wire:
         wire.send(post())
         async with asyncio.timeout(5):
             await core.started.wait()
-            await edge.server.drain()
+            await edge.server.drain(0.001)
             await core.cancelled.wait()
 
         assert await wire.rest() == b""
@@ -341,6 +340,6 @@ async def test_an_idle_connection_does_not_hold_up_a_drain() -> None:
     async with serving(FakeCore(), config=CONFIG) as edge, connected(edge) as wire, asyncio.timeout(5):
         wire.send(post())
         await wire.answer()
-        await edge.server.drain()
+        await edge.server.drain(2)
 
         assert await wire.rest() == b""

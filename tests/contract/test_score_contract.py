@@ -90,7 +90,7 @@ def url(edge: Edge, path: str = "/score") -> str:
 
 
 def config(personality: Personality = "managed") -> EdgeConfig:
-    return EdgeConfig(host="127.0.0.1", http_port=0, personality=personality, drain_ms=2000)
+    return EdgeConfig(host="127.0.0.1", http_port=0, personality=personality)
 
 
 @pytest.mark.parametrize("body", BODIES)

@@ -79,11 +79,11 @@ async def serving(
     extra: Sequence[Route] = (),
 ) -> AsyncIterator[Edge]:
     """Serves on a free port of the loopback until the block ends."""
-    config = config or EdgeConfig(host="127.0.0.1", http_port=0, drain_ms=2000)
+    config = config or EdgeConfig(host="127.0.0.1", http_port=0)
     done: list[tuple[Received | None, int, GatewayError | None]] = []
     server = HttpServer(config, exchange_of(core, config, states, done, extra), ssl_context)
     await server.start()
     try:
         yield Edge(server, core, done)
     finally:
-        await server.drain()
+        await server.drain(2)

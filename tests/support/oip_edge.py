@@ -106,7 +106,7 @@ async def serving(
 ) -> AsyncIterator[OipEdge]:
     """Serves on free ports of the loopback until the block ends; ``settings`` are the servicer's."""
     stack = stack or OipStack()
-    config = config or EdgeConfig(host="localhost", http_port=0, grpc_port=0, drain_ms=2000)
+    config = config or EdgeConfig(host="localhost", http_port=0, grpc_port=0)
     authority = trustme.CA()
     leaf = authority.issue_cert("localhost", "127.0.0.1")
     ca, chain, key = folder / "ca.pem", folder / "chain.pem", folder / "key.pem"
@@ -124,5 +124,5 @@ async def serving(
         async with grpc.aio.secure_channel(f"localhost:{grpc_server.port}", credentials) as channel:
             yield OipEdge(stack, grpc_server, http_server, channel, ca)
     finally:
-        await http_server.drain()
+        await http_server.drain(2)
         await grpc_server.drain(0)
