@@ -1,0 +1,92 @@
+"""The group process as a whole, with real R."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+pytestmark = pytest.mark.r
+
+
+@contextmanager
+def started(model: Path, sockets: Path) -> Iterator[subprocess.Popen[str]]:
+    options = {"model": str(model), "workers": [{"name": "e/d/0", "address": f"unix:{sockets}/0.sock"}]}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "workers", "--options", json.dumps(options)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "LOCKGATE_TEST_SECRET": "do not pass on", "TMPDIR": str(sockets)},
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def until(process: subprocess.Popen[str], event: str) -> dict[str, Any]:
+    assert process.stdout
+    for line in process.stdout:
+        found: dict[str, Any] = json.loads(line)
+        if found["event"] == event:
+            return found
+    raise AssertionError(f"no {event}")
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "score.R").write_text('print("loading")\nrun <- function(data) data\n')
+    return folder
+
+
+def test_a_killed_r_worker_is_back_with_the_model_it_shares(script: Path, tmp_path: Path) -> None:
+    with started(script, tmp_path) as process:
+        first = until(process, "ready")["pid"]
+        os.kill(first, signal.SIGKILL)
+        second = until(process, "ready")["pid"]
+
+    assert first != second
+
+
+def test_secrets_stay_out_and_r_gets_a_large_stack(script: Path, tmp_path: Path) -> None:
+    with started(script, tmp_path) as process:
+        pid = until(process, "ready")["pid"]
+        environ = Path(f"/proc/{pid}/environ").read_text()
+        limits = Path(f"/proc/{pid}/limits").read_text()
+
+    assert "LOCKGATE_TEST_SECRET" not in environ
+    assert "OMP_NUM_THREADS=1" in environ
+    assert next(line for line in limits.splitlines() if "stack" in line).split()[3] == str(64 * 2**20)
+
+
+def test_sigterm_leaves_no_temporary_files(script: Path, tmp_path: Path) -> None:
+    with started(script, tmp_path) as process:
+        until(process, "ready")
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(timeout=60) == 0
+        assert list(tmp_path.glob("lockgate-*")) == []
+
+
+def test_a_model_that_cannot_be_served_is_one_failed_event_and_status_78(tmp_path: Path) -> None:
+    (tmp_path / "model.rds").write_bytes(b"not R")
+    with started(tmp_path / "model.rds", tmp_path) as process:
+        failed = until(process, "failed")
+
+        assert "model.rds" in failed["error"]
+        assert process.wait(timeout=60) == 78
