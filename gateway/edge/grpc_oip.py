@@ -24,7 +24,7 @@ from gateway.core.timeline import Timeline
 from gateway.edge import oip_metadata
 from gateway.edge.grpc_call import GrpcCall
 from gateway.edge.grpc_fence import GrpcFence
-from gateway.edge.grpc_tensors import InputReader, build_response, request_size
+from gateway.edge.grpc_tensors import InputReader, ResponseWriter, request_size
 from gateway.edge.http_intake import DEPLOYMENT_HEADER
 from gateway.edge.http_route import OnDone
 from gateway.edge.oip_view import OipView
@@ -75,7 +75,7 @@ class OipServicer(GRPCInferenceServiceServicer):
     ) -> None:
         self._service, self._catalog, self._view, self._stats = service, catalog, view, stats
         self._is_ready, self._clock = is_ready, clock
-        self._read = InputReader()
+        self._read, self._write = InputReader(), ResponseWriter()
         self._max_in_flight_per_stream = max_in_flight_per_stream
         self._fence = GrpcFence(new_id=new_id, on_done=on_done, server_timing=server_timing)
 
@@ -86,7 +86,7 @@ class OipServicer(GRPCInferenceServiceServicer):
             metadata: Mapping[str, Any] = dict(context.invocation_metadata() or ())
             received = self._receive(request, metadata, context.time_remaining(), context.peer())
             answer = await self._service(received)
-            response = build_response(request, answer)
+            response = self._write(request, answer)
         except asyncio.CancelledError:
             self._fence.gone(received)
             raise
@@ -249,7 +249,7 @@ class OipServicer(GRPCInferenceServiceServicer):
         failure: GatewayError
         try:
             received = self._receive(request, metadata, left, peer)
-            response = build_response(request, await self._service(received))
+            response = self._write(request, await self._service(received))
         except asyncio.CancelledError:
             self._fence.gone(received)
             raise
