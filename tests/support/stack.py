@@ -16,6 +16,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -112,6 +114,22 @@ class Stack:
         endpoint, _, name = deployment.partition("/")
         plan = json.loads((self.state / "run" / "plan.json").read_bytes())
         return str(plan[endpoint][name][worker])
+
+    def ask_admin(self, path: str) -> tuple[int, str]:
+        """Status and text of a page of the admin API."""
+        try:
+            with urllib.request.urlopen(f"{self.admin_url}{path}", timeout=PATIENCE) as response:  # noqa: S310
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def metric(self, series: str) -> float:
+        """The value of one series, written as it is exported; 0 before its first."""
+        _, text = self.ask_admin("/metrics")
+        return next(
+            (float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(f"{series} ")), 0.0
+        )
 
     # --- what it says ------------------------------------------------------------------------------------------
 
