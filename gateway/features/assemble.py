@@ -139,8 +139,9 @@ class Assembler:
             wanted = self._by_name(wanted)
         count = self._tensors.count(wanted)
         self._check_count(count)
-        if count == 1 and (record := self._tensors.one_record(wanted)) is not None:
-            return Rows(self._layout, 1, record)
+        records = self._tensors.records(wanted, count)
+        if records is not None:
+            return Rows(self._layout, count, records)
         return self._stack(self._tensors.columns(wanted, count), count)
 
     def _by_name(self, given: list[Tensor]) -> list[Tensor]:

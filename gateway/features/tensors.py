@@ -2,13 +2,15 @@
 Typed tensors → stored columns.
 
 The shape of a tensor counts rows first; a scalar column may come as [n] or as [n, 1]. A one-row request whose raw
-tensors have the columns' own types is already the record, in pieces: they are joined, and only looked at for NaN.
+tensors have the columns' own types is already the record, in pieces, and the raw tensor of an only column is already
+all records: they are joined, and only looked at for NaN.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,9 +24,6 @@ from gateway.features.values import Converter, refuse
 
 __all__ = ["TensorReader"]
 
-_ONE = (1,)
-_ONE_BY_ONE = (1, 1)
-
 
 class TensorReader:
     """Reads the tensors of one signature, given in the order of its columns."""
@@ -32,9 +31,10 @@ class TensorReader:
     def __init__(self, layout: Layout, converters: tuple[Converter, ...]) -> None:
         self._layout, self._converters = layout, converters
         self._columns = layout.columns
-        self._pieces = [(column.datatype.name, column.datatype.size, _level_codes(column)) for column in layout.columns]
-        self._is_flat = layout.packer is not None and not layout.texts
-        self._floats = [i for i, c in enumerate(layout.columns) if c.kind is Kind.FLOAT and not c.nullable]
+        self._is_fixed = layout.is_resolved and not layout.texts
+        self._raw = tuple(_RawColumn.of(column) for column in layout.columns) if self._is_fixed else ()
+        scalars = layout.packer is not None
+        self._floats = [i for i, c in enumerate(layout.columns) if scalars and c.kind is Kind.FLOAT and not c.nullable]
 
     def count(self, tensors: Sequence[Tensor]) -> int:
         """Rows of the request: the first dimension, which all tensors share."""
@@ -48,31 +48,36 @@ class TensorReader:
                 )
         return first.shape[0]
 
-    def one_record(self, tensors: Sequence[Tensor]) -> bytes | None:
-        """The record of a one-row request in raw form; None when it needs the general way, which finds any fault."""
-        if not self._is_flat:
+    def records(self, tensors: Sequence[Tensor], count: int) -> bytes | None:
+        """
+        The records of raw tensors that are just that: one row, or any number of rows of an only column.
+
+        None when the request needs the general way, which also finds out what is wrong with it.
+        """
+        if not self._is_fixed or (count > 1 and len(tensors) > 1):
             return None
         pieces: list[bytes | memoryview] = []
-        for (datatype, size, codes), tensor in zip(self._pieces, tensors, strict=True):
-            raw = tensor.raw
-            if raw is None or tensor.datatype != datatype or tensor.shape not in (_ONE, _ONE_BY_ONE):
+        for column, tensor in zip(self._raw, tensors, strict=True):
+            raw, shape = tensor.raw, tensor.shape
+            if raw is None or tensor.datatype != column.datatype or shape[1:] not in column.shapes:
                 return None
-            if codes is not None:
-                code = codes.get(bytes(raw))
+            if column.codes is not None:
+                code = column.codes.get(bytes(raw)) if count == 1 else None
                 if code is None:
                     return None
                 pieces.append(code)
-            elif len(raw) == size and datatype != "BOOL":
+            elif len(raw) == column.size * count and column.datatype != "BOOL":
+                if column.array is not None and np.isnan(np.frombuffer(raw, column.array)).any():
+                    return None
                 pieces.append(raw)
             else:
                 return None
         record = b"".join(pieces)
-        if self._floats:
-            assert self._layout.packer is not None  # noqa: S101  # implied by _is_flat
-            values = self._layout.packer.unpack(record)
-            for i in self._floats:
-                if values[i] != values[i]:  # NaN
-                    return None
+        if self._floats and self._layout.packer is not None:
+            for values in self._layout.packer.iter_unpack(record):
+                for i in self._floats:
+                    if values[i] != values[i]:  # NaN
+                        return None
         return record
 
     def columns(self, tensors: Sequence[Tensor], count: int) -> list[np.ndarray[Any, Any] | Text]:
@@ -106,14 +111,37 @@ class TensorReader:
             raise refuse(column, 0, f"datatype {wanted.name}", _Word(datatype.name))
 
 
-def _level_codes(column: Column) -> dict[bytes, bytes] | None:
-    """Raw BYTES element → stored position, of a categorical."""
-    if column.kind is not Kind.CATEGORICAL:
-        return None
-    return {
-        len(level.encode()).to_bytes(4, "little") + level.encode(): code.to_bytes(4, "little")
-        for code, level in enumerate(column.levels)
-    }
+@dataclass(frozen=True, slots=True)
+class _RawColumn:
+    """What the raw tensor of a column must look like to be a piece of the record as it is."""
+
+    datatype: str
+    size: int
+    """Bytes of one row."""
+    shapes: tuple[tuple[int, ...], ...]
+    """Of one row, as clients may send it."""
+    codes: dict[bytes, bytes] | None
+    """Of a scalar categorical: raw BYTES element → stored position."""
+    array: np.dtype[np.generic] | None
+    """Set where numpy has to look for NaN; scalars are looked at together, which is cheaper."""
+
+    @staticmethod
+    def of(column: Column) -> _RawColumn:
+        is_scalar = column.shape == ()
+        codes = None
+        if column.kind is Kind.CATEGORICAL and is_scalar:
+            codes = {
+                len(level.encode()).to_bytes(4, "little") + level.encode(): code.to_bytes(4, "little")
+                for code, level in enumerate(column.levels)
+            }
+        return _RawColumn(
+            datatype=column.datatype.name,
+            # BYTES have no size: a categorical with a shape never matches, and takes the general way.
+            size=column.datatype.size * column.elements or -1,
+            shapes=((), (1,)) if is_scalar else (column.shape,),
+            codes=codes,
+            array=column.datatype.numpy if column.datatype.is_float and not column.nullable and not is_scalar else None,
+        )
 
 
 class _Word:

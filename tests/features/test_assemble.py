@@ -212,6 +212,19 @@ def test_a_column_with_a_shape_takes_nested_lists(count: int) -> None:
     assert assemble(Tensors([Tensor("m", "FP32", (count, 2, 3), raw=expected)])).records == expected
 
 
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("shape", [(), (2,)])
+def test_nan_in_an_only_raw_column_is_refused_with_its_row(count: int, shape: tuple[int, ...]) -> None:
+    values = np.ones((count, *shape), dtype=np.float32)
+    values[-1] = np.nan
+    payload = Tensors([Tensor("m", "FP32", (count, *shape), raw=values.tobytes())])
+
+    with pytest.raises(InvalidInput, match=f'column "m", row {count - 1}: expected a number, got nan'):
+        assembler(column("m", datatype="FP32", shape=shape))(payload)
+    accepted = assembler(column("m", datatype="FP32", shape=shape, nullable=True))(payload)
+    assert accepted.records == values.tobytes()
+
+
 @pytest.mark.parametrize(
     ("value", "complaint"),
     [
