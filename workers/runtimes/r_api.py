@@ -2,8 +2,9 @@
 The few functions of R's C interface that a request needs, called through ctypes.
 
 Two handles on the same library: calls through ``PyDLL`` keep the GIL, because giving it up and taking it back around
-50 calls of a tenth of a microsecond costs more than the calls as soon as another thread wants it (the worker's event
-loop does); the one call that runs the model goes through ``CDLL``, which releases it.
+50 calls of a tenth of a microsecond costs more than the calls as soon as another thread wants it, as the worker's event
+loop does: a data.frame of 6 columns took 0.13 ms beside a busy thread, and 0.5 to 1.2 ms when every call released it.
+The one call that runs the model goes through ``CDLL``, which does.
 
 R raises by longjmp, which must never cross Python: only ``try_eval`` may raise, and it catches. Everything else here
 cannot fail on arguments that have been checked; memory is bounded by the caller before it is asked for.
