@@ -35,7 +35,7 @@ lock:
 	$(UV_COMPILE) --extra r --extra onnx --extra embedded --extra dev --extra loadtests -o requirements/dev.txt
 	$(UV_COMPILE) --extra r --extra onnx --extra embedded -c requirements/dev.txt -o requirements/serve.txt
 	$(UV_COMPILE) --extra r --extra onnx-gpu --extra embedded -c requirements/dev.txt -o requirements/serve-gpu.txt
-	echo 'setuptools\nhatchling\ncffi' | $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes \
+	printf '%s\n' setuptools hatchling cffi | $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-annotate --no-header --quiet -c requirements/dev.txt -o requirements/build.txt
 
 check-python:

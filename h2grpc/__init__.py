@@ -1,0 +1,1 @@
+"""gRPC on a sans-IO HTTP/2 engine."""
