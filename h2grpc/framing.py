@@ -1,0 +1,110 @@
+"""
+gRPC messages on a stream of bytes: one flag, four bytes of length, the message.
+
+Chunks arrive with arbitrary borders. A reader keeps only what is incomplete, copies every byte a fixed number of times
+however small the chunks are, and refuses a message by its announced length, before the bytes are there.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from h2grpc.errors import BadMessage, MessageTooLarge
+
+__all__ = ["HEAD", "MessageReader", "frame"]
+
+HEAD: Final = 5
+"""Bytes before each message."""
+
+_pack = struct.Struct(">BI").pack
+_unpack_from = struct.Struct(">BI").unpack_from
+
+
+def frame(message: bytes, compressed: bool = False) -> bytes:
+    """``compressed`` says that ``message`` is, as the stream's grpc-encoding names; it is not done here."""
+    return _pack(compressed, len(message)) + message
+
+
+class MessageReader:
+    """Whole messages out of one direction of one stream; of no use after it raised."""
+
+    __slots__ = ("_held", "_limit", "_needed")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held = bytearray()
+        self._needed = HEAD
+        """How long the held bytes must be before looking at them again is worth it."""
+
+    @property
+    def held(self) -> int:
+        """Bytes kept for a message that is not complete."""
+        return len(self._held)
+
+    def feed(self, chunk: bytes) -> list[tuple[bool, bytes]]:
+        """
+        The messages that are now complete, each with whether it is compressed.
+
+        ``MessageTooLarge`` or ``BadMessage`` fails the stream: what came before in the same chunk is given up with it.
+        """
+        held = self._held
+        if held:
+            held += chunk
+            if len(held) < self._needed:
+                return []
+            return self._take_held()
+        return self._take(chunk)
+
+    def finish(self) -> None:
+        """The stream ended: ``BadMessage`` if it did so inside a message."""
+        if self._held:
+            raise BadMessage("the stream ended inside a message")
+
+    def _take(self, chunk: bytes) -> list[tuple[bool, bytes]]:
+        """Nothing is held, so messages are cut straight out of the chunk."""
+        messages = []
+        at, end = 0, len(chunk)
+        while end - at >= HEAD:
+            flag, size = _unpack_from(chunk, at)
+            if flag > 1 or size > self._limit:
+                raise self._refusal(flag, size)
+            stop = at + HEAD + size
+            if stop > end:
+                self._needed = HEAD + size
+                break
+            messages.append((flag == 1, chunk[at + HEAD : stop]))
+            at = stop
+        else:
+            self._needed = HEAD
+        if at < end:
+            self._held += chunk[at:] if at else chunk
+        return messages
+
+    def _take_held(self) -> list[tuple[bool, bytes]]:
+        held = self._held
+        messages = []
+        at, end = 0, len(held)
+        needed = HEAD
+        while end - at >= HEAD:
+            flag, size = _unpack_from(held, at)
+            if flag > 1 or size > self._limit:
+                raise self._refusal(flag, size)
+            stop = at + HEAD + size
+            if stop > end:
+                needed = HEAD + size
+                break
+            with memoryview(held) as view:
+                messages.append((flag == 1, bytes(view[at + HEAD : stop])))
+            at = stop
+        self._needed = needed
+        if at == end:
+            self._held = bytearray()  # also gives a large buffer back
+        elif at:
+            del held[:at]
+        return messages
+
+    def _refusal(self, flag: int, size: int) -> BadMessage | MessageTooLarge:
+        if flag > 1:
+            return BadMessage("the byte before a message is neither 0 nor 1")
+        return MessageTooLarge(f"a message of {size} bytes; the limit is {self._limit}")

@@ -1,0 +1,108 @@
+"""
+Metadata: the caller's and the servicer's own headers, among those that belong to gRPC and HTTP/2.
+
+A key that ends in ``-bin`` has bytes for a value, written as base64 on the wire; every other value is printable ASCII.
+Keys are lower case. Keys of gRPC's own are neither shown nor accepted.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from collections.abc import Iterable
+from typing import Final, TypeAlias
+
+from h2grpc.errors import BadMetadata, MetadataTooLarge
+
+__all__ = ["LIMIT", "Metadata", "decode", "encode", "size_of"]
+
+Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
+
+LIMIT: Final = 16 * 1024
+"""What grpcio refuses by default, counted as HTTP/2 counts."""
+
+PER_ENTRY: Final = 32
+
+# Set by the engine or meant for it; everything else that begins with grpc- is kept for gRPC's future.
+HIDDEN: Final = frozenset(
+    (
+        b"te",
+        b"host",
+        b"content-type",
+        b"content-length",
+        b"grpc-timeout",
+        b"grpc-encoding",
+        b"grpc-accept-encoding",
+        b"grpc-status",
+        b"grpc-message",
+        b"grpc-message-type",
+    )
+)
+REFUSED: Final = HIDDEN | {
+    b"connection",
+    b"keep-alive",
+    b"proxy-connection",
+    b"transfer-encoding",
+    b"upgrade",
+    b"user-agent",
+}
+FOR_APPLICATIONS: Final = frozenset((b"grpc-status-details-bin", b"grpc-trace-bin", b"grpc-tags-bin"))
+
+_KEY: Final = re.compile(rb"[0-9a-z_.\-]+")
+_VALUE: Final = re.compile(rb"[\x20-\x7e]*")
+
+
+def size_of(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    """As HTTP/2 counts a header list."""
+    return sum(len(name) + len(value) + PER_ENTRY for name, value in headers)
+
+
+def decode(headers: Iterable[tuple[bytes, bytes]], limit: int = LIMIT) -> Metadata:
+    """What the application may see of a header list; several binary values under one comma are several entries."""
+    pairs: list[tuple[str, str | bytes]] = []
+    size = 0
+    for name, value in headers:
+        if name in HIDDEN or name[:1] == b":":
+            continue
+        size += len(name) + len(value) + PER_ENTRY
+        key = name.decode("latin-1")
+        if name[-4:] == b"-bin":
+            pairs += [(key, _from_base64(part)) for part in value.split(b",")]
+        else:
+            pairs.append((key, value.decode("latin-1")))
+    if size > limit:
+        raise MetadataTooLarge(f"{size} bytes of metadata; the limit is {limit}")
+    return tuple(pairs)
+
+
+def encode(pairs: Iterable[tuple[str, str | bytes]], limit: int = LIMIT) -> list[tuple[bytes, bytes]]:
+    """A header list; ``BadMetadata`` names the key, never the value."""
+    headers = []
+    size = 0
+    for key, value in pairs:
+        name = key.encode("latin-1", "replace")
+        if _KEY.fullmatch(name) is None:
+            raise BadMetadata(f"the metadata key {key!r} is not of a-z, 0-9, '_', '-' and '.'")
+        if name in REFUSED or (name[:5] == b"grpc-" and name not in FOR_APPLICATIONS):
+            raise BadMetadata(f"the metadata key {key!r} is reserved")
+        raw = value.encode("utf-8") if isinstance(value, str) else bytes(value)
+        if name[-4:] == b"-bin":
+            raw = b64encode(raw).rstrip(b"=")
+        elif _VALUE.fullmatch(raw) is None:
+            raise BadMetadata(
+                f"the value of the metadata key {key!r} is not printable ASCII; a key with -bin takes bytes"
+            )
+        headers.append((name, raw))
+        size += len(name) + len(raw) + PER_ENTRY
+    if size > limit:
+        raise MetadataTooLarge(f"{size} bytes of metadata; the limit is {limit}")
+    return headers
+
+
+def _from_base64(value: bytes) -> bytes:
+    value = value.strip(b" \t").rstrip(b"=")
+    try:
+        return b64decode(value + b"=" * (-len(value) % 4), validate=True)
+    except Base64Error as error:
+        raise BadMetadata("binary metadata is no base64") from error
