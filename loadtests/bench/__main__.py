@@ -2,14 +2,15 @@
 ``python -m loadtests.bench``: starts each server, measures it, writes the result and the tables.
 
 All that is compared is measured in this one run, on the same two cores, in turns. A full run takes less than eight
-minutes and writes ``loadtests/results/<date>.json`` and the tables in ``docs/performance.md``; ``--quick`` only shows
-that everything works, in a minute or two, and prints.
+minutes and writes ``loadtests/results/<date>.json`` and the tables in ``docs/performance.md``, unless other work on
+the same cores disturbed it. ``--quick`` only shows that everything works, in a minute or two, and prints.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -55,11 +56,16 @@ def main() -> None:
     )
     print(tables(report))
     is_whole = not given.quick and not given.only
-    if given.output or is_whole:
-        report.write(given.output or ROOT / "loadtests" / "results" / f"{started.date()}.json")
-    if is_whole:
-        page = ROOT / "docs" / "performance.md"
-        page.write_text(replaced(page.read_text(), tables(report)))
+    if given.output:
+        report.write(given.output)
+    if not is_whole:
+        return
+    if report.is_disturbed:
+        print("Other work used these cores meanwhile: nothing was written; run it again on a quiet machine.")
+        sys.exit(1)
+    report.write(ROOT / "loadtests" / "results" / f"{started.date()}.json")
+    page = ROOT / "docs" / "performance.md"
+    page.write_text(replaced(page.read_text(), tables(report)))
 
 
 def _arguments() -> argparse.Namespace:

@@ -39,20 +39,25 @@ class Measurement:
     """Role → CPU microseconds a request."""
     resident_mb: Mapping[str, float]
     foreign: float
-    """Share of one core that neither server nor load used."""
+    """What neither server nor load used of the bench's cores, as a share of one."""
 
 
 def measure_in_turns(
-    targets: Sequence[Target], *, repeats: int, seconds: float, connections: Sequence[int] = CONNECTIONS
+    targets: Sequence[Target],
+    *,
+    cores: Sequence[int],
+    repeats: int,
+    seconds: float,
+    connections: Sequence[int] = CONNECTIONS,
 ) -> list[Measurement]:
     """Every target at every number of connections, ``repeats`` times, the targets one after the other each time."""
     found = []
     for target in targets:
-        _load(target, max(connections), WARM_UP_SECONDS)
+        _load(target, max(connections), WARM_UP_SECONDS, cores)
     for _ in range(repeats):
         for count in connections:
             for target in targets:
-                measurement = _load(target, count, seconds)
+                measurement = _load(target, count, seconds, cores)
                 print(_line(measurement), file=sys.stderr)
                 found.append(measurement)
     return found
@@ -80,9 +85,9 @@ def medians(measurements: Iterable[Measurement]) -> list[Measurement]:
     ]
 
 
-def _load(target: Target, connections: int, seconds: float) -> Measurement:
+def _load(target: Target, connections: int, seconds: float, cores: Sequence[int]) -> Measurement:
     roles = target.roles()
-    meter = Meter(roles)
+    meter = Meter(roles, cores)
     load = target.generate(target.request, connections=connections, seconds=seconds, core=target.load_core)
     used = meter.used()
     return Measurement(

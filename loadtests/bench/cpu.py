@@ -2,8 +2,8 @@
 Whose CPU time a run used, read from /proc: per role (gateway, worker), and what the rest of the machine took meanwhile.
 
 The kernel counts a process's time with all its threads; it is exact although it is told in ticks, because the ticks
-are a scaled sum of the scheduler's nanoseconds. A run on a machine that does other work at the same time shows it in
-``foreign``: the share of one core that neither the server nor the load used.
+are a scaled sum of the scheduler's nanoseconds. Other work on the bench's cores makes a run worthless; it shows in
+``foreign``: what neither the server nor the load used of them, as a share of one core.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Meter", "Used", "descendants", "resident_mb"]
+__all__ = ["TICK", "Meter", "Used", "busy_seconds", "descendants", "process_seconds", "resident_mb"]
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
+"""Seconds in one of the kernel's ticks."""
 
 Roles = Mapping[str, Sequence[int]]
 """Role → process ids."""
@@ -34,16 +35,19 @@ class Used:
 class Meter:
     """Reads everything at the start, and again when asked what was used since."""
 
-    def __init__(self, roles: Roles) -> None:
-        self._roles = roles
+    def __init__(self, roles: Roles, cores: Collection[int]) -> None:
+        self._roles, self._cores = roles, cores
         self._seconds = {role: _cpu_seconds(pids) for role, pids in roles.items()}
-        self._busy, self._own, self._at = _machine_seconds(), _own_seconds(), time.monotonic()
+        self._busy, self._own, self._at = self._busy_seconds(), _own_seconds(), time.monotonic()
 
     def used(self) -> Used:
         """Load generators must have ended: the kernel tells a child's time when it is gone."""
         seconds = {role: _cpu_seconds(pids) - self._seconds[role] for role, pids in self._roles.items()}
-        others = _machine_seconds() - self._busy - (_own_seconds() - self._own) - sum(seconds.values())
+        others = self._busy_seconds() - self._busy - (_own_seconds() - self._own) - sum(seconds.values())
         return Used(seconds, max(0.0, others / (time.monotonic() - self._at)))
+
+    def _busy_seconds(self) -> float:
+        return busy_seconds(Path("/proc/stat").read_text(), self._cores)
 
 
 def resident_mb(pids: Sequence[int]) -> float:
@@ -61,20 +65,25 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def _cpu_seconds(pids: Sequence[int]) -> float:
-    return sum(_process_seconds(Path(f"/proc/{pid}/stat").read_text()) for pid in pids)
+def busy_seconds(stat: str, cores: Collection[int]) -> float:
+    """Busy time of these cores together, from /proc/stat: user, nice, system, irq and softirq."""
+    busy = 0
+    for line in stat.splitlines():
+        name, *times = line.split()
+        if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in cores:
+            user, nice, system, _, _, irq, softirq, *_ = map(int, times)
+            busy += user + nice + system + irq + softirq
+    return busy * TICK
 
 
-def _process_seconds(stat: str) -> float:
+def process_seconds(stat: str) -> float:
     """utime + stime of one line of /proc/<pid>/stat, whose second field, a name, may hold spaces and parentheses."""
     fields = stat.rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) * TICK
 
 
-def _machine_seconds() -> float:
-    """Busy time of all cores together: user, nice, system, irq and softirq."""
-    user, nice, system, _, _, irq, softirq, *_ = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:])
-    return (user + nice + system + irq + softirq) * TICK
+def _cpu_seconds(pids: Sequence[int]) -> float:
+    return sum(process_seconds(Path(f"/proc/{pid}/stat").read_text()) for pid in pids)
 
 
 def _own_seconds() -> float:

@@ -18,6 +18,7 @@ from statistics import median
 import msgspec
 
 from loadtests.bench import wrk
+from loadtests.bench.cpu import Meter
 from loadtests.bench.layout import Layout
 from loadtests.bench.lockgate import Lockgate
 from loadtests.bench.open_loop import OpenLoad, Outcome
@@ -46,6 +47,8 @@ class Step:
     admitted_p99_ms: float
     refused_p99_ms: float
     lag_p99_ms: float
+    foreign: float
+    """As in ``Measurement``."""
     errors: int
     """Other statuses, broken connections, and requests that found no free connection."""
 
@@ -72,6 +75,7 @@ def run(lockgate: Lockgate, layout: Layout, *, repeats: int, seconds: float) -> 
     capacity = wrk.run(request, connections=64, seconds=max(2.0, seconds), core=layout.server).rate
     print(f"overload: capacity {capacity:,.0f}/s", file=sys.stderr)
     outcomes: dict[float, list[Outcome]] = {factor: [] for factor in FACTORS}
+    foreign: dict[float, list[float]] = {factor: [] for factor in FACTORS}
     for turn in range(repeats):
         for factor in FACTORS:
             load = OpenLoad(
@@ -86,14 +90,16 @@ def run(lockgate: Lockgate, layout: Layout, *, repeats: int, seconds: float) -> 
                 connections=CONNECTIONS,
                 seed=turn,
             )
+            meter = Meter(lockgate.roles(), layout.both)
             outcome = _generate(load, layout.server)
+            foreign[factor].append(meter.used().foreign)
             print(f"overload: {factor} × capacity: {outcome}", file=sys.stderr)
             outcomes[factor].append(outcome)
-    steps = [step(factor, seconds, found) for factor, found in outcomes.items()]
+    steps = [step(factor, seconds, found, median(foreign[factor])) for factor, found in outcomes.items()]
     return Overload(capacity=capacity, deadline_ms=DEADLINE_MS, steps=steps)
 
 
-def step(factor: float, seconds: float, outcomes: Sequence[Outcome]) -> Step:
+def step(factor: float, seconds: float, outcomes: Sequence[Outcome], foreign: float) -> Step:
     """The medians of ``outcomes``, each over ``seconds``; errors add up."""
     expected = {200, 408, 429, 504}
     return Step(
@@ -105,6 +111,7 @@ def step(factor: float, seconds: float, outcomes: Sequence[Outcome]) -> Step:
         admitted_p50_ms=median(o.admitted_p50_ms for o in outcomes),
         admitted_p99_ms=median(o.admitted_p99_ms for o in outcomes),
         refused_p99_ms=median(o.refused_p99_ms for o in outcomes),
+        foreign=foreign,
         lag_p99_ms=median(o.lag_p99_ms for o in outcomes),
         errors=sum(o.unsent + sum(n for status, n in o.statuses.items() if status not in expected) for o in outcomes),
     )

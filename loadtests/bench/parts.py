@@ -96,4 +96,6 @@ class Bench:
             )
 
     def _in_turns(self, targets: list[Target]) -> None:
-        self.found.runs += measure_in_turns(targets, repeats=self.options.repeats, seconds=self.options.seconds)
+        self.found.runs += measure_in_turns(
+            targets, cores=self.layout.both, repeats=self.options.repeats, seconds=self.options.seconds
+        )

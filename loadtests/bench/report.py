@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 
 import msgspec
 
@@ -21,6 +22,9 @@ NAMES = {"rest": "REST, ONNX", "grpc": "gRPC, ONNX", "lm": "REST, R lm", "random
 BUSY = 0.1
 """Share of a core used by others from which a row is marked."""
 
+TOO_BUSY = 0.3
+"""Share from which the median run says more about the others than about the servers."""
+
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """One run of the bench."""
@@ -34,6 +38,13 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     idle: Sequence[Added]
     overload: Overload | None
     runs: Sequence[Measurement]
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether other work on the same cores makes these figures worthless."""
+        shares = [run.foreign for run in self.runs]
+        shares += [step.foreign for step in self.overload.steps] if self.overload else []
+        return bool(shares) and median(shares) >= TOO_BUSY
 
     def write(self, path: Path) -> None:
         """As indented JSON."""
@@ -102,7 +113,7 @@ def _closed_loop(medians: Sequence[Measurement]) -> list[str]:
             _by_role(m.cpu_us),
             _by_role(m.resident_mb),
             f"**{m.errors}**" if m.errors else "0",
-            f"{m.foreign:.0%}" if m.foreign >= BUSY else "–",
+            _other_work(m.foreign),
         )
         for m in medians
     ]
@@ -129,6 +140,7 @@ def _overload(overload: Overload) -> list[str]:
         "refused p99 ms",
         "generator late p99 ms",
         "errors",
+        "other work",
     )
     rows = [
         (
@@ -142,6 +154,7 @@ def _overload(overload: Overload) -> list[str]:
             f"{s.refused_p99_ms:.1f}" if s.refused_p99_ms == s.refused_p99_ms else "–",  # NaN: none
             f"{s.lag_p99_ms:.1f}",
             f"**{s.errors}**" if s.errors else "0",
+            _other_work(s.foreign),
         )
         for s in overload.steps
     ]
@@ -153,6 +166,10 @@ def _by_role(values: Mapping[str, float]) -> str:
     """Server processes by role; the supervisor is left out where it does nothing."""
     shown = {role: value for role, value in values.items() if role == "gateway" or value >= 0.5}
     return ", ".join(_short(value) if len(shown) == 1 else f"{role} {_short(value)}" for role, value in shown.items())
+
+
+def _other_work(share: float) -> str:
+    return f"{share:.0%}" if share >= BUSY else "–"
 
 
 def _short(value: float) -> str:

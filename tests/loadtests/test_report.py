@@ -9,6 +9,7 @@ import pytest
 
 from loadtests.bench import h2load, wrk
 from loadtests.bench.closed_loop import Measurement, medians
+from loadtests.bench.cpu import TICK, busy_seconds, process_seconds
 from loadtests.bench.idle import Added, compute_ms
 from loadtests.bench.load import Load, Request
 from loadtests.bench.lockgate import role_of
@@ -54,6 +55,7 @@ def at(factor: float, goodput: float) -> Step:
         admitted_p99_ms=2.0,
         refused_p99_ms=float("nan"),
         lag_p99_ms=0.1,
+        foreign=0.0,
         errors=0,
     )
 
@@ -213,7 +215,21 @@ def test_a_refused_request_is_not_among_the_admitted() -> None:
 def test_broken_connections_and_unsent_requests_are_errors_of_a_step() -> None:
     outcome = summary([(200, 0.1), (0, 0.1), (500, 0.1), (504, 0.25)], [], unsent=2, seconds=1.0, deadline=0.25)
 
-    assert step(1.0, 1.0, [outcome]).errors == 4
+    assert step(1.0, 1.0, [outcome], foreign=0.0).errors == 4
+
+
+def test_cpu_time_of_a_process_is_read_past_a_name_with_spaces_and_parentheses() -> None:
+    stat = "7 (a) b (c)) S " + " ".join(map(str, range(1, 11))) + " 30 12 0 0"
+
+    assert process_seconds(stat) == 42 * TICK
+
+
+def test_busy_time_counts_only_the_cores_of_the_bench_and_not_their_idle_time() -> None:
+    stat = (
+        "cpu  9 9 9 9 9 9 9 0 0 0\ncpu0 1 2 3 100 100 4 5 0 0 0\ncpu1 1 0 0 0 0 0 0\ncpu10 50 0 0 0 0 0 0\n"
+    )
+
+    assert busy_seconds(stat, [0, 1]) == 16 * TICK
 
 
 def report(**changes: Any) -> Report:
@@ -242,6 +258,11 @@ def test_the_table_marks_a_run_with_errors_and_one_beside_other_work() -> None:
     page = tables(report(medians=[measured(errors=7, foreign=0.25)]))
 
     assert "| **7** | 25% |" in page
+
+
+@pytest.mark.parametrize(("shares", "expected"), [((0.9, 0.9, 0.0), True), ((0.9, 0.0, 0.0), False), ((), False)])
+def test_a_run_is_disturbed_when_most_of_it_stood_beside_other_work(shares: tuple[float, ...], expected: bool) -> None:
+    assert report(runs=[measured(foreign=share) for share in shares]).is_disturbed is expected
 
 
 def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
