@@ -90,9 +90,9 @@ def encode(pairs: Iterable[tuple[str, str | bytes]], limit: int = LIMIT) -> list
         if name[-4:] == b"-bin":
             raw = b64encode(raw).rstrip(b"=")
         elif _VALUE.fullmatch(raw) is None:
-            raise BadMetadata(
-                f"the value of the metadata key {key!r} is not printable ASCII; a key with -bin takes bytes"
-            )
+            raise BadMetadata(f"the value of the metadata key {key!r} is not printable ASCII; take a key with -bin")
+        else:
+            raw = raw.strip(b" ")  # HTTP/2 refuses what HTTP/1.1 ignored
         headers.append((name, raw))
         size += len(name) + len(raw) + PER_ENTRY
     if size > limit:

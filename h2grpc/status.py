@@ -1,8 +1,8 @@
 """
 gRPC's seventeen outcomes, and how failures of the layers below become one of them.
 
-The two tables are those of gRPC's specification (``http-grpc-status-mapping.md`` and ``PROTOCOL-HTTP2.md``). They are for
-an answer that carries no ``grpc-status`` of its own: from a proxy, from a server that is no gRPC server, or cut short.
+The two tables are those of gRPC's specification (``http-grpc-status-mapping.md`` and ``PROTOCOL-HTTP2.md``). They are
+for an answer without a ``grpc-status`` of its own: from a proxy, from a server that is no gRPC server, or cut short.
 """
 
 from __future__ import annotations

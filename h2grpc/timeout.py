@@ -2,7 +2,7 @@
 ``grpc-timeout``: how long the caller still waits, as at most eight digits and a unit.
 
 Encoding picks the finest unit in which the time fits and rounds down, so that a server never believes in more time than
-the caller has; the caller's own clock decides anyway. The error is below a nanosecond or one part in a hundred thousand.
+the caller has; the caller's own clock decides anyway. The error is below a nanosecond or one part in 100,000.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ MESSAGES = st.lists(st.tuples(st.booleans(), st.binary(max_size=300)), max_size=
 
 def cut(stream: bytes, at: list[int]) -> list[bytes]:
     borders = [0, *sorted(min(place, len(stream)) for place in at), len(stream)]
-    return [stream[a:b] for a, b in zip(borders, borders[1:], strict=False)]
+    return [stream[a:b] for a, b in itertools.pairwise(borders)]
 
 
 @given(MESSAGES, st.lists(st.integers(0, 2500), max_size=40))
@@ -71,7 +73,12 @@ def test_a_message_in_many_small_chunks_is_copied_a_fixed_number_of_times(monkey
     reader = MessageReader(1 << 20)
     reader.feed(frame(b"x" * 100_000)[:5])
     looked = []
-    monkeypatch.setattr(MessageReader, "_take_held", lambda _: looked.append(reader.held) or [])
+
+    def look(reader: MessageReader) -> list[tuple[bool, bytes]]:
+        looked.append(reader.held)
+        return []
+
+    monkeypatch.setattr(MessageReader, "_take_held", look)
     for _ in range(100_000):
         reader.feed(b"x")
 

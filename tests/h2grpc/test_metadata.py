@@ -21,7 +21,9 @@ BINARY = st.tuples(NAMES.map(lambda name: f"x-{name}-bin"), st.binary(max_size=4
 
 @given(st.lists(TEXT | BINARY, max_size=10))
 def test_metadata_comes_back_as_it_was_in_order(pairs: list[tuple[str, str | bytes]]) -> None:
-    assert decode(encode(pairs)) == tuple(pairs)
+    stripped = [(key, value.strip(" ") if isinstance(value, str) else value) for key, value in pairs]
+
+    assert decode(encode(pairs)) == tuple(stripped)
 
 
 @given(st.binary(max_size=40))
