@@ -225,9 +225,7 @@ def test_cpu_time_of_a_process_is_read_past_a_name_with_spaces_and_parentheses()
 
 
 def test_busy_time_counts_only_the_cores_of_the_bench_and_not_their_idle_time() -> None:
-    stat = (
-        "cpu  9 9 9 9 9 9 9 0 0 0\ncpu0 1 2 3 100 100 4 5 0 0 0\ncpu1 1 0 0 0 0 0 0\ncpu10 50 0 0 0 0 0 0\n"
-    )
+    stat = "cpu  9 9 9 9 9 9 9 0 0 0\ncpu0 1 2 3 100 100 4 5 0 0 0\ncpu1 1 0 0 0 0 0 0\ncpu10 50 0 0 0 0 0 0\n"
 
     assert busy_seconds(stat, [0, 1]) == 16 * TICK
 
