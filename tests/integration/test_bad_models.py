@@ -7,11 +7,8 @@ import asyncio
 import grpc
 import pytest
 
-from gateway.wire.v1 import grpc_service_pb2 as wire
-from gateway.wire.v1.grpc_service_pb2_grpc import GRPCInferenceServiceStub
 from tests.integration.conftest import IllTreated
-from tests.support.https import Https
-from tests.support.many import Came, Many, many
+from tests.support.many import Came, Many, many, row_of
 from tests.support.rough import body
 
 SOON = "400"
@@ -43,23 +40,15 @@ async def test_who_asks_a_model_that_hangs_hears_so_at_the_deadline(rough: IllTr
     assert after.json == rough.right(2.0)
 
 
-def test_a_grpc_caller_of_a_model_that_hangs_hears_deadline_exceeded(rough: IllTreated) -> None:
-    credentials = grpc.ssl_channel_credentials(rough.stack.ca.read_bytes())
-    request = wire.ModelInferRequest(model_name="lone")
-    for name, kind, values in (
-        ("wt", "FP64", {"fp64_contents": [2.0]}),
-        ("act", "BYTES", {"bytes_contents": [b"hang"]}),
-    ):
-        request.inputs.add(name=name, datatype=kind, shape=[1], contents=wire.InferTensorContents(**values))
-    with grpc.secure_channel(rough.stack.grpc_target, credentials) as channel:
-        stub = GRPCInferenceServiceStub(channel)  # type: ignore[no-untyped-call]
-        with pytest.raises(grpc.RpcError) as raised:
-            stub.ModelInfer(request, metadata=[("authorization", f"Bearer {rough.stack.key}")], timeout=int(SOON) / 1e3)
-    with Https(rough.stack) as https:
-        after = https.post("/api/v1/endpoint/lone/score", body(2.0))
+async def test_a_grpc_caller_of_a_model_that_hangs_hears_deadline_exceeded(rough: IllTreated) -> None:
+    async with many(rough.stack) as clients:
+        request = row_of("lone", 2.0, "hang")
+        call = clients.stub.ModelInfer(request, metadata=clients.metadata, timeout=int(SOON) / 1000)
+        code = await call.code()
+        after = await clients.infer("lone", 2.0)
 
-    assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert after.json == rough.right(2.0)
+    assert code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert after == rough.right(2.0)
 
 
 async def test_others_are_answered_while_one_worker_is_held(rough: IllTreated) -> None:

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from gateway.wire.v1 import grpc_service_pb2 as wire
-from gateway.wire.v1.grpc_service_pb2_grpc import GRPCInferenceServiceStub
 from tests.integration.conftest import IllTreated
-from tests.support.many import many
+from tests.support.many import many, row_of
 from tests.support.onnx_models import mlp_answers
 from tests.support.rough import body
 from tests.support.stack import PATIENCE, Stack, kill
@@ -106,19 +105,14 @@ async def test_onnx_workers_that_are_killed_cost_no_request_over_http(rough: Ill
 
 @pytest.mark.parametrize("endpoint", ["pair", "net-pair"])
 async def test_workers_that_are_killed_cost_no_request_over_grpc(rough: IllTreated, endpoint: str) -> None:
-    credentials = grpc.ssl_channel_credentials(rough.stack.ca.read_bytes())
     is_r = endpoint == "pair"
 
     def request(row: int) -> wire.ModelInferRequest:
-        asked = wire.ModelInferRequest(model_name=endpoint)
         if is_r:
-            asked.inputs.add(name="wt", datatype="FP64", shape=[1])
-            asked.inputs.add(name="act", datatype="BYTES", shape=[1])
-            asked.raw_input_contents.append(np.array([r_row(rough, row)]).tobytes())
-            asked.raw_input_contents.append(b"\4\0\0\0none")
-        else:
-            asked.inputs.add(name="x", datatype="FP32", shape=[1, 4])
-            asked.raw_input_contents.append(network_rows(row).tobytes())
+            return row_of(endpoint, r_row(rough, row))
+        asked = wire.ModelInferRequest(model_name=endpoint)
+        asked.inputs.add(name="x", datatype="FP32", shape=[1, 4])
+        asked.raw_input_contents.append(network_rows(row).tobytes())
         return asked
 
     def right(row: int) -> Any:
@@ -128,16 +122,16 @@ async def test_workers_that_are_killed_cost_no_request_over_grpc(rough: IllTreat
             else pytest.approx(mlp_answers(network_rows(row)).tolist(), rel=1e-3, abs=1e-5)
         )
 
-    async with grpc.aio.secure_channel(rough.stack.grpc_target, credentials) as channel:
-        stub = GRPCInferenceServiceStub(channel)  # type: ignore[no-untyped-call]
+    async with many(rough.stack) as clients:
 
         async def ask(row: int) -> tuple[int, Any]:
-            metadata = [("authorization", f"Bearer {rough.stack.key}")]
             try:
-                answer = await stub.ModelInfer(request(row), metadata=metadata, timeout=PATIENCE)
+                answer = await clients.stub.ModelInfer(request(row), metadata=clients.metadata, timeout=PATIENCE)
             except grpc.aio.AioRpcError as error:
                 return error.code().value[0], None
-            return 200, np.frombuffer(answer.raw_output_contents[0], "<f8" if is_r else "<f4").tolist()
+            if is_r:
+                return 200, list(answer.outputs[0].contents.fp64_contents)
+            return 200, np.frombuffer(answer.raw_output_contents[0], "<f4").tolist()
 
         statuses = await stream(rough.stack, f"{endpoint}/blue", ask, right)
 

@@ -1,4 +1,4 @@
-"""Many requests at once to a real server, by aiohttp."""
+"""Many requests at once to a real server, by aiohttp and grpcio."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+import grpc.aio
 
+from gateway.wire.v1 import grpc_service_pb2 as wire
+from gateway.wire.v1.grpc_service_pb2_grpc import GRPCInferenceServiceStub
 from tests.support.stack import PATIENCE, Stack
 
-__all__ = ["Came", "Many", "in_flight", "many"]
+__all__ = ["Came", "Many", "in_flight", "many", "row_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +33,12 @@ class Came:
 
 
 class Many:
-    """A session that opens as many connections as there are requests."""
+    """A session that opens as many connections as there are requests, and one gRPC channel."""
 
-    def __init__(self, stack: Stack, session: aiohttp.ClientSession) -> None:
+    def __init__(self, stack: Stack, session: aiohttp.ClientSession, channel: grpc.aio.Channel) -> None:
         self._stack, self._session = stack, session
+        self.stub: Any = GRPCInferenceServiceStub(channel)  # type: ignore[no-untyped-call]
+        self.metadata = [("authorization", f"Bearer {stack.key}")]
 
     async def score(self, endpoint: str, body: Any, **headers: str) -> Came:
         """``timeout_ms=300`` is the header's."""
@@ -41,6 +46,11 @@ class Many:
         path = f"{self._stack.url}/api/v1/endpoint/{endpoint}/score"
         async with self._session.post(path, json=body, headers=sent) as response:
             return Came(response.status, await response.json(), dict(response.headers))
+
+    async def infer(self, endpoint: str, wt: float, act: str = "none") -> Any:
+        """The first output over gRPC for one row of ``tests.support.rough``. Raises ``grpc.aio.AioRpcError``."""
+        answer = await self.stub.ModelInfer(row_of(endpoint, wt, act), metadata=self.metadata, timeout=PATIENCE)
+        return list(answer.outputs[0].contents.fp64_contents)
 
     async def in_flight(self, count: int) -> None:
         """Until the gateways answer as many requests at this moment."""
@@ -56,6 +66,14 @@ async def in_flight(stack: Stack) -> int:
     return sum(int(float(line.rpartition(" ")[2])) for line in lines)
 
 
+def row_of(endpoint: str, wt: float, act: str = "none") -> wire.ModelInferRequest:
+    """A request of one row."""
+    request = wire.ModelInferRequest(model_name=endpoint)
+    request.inputs.add(name="wt", datatype="FP64", shape=[1]).contents.fp64_contents.append(wt)
+    request.inputs.add(name="act", datatype="BYTES", shape=[1]).contents.bytes_contents.append(act.encode())
+    return request
+
+
 @asynccontextmanager
 async def many(stack: Stack) -> AsyncIterator[Many]:
     """For the length of the block, which takes a minute at most."""
@@ -66,5 +84,6 @@ async def many(stack: Stack) -> AsyncIterator[Many]:
     async with (
         asyncio.timeout(PATIENCE),
         aiohttp.ClientSession(connector=connector, headers=headers, timeout=timeout) as session,
+        grpc.aio.secure_channel(stack.grpc_target, grpc.ssl_channel_credentials(stack.ca.read_bytes())) as channel,
     ):
-        yield Many(stack, session)
+        yield Many(stack, session, channel)
