@@ -1,0 +1,51 @@
+"""
+Which calls have run out of time. One ordered table for a connection, so that a call needs no timer of its own.
+
+Most calls end long before their deadline; what they leave in the heap is swept out once it is the larger part.
+"""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+
+__all__ = ["Deadlines"]
+
+_SWEEP = 64
+"""Leavings that are not worth a sweep."""
+
+
+class Deadlines:
+    __slots__ = ("_heap", "_of")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int]] = []
+        self._of: dict[int, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def add(self, stream_id: int, at: float) -> None:
+        self._of[stream_id] = at
+        heappush(self._heap, (at, stream_id))
+
+    def discard(self, stream_id: int) -> None:
+        if self._of.pop(stream_id, None) is not None and len(self._heap) > 2 * len(self._of) + _SWEEP:
+            self._heap = [(at, stream) for stream, at in self._of.items()]
+            heapify(self._heap)
+
+    @property
+    def next(self) -> float | None:
+        """When the earliest is due; None when nobody waits."""
+        heap, of = self._heap, self._of
+        while heap and of.get(heap[0][1]) != heap[0][0]:
+            heappop(heap)
+        return heap[0][0] if heap else None
+
+    def due(self, now: float) -> list[int]:
+        """Takes out what has expired."""
+        expired = []
+        while (at := self.next) is not None and at <= now:
+            stream_id = heappop(self._heap)[1]
+            del self._of[stream_id]
+            expired.append(stream_id)
+        return expired
