@@ -48,16 +48,13 @@ class ClientConnection(Connection):
             (b"grpc-accept-encoding", ACCEPTED),
         ]
         self._on[ngh2.ResponseReceived] = self._on_response
+        self.max_streams = self._engine.remote_settings[ngh2.Setting.MAX_CONCURRENT_STREAMS]
+        """Calls at once that the peer allows; more wait in the engine until others end."""
 
     @property
     def can_start(self) -> bool:
         """False once the peer is leaving, or stream numbers are used up."""
         return not self._is_ended and self._engine.can_send_request
-
-    @property
-    def max_streams(self) -> int:
-        """Calls at once that the peer allows; more wait in the engine until others end."""
-        return self._engine.remote_settings[ngh2.Setting.MAX_CONCURRENT_STREAMS]
 
     def start(
         self,
@@ -107,6 +104,10 @@ class ClientConnection(Connection):
             call.sending = call.receiving = State.RESET
 
     # What the engine tells
+
+    def _on_settings(self, event: ngh2.SettingsReceived) -> None:
+        super()._on_settings(event)
+        self.max_streams = self._engine.remote_settings[ngh2.Setting.MAX_CONCURRENT_STREAMS]
 
     def _on_response(self, event: ngh2.ResponseReceived) -> None:
         call = self.calls.get(event.stream_id)

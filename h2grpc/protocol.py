@@ -136,6 +136,11 @@ class Connection:
         return self._check_at if at is None or at > self._check_at else at
 
     @property
+    def is_greeted(self) -> bool:
+        """Whether the peer's first SETTINGS are here: it speaks HTTP/2."""
+        return self._is_greeted
+
+    @property
     def is_ended(self) -> bool:
         return self._is_ended
 
