@@ -44,7 +44,7 @@ class Driver:
         wire = call["wire"]
         extra = {"as_json": True} if wire == "grpc" and call["method"].startswith("get_") else {}
         method = getattr(self._clients[wire], call["method"])
-        return method(*call.get("args", []), headers=self._headers, **extra)
+        return method(*call.get("args", []), headers=dict(self._headers), **extra)
 
     def infer(self, call: dict[str, Any]) -> Any:
         wire = call["wire"]
@@ -58,7 +58,8 @@ class Driver:
             call["model"],
             self._inputs(call),
             outputs=self._outputs(call),
-            headers=self._headers if call.get("key", True) else {},
+            # A copy: the HTTP client adds to what it is given.
+            headers=dict(self._headers) if call.get("key", True) else {},
             **settings,
         )
         return self._plain(result, wire)
