@@ -7,6 +7,7 @@ without numpy. A missing value and NaN become ``null``; infinities too, because 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from gateway.core.request import Answer
@@ -21,14 +22,11 @@ _FEW_ROWS = 8
 def predictions(answer: Answer) -> list[Any]:
     """The predictions as ``/score`` and ``/invocations`` show them."""
     rows = answer.rows
-    layout = rows.layout
-    if len(layout.columns) == 1:
-        if layout.packer is not None and not layout.texts and rows.count <= _FEW_ROWS:
-            values = [value for (value,) in layout.packer.iter_unpack(rows.records)]
-            column = layout.columns[0]
-            return [_level(column, code) for code in values] if column.kind is Kind.CATEGORICAL else values
+    if rows.count <= _FEW_ROWS and (form := _Form.of(rows.layout)).is_flat:
+        return form.read(rows.records)
+    if len(rows.layout.columns) == 1:
         return rows.values(0)
-    return _records(rows, [column.name for column in layout.columns])
+    return _records(rows, [column.name for column in rows.layout.columns])
 
 
 def predictions_by_vetiver_name(answer: Answer) -> list[dict[str, Any]]:
@@ -78,21 +76,42 @@ def vetiver_names(columns: tuple[Column, ...]) -> list[list[str]]:
 
 
 def _records(rows: Rows, names: list[str]) -> list[dict[str, Any]]:
-    layout = rows.layout
-    if layout.packer is not None and not layout.texts and rows.count <= _FEW_ROWS:
-        return [
-            dict(zip(names, _named(layout, values), strict=True)) for values in layout.packer.iter_unpack(rows.records)
-        ]
-    columns = [rows.values(index) for index in range(len(layout.columns))]
+    columns = [rows.values(index) for index in range(len(rows.layout.columns))]
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
-def _named(layout: Layout, values: tuple[Any, ...]) -> list[Any]:
-    return [
-        _level(column, value) if column.kind is Kind.CATEGORICAL else value
-        for column, value in zip(layout.columns, values, strict=True)
-    ]
+class _Form:
+    """How the records of one layout become JSON values without numpy; made once per layout."""
 
+    __slots__ = ("_levels", "_names", "_packer", "is_flat")
 
-def _level(column: Column, code: int) -> str | None:
-    return column.levels[code] if code >= 0 else None
+    def __init__(self, layout: Layout) -> None:
+        self.is_flat = layout.packer is not None and not layout.texts
+        """Whether all outputs are scalars of fixed size."""
+        self._packer = layout.packer
+        self._names = [column.name for column in layout.columns]
+        self._levels = [
+            # A missing level is -1, and the last of these.
+            (place, (*column.levels, None))
+            for place, column in enumerate(layout.columns)
+            if column.kind is Kind.CATEGORICAL
+        ]
+
+    @staticmethod
+    @lru_cache(maxsize=4096)
+    def of(layout: Layout) -> _Form:
+        return _Form(layout)
+
+    def read(self, records: bytes) -> list[Any]:
+        """Only when ``is_flat``."""
+        if self._packer is None:
+            return []
+        found: list[Any] = []
+        for unpacked in self._packer.iter_unpack(records):
+            values: Any = unpacked
+            if self._levels:
+                values = list(unpacked)
+                for place, levels in self._levels:
+                    values[place] = levels[values[place]]
+            found.append(values[0] if len(self._names) == 1 else dict(zip(self._names, values, strict=True)))
+        return found

@@ -61,6 +61,7 @@ def invocations_payload(value: Any) -> Payload:
     if key == "dataframe_split":
         if type(content) is not dict or "data" not in content:
             raise InvalidInput(f'{key}: expected an object with "data" and "columns"')
+        _refuse_others(content, _SPLIT_KEYS, key)
         return _split(content, key)
     if key == "inputs" and type(content) is dict:
         return Named(content)
@@ -86,18 +87,17 @@ def _frame(value: Any, where: str) -> Payload:
     if type(value) is list:
         return _listed(value, where)
     if type(value) is dict:
-        if "data" in value and value.keys() <= _SPLIT_KEYS and type(value["data"]) is list:
+        if type(value.get("data")) is list and len(value) == 1 + ("columns" in value) + ("index" in value):
             return _split(value, where)
         return Named(value)
     raise InvalidInput(f"{where}: expected an object or a list, got {_kind(value)}")
 
 
 def _split(value: dict[str, Any], where: str) -> Table:
-    _refuse_others(value, _SPLIT_KEYS, where)
     columns, rows = value.get("columns"), value["data"]
     if type(rows) is not list:
         raise InvalidInput(f"{where}.data: expected a list of rows, got {_kind(rows)}")
-    if columns is not None and not (type(columns) is list and all(type(name) is str for name in columns)):
+    if columns is not None and type(columns) is not list:
         raise InvalidInput(f"{where}.columns: expected a list of names")
     return Table(columns, rows)
 

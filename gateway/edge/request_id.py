@@ -7,10 +7,11 @@ character is not echoed at all, so that no header can be smuggled through it.
 
 from __future__ import annotations
 
+import itertools
 import os
-import random
 import re
 from collections.abc import Callable, Mapping
+from uuid import uuid4
 
 from gateway.edge.errors import HeaderTooLarge
 from gateway.edge.status import Personality
@@ -37,11 +38,16 @@ def caller_id(headers: Mapping[str, str], personality: Personality) -> str:
 
 
 def new_ids() -> Callable[[], str]:
-    """A source of ids in the form of a version 4 UUID, at a fraction of ``uuid4``'s cost."""
-    bits = random.Random(os.urandom(16)).getrandbits  # noqa: S311  # an id, not a secret
+    """
+    A source of ids in the form of a version 4 UUID, at a fraction of ``uuid4``'s cost.
+
+    74 random bits per process and a counter: unique, but not to be used where an id must not be guessed.
+    """
+    start = uuid4().hex
+    prefix = f"{start[:8]}-{start[8:12]}-{start[12:16]}-{start[16:20]}-"
+    numbers = itertools.count(int.from_bytes(os.urandom(5), "big"))
 
     def new_id() -> str:
-        digits = f"{bits(128):032x}"
-        return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+        return f"{prefix}{next(numbers):012x}"
 
     return new_id

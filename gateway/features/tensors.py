@@ -9,6 +9,7 @@ all records: they are joined, and only looked at for NaN.
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,9 @@ from gateway.core.tensor import BY_NAME, DataType
 from gateway.features.values import Converter, refuse
 
 __all__ = ["TensorReader"]
+
+_NUMBERS = {int, float}
+_NUMERIC = {name for name, datatype in BY_NAME.items() if datatype.is_float or datatype.is_integer}
 
 
 class TensorReader:
@@ -50,7 +54,7 @@ class TensorReader:
 
     def records(self, tensors: Sequence[Tensor], count: int) -> bytes | None:
         """
-        The records of raw tensors that are just that: one row, or any number of rows of an only column.
+        The records of tensors that are just that: one row, or any number of rows of an only raw column.
 
         None when the request needs the general way, which also finds out what is wrong with it.
         """
@@ -59,7 +63,13 @@ class TensorReader:
         pieces: list[bytes | memoryview] = []
         for column, tensor in zip(self._raw, tensors, strict=True):
             raw, shape = tensor.raw, tensor.shape
-            if raw is None or tensor.datatype != column.datatype or shape[1:] not in column.shapes:
+            if shape[1:] not in column.shapes:
+                return None
+            if raw is None and count == 1 and column.packer is not None:
+                raw = _packed(tensor, column.packer, column.elements)
+            elif tensor.datatype != column.datatype:
+                return None
+            if raw is None:
                 return None
             if column.codes is not None:
                 code = column.codes.get(bytes(raw)) if count == 1 else None
@@ -122,6 +132,9 @@ class _RawColumn:
     """Of one row, as clients may send it."""
     codes: dict[bytes, bytes] | None
     """Of a scalar categorical: raw BYTES element → stored position."""
+    packer: struct.Struct | None
+    """Of a float column: makes the piece out of numbers."""
+    elements: int
     array: np.dtype[np.generic] | None
     """Set where numpy has to look for NaN; scalars are looked at together, which is cheaper."""
 
@@ -140,8 +153,28 @@ class _RawColumn:
             size=column.datatype.size * column.elements or -1,
             shapes=((), (1,)) if is_scalar else (column.shape,),
             codes=codes,
+            packer=struct.Struct(f"<{column.elements}{column.datatype.code}") if column.kind is Kind.FLOAT else None,
+            elements=column.elements,
             array=column.datatype.numpy if column.datatype.is_float and not column.nullable and not is_scalar else None,
         )
+
+
+def _packed(tensor: Tensor, packer: struct.Struct, elements: int) -> bytes | None:
+    """One row of numbers, flat or in a list of one, as a piece of the record; None when they are anything else."""
+    values = tensor.values
+    if type(values) is list and len(values) == 1 and type(values[0]) is list:
+        values = values[0]
+    if (
+        not isinstance(values, Sequence)
+        or len(values) != elements
+        or not _NUMBERS.issuperset(map(type, values))
+        or tensor.datatype not in _NUMERIC
+    ):
+        return None
+    try:
+        return packer.pack(*values)
+    except (struct.error, OverflowError):
+        return None
 
 
 class _Word:

@@ -1,7 +1,7 @@
 """
 Told once about every request that ended, by whichever edge answered it.
 
-A request that went well costs two dict lookups and a few bisected counters: 1.8 µs with seven stages. A request that
+A request that went well costs two dict lookups and an append; it is counted in bulk later. A request that
 failed is also logged, one event each, up to a number per second and kind of error: beyond it events are only counted,
 and the next one that is written says how many were not. Otherwise refusing work at three times the capacity would cost
 more than doing it.
@@ -9,7 +9,6 @@ more than doing it.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable
 from time import perf_counter
 
@@ -18,6 +17,7 @@ import structlog
 from gateway.core.catalog import Catalog
 from gateway.core.errors import GatewayError, ModelFailed, NotFound, NotReady, Overloaded, WorkerFailed
 from gateway.core.request import Deployment, Received
+from gateway.core.timeline import Timeline
 from gateway.telemetry.histogram import REQUEST_BOUNDS, STAGE_BOUNDS, Histogram
 from gateway.telemetry.names import REQUEST_FAILED
 from gateway.telemetry.record import FailedRequest
@@ -29,17 +29,58 @@ log = structlog.get_logger()
 _OURS = (ModelFailed, NotReady, WorkerFailed)
 """Nothing that the caller could have done better."""
 _INTERNED = 4096
+_IN_BULK = 128
+"""Requests; counting as many takes about 60 µs, which is not felt between two requests."""
 
 
 class Series:
-    """Everything counted about requests of one endpoint, deployment, protocol and status."""
+    """
+    Everything counted about requests of one endpoint, deployment, protocol and status.
 
-    __slots__ = ("count", "seconds", "stages")
+    A request is noted with one append and counted with a few hundred others, or when somebody looks: in bulk it costs
+    a fifth of what a binary search per stage costs.
+    """
+
+    __slots__ = ("_noted", "_seconds", "_stages", "count")
 
     def __init__(self) -> None:
         self.count = 0
-        self.seconds = Histogram(REQUEST_BOUNDS)
-        self.stages: dict[str, Histogram] = {}
+        self._noted: list[tuple[Timeline, float]] = []
+        self._seconds = Histogram(REQUEST_BOUNDS)
+        self._stages: dict[str, Histogram] = {}
+
+    @property
+    def seconds(self) -> Histogram:
+        """Whole requests."""
+        self._settle()
+        return self._seconds
+
+    @property
+    def stages(self) -> dict[str, Histogram]:
+        """By stage."""
+        self._settle()
+        return self._stages
+
+    def note(self, timeline: Timeline) -> None:
+        """A request ended now."""
+        self._noted.append((timeline, perf_counter() - timeline.started))
+        if len(self._noted) >= _IN_BULK:
+            self._settle()
+
+    def _settle(self) -> None:
+        if not self._noted:
+            return
+        noted, self._noted = self._noted, []
+        self._seconds.observe_all([seconds for _, seconds in noted])
+        alike: dict[tuple[str, ...], list[list[float]]] = {}
+        for timeline, _ in noted:
+            alike.setdefault(tuple(timeline.names), []).append(timeline.seconds)
+        for names, rows in alike.items():
+            for stage, seconds in zip(names, zip(*rows, strict=True), strict=True):
+                histogram = self._stages.get(stage)
+                if histogram is None:
+                    histogram = self._stages[stage] = Histogram(STAGE_BOUNDS)
+                histogram.observe_all(seconds)
 
 
 class Recorder:
@@ -73,19 +114,8 @@ class Recorder:
 
     def _count(self, series: Series, received: Received | None) -> None:
         series.count += 1
-        if received is None:
-            return
-        timeline, known = received.timeline, series.stages
-        # Spelt out rather than ``observe``: the calls would cost as much as the work.
-        seconds = perf_counter() - timeline.started
-        series.seconds.counts[bisect_left(REQUEST_BOUNDS, seconds)] += 1
-        series.seconds.sum += seconds
-        for stage, seconds in timeline.stages:
-            histogram = known.get(stage)
-            if histogram is None:
-                histogram = known[stage] = Histogram(STAGE_BOUNDS)
-            histogram.counts[bisect_left(STAGE_BOUNDS, seconds)] += 1
-            histogram.sum += seconds
+        if received is not None:
+            series.note(received.timeline)
 
     def _series_of(self, received: Received | None, status: int | str) -> Series:
         endpoint, deployment = self._names(received)
