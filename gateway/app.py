@@ -37,13 +37,13 @@ from gateway.dispatch.stage import Dispatch
 from gateway.edge.admission import Admit
 from gateway.edge.grpc_oip import OipServicer
 from gateway.edge.grpc_server import GrpcServer
+from gateway.edge.http_engine import http_server
 from gateway.edge.http_exchange import HttpExchange
 from gateway.edge.http_intake import Intake
 from gateway.edge.http_mlflow import mlflow_routes
 from gateway.edge.http_oip import oip_routes
 from gateway.edge.http_router import HttpRouter
 from gateway.edge.http_score import score_routes
-from gateway.edge.http_server import HttpServer
 from gateway.edge.http_vetiver import vetiver_routes
 from gateway.edge.oip_view import OipView
 from gateway.edge.request_id import new_ids
@@ -137,7 +137,7 @@ class App:
         exchange = HttpExchange(
             router, new_id=new_id, on_done=self._recorder.on_done, server_timing=self._edge.server_timing
         )
-        self._http = HttpServer(self._edge, exchange, server_context(files.certificate, files.private_key))
+        self._http = http_server(self._edge, exchange, server_context(files.certificate, files.private_key))
         servicer = OipServicer(
             admitted,
             registry,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 import msgspec
 
 from gateway.edge.status import Personality
 
-__all__ = ["EdgeConfig"]
+__all__ = ["EdgeConfig", "HttpEngineName"]
+
+HttpEngineName: TypeAlias = Literal["httptools", "aiohttp"]
 
 
 class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -15,6 +19,8 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     host: str = "0.0.0.0"  # noqa: S104  # serving others is the point
     http_port: int = 8443
     grpc_port: int = 8444
+    http_engine: HttpEngineName = "aiohttp"
+    """What speaks HTTP/1.1: a lean engine on llhttp, or aiohttp at three times its cost."""
     personality: Personality = "managed"
     """Whose status codes ``/score`` speaks: a managed or Kubernetes endpoint's, or azmlinfsrv's."""
     max_body_bytes: int = 64 * 1024 * 1024

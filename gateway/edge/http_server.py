@@ -11,9 +11,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Callable
-from email.utils import formatdate
-from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -23,6 +20,7 @@ from aiohttp import HttpVersion11, web
 from gateway.core.errors import GatewayError, InvalidInput, TooLarge
 from gateway.edge.config import EdgeConfig
 from gateway.edge.errors import SlowRequest
+from gateway.edge.http_answer import DateHeader, encode_answer, path_and_query
 from gateway.edge.http_exchange import HttpExchange
 from gateway.edge.http_message import HttpRequest, HttpResponse
 
@@ -53,7 +51,7 @@ class HttpServer:
         self._in_flight = 0
         self._is_draining = False
         self._idle = asyncio.Event()
-        self._date = _Date(time.time)
+        self._date = DateHeader(time.time)
 
     @property
     def port(self) -> int:
@@ -116,9 +114,7 @@ class HttpServer:
     async def _handle(self, raw: web.BaseRequest) -> _Reply:
         self._in_flight += 1
         try:
-            path, _, query = raw.raw_path.partition("?")
-            if not path.startswith("/"):
-                path = _path_of(path)
+            path, query = path_and_query(raw.raw_path)
             if "%" in path:
                 path = unquote(path)
             headers = raw.headers
@@ -173,24 +169,13 @@ class HttpServer:
 
     def _reply(self, raw: web.BaseRequest, response: HttpResponse, is_whole: bool) -> _Reply:
         keep_alive = raw.keep_alive and is_whole and not self._is_draining
-        body = response.body
-        head = (
-            f"HTTP/1.1 {_STATUS_LINES.get(response.status) or f'{response.status} Error'}\r\nDate: {self._date()}\r\n"
-        )
-        if response.content_type:
-            head += f"Content-Type: {response.content_type}\r\n"
-        if response.status != 204:
-            head += f"Content-Length: {len(body)}\r\n"
+        connection = ""
         if not keep_alive:
-            head += "Connection: close\r\n"
+            connection = "close"
         elif raw.version < HttpVersion11:
-            head += "Connection: keep-alive\r\n"
-        for name, value in response.headers:
-            if "\r" in value or "\n" in value:
-                raise ValueError(f"a line break in the header {name}")
-            head += f"{name}: {value}\r\n"
-        data = f"{head}\r\n".encode("latin-1", "replace")
-        return _Reply(raw, data if raw.method == "HEAD" else data + body, response.status, keep_alive)
+            connection = "keep-alive"
+        data = encode_answer(response, self._date(), connection, has_body=raw.method != "HEAD")
+        return _Reply(raw, data, response.status, keep_alive)
 
 
 class _Reply:
@@ -214,34 +199,8 @@ class _Reply:
             await self._raw.writer.drain()
 
 
-class _Date:
-    """The ``Date`` header's value, made once a second."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock, self._second, self._text = clock, 0, ""
-
-    def __call__(self) -> str:
-        second = int(self._clock())
-        if second != self._second:
-            self._second, self._text = second, formatdate(second, usegmt=True)
-        return self._text
-
-
 def _transport(raw: web.BaseRequest) -> asyncio.WriteTransport:
     transport = raw.transport
     if transport is None:
         raise ConnectionResetError("the client is gone")
     return transport
-
-
-def _path_of(target: str) -> str:
-    """The path of a request target in absolute form, as proxies send it; empty for ``*`` and anything else."""
-    _, scheme, rest = target.partition("://")
-    _, slash, path = rest.partition("/")
-    return slash + path if scheme else ""
-
-
-_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus} | {
-    424: "424 Failed Dependency",
-    499: "499 Client Closed Request",
-}

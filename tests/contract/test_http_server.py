@@ -19,6 +19,8 @@ from gateway.edge.http_score import encode_score_error
 from tests.support.edge_app import Edge, serving
 from tests.support.edge_service import FakeCore, rows_of
 
+pytestmark = pytest.mark.usefixtures("http_engine")
+
 BODY = b'[{"carat": 0.23, "cut": "Ideal"}]'
 CONFIG = EdgeConfig(host="127.0.0.1", http_port=0, max_body_bytes=1000, max_header_bytes=2048)
 

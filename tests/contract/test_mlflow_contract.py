@@ -13,6 +13,8 @@ from gateway.core.payload import Table
 from tests.support.edge_app import Edge, serving
 from tests.support.edge_service import FakeCore
 
+pytestmark = pytest.mark.usefixtures("http_engine")
+
 ROW = {"carat": 0.23, "cut": "Ideal"}
 
 

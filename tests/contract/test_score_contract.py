@@ -34,6 +34,8 @@ from gateway.edge.status import Personality
 from tests.support.edge_app import Edge, serving
 from tests.support.edge_service import PRICE, FakeCore, deployment, endpoint, rows_of
 
+pytestmark = pytest.mark.usefixtures("http_engine")
+
 ROW = {"carat": 0.23, "cut": "Ideal"}
 BODIES: list[Any] = [
     {"input_data": {"columns": ["carat", "cut"], "index": [0], "data": [[0.23, "Ideal"]]}},

@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.oip_edge import serving
 
+pytestmark = pytest.mark.usefixtures("http_engine")
+
 WIRES = pytest.mark.parametrize("wire", ["http", "grpc"])
 
 ROWS: list[dict[str, Any]] = [

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
+
 from gateway.core.errors import InvalidInput
 from gateway.core.payload import Records
 from tests.support.edge_app import Edge, serving
 from tests.support.edge_service import FakeCore
+
+pytestmark = pytest.mark.usefixtures("http_engine")
 
 ROW = {"carat": 0.23, "cut": "Ideal"}
 

@@ -13,16 +13,17 @@ from gateway.core.catalog import EndpointState
 from gateway.core.errors import GatewayError
 from gateway.core.request import Received
 from gateway.edge.config import EdgeConfig
+from gateway.edge.http_engine import HttpEngine, http_server
 from gateway.edge.http_exchange import HttpExchange
 from gateway.edge.http_intake import Intake
 from gateway.edge.http_mlflow import mlflow_routes
 from gateway.edge.http_route import Route
 from gateway.edge.http_router import HttpRouter
 from gateway.edge.http_score import score_routes
-from gateway.edge.http_server import HttpServer
 from gateway.edge.http_vetiver import vetiver_routes
 from gateway.edge.request_id import new_ids
 from tests.support.edge_service import FakeAccess, FakeCatalog, FakeCore, endpoint
+from tests.support.http_engine import on_engine
 
 __all__ = ["Edge", "exchange_of", "serving"]
 
@@ -33,7 +34,7 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 class Edge:
     """A running server and what it was given."""
 
-    server: HttpServer
+    server: HttpEngine
     core: FakeCore
     done: list[tuple[Received | None, int, GatewayError | None]] = field(default_factory=list)
 
@@ -79,9 +80,9 @@ async def serving(
     extra: Sequence[Route] = (),
 ) -> AsyncIterator[Edge]:
     """Serves on a free port of the loopback until the block ends."""
-    config = config or EdgeConfig(host="127.0.0.1", http_port=0)
+    config = on_engine(config or EdgeConfig(host="127.0.0.1", http_port=0))
     done: list[tuple[Received | None, int, GatewayError | None]] = []
-    server = HttpServer(config, exchange_of(core, config, states, done, extra), ssl_context)
+    server = http_server(config, exchange_of(core, config, states, done, extra), ssl_context)
     await server.start()
     try:
         yield Edge(server, core, done)

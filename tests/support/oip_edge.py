@@ -18,15 +18,16 @@ import trustme
 from gateway.edge.config import EdgeConfig
 from gateway.edge.grpc_oip import OipServicer
 from gateway.edge.grpc_server import GrpcServer
+from gateway.edge.http_engine import HttpEngine, http_server
 from gateway.edge.http_exchange import HttpExchange
 from gateway.edge.http_intake import Intake
 from gateway.edge.http_oip import oip_routes
 from gateway.edge.http_router import HttpRouter
-from gateway.edge.http_server import HttpServer
 from gateway.edge.oip_view import OipView
 from gateway.edge.request_id import new_ids
 from gateway.edge.tls import server_context
 from gateway.wire.v1.grpc_service_pb2_grpc import GRPCInferenceServiceStub
+from tests.support.http_engine import on_engine
 from tests.support.oip_stack import KEY, OipStack
 
 __all__ = ["OipEdge", "exchange_of", "servicer_of", "serving"]
@@ -40,7 +41,7 @@ class OipEdge:
 
     stack: OipStack
     grpc_server: GrpcServer
-    http_server: HttpServer
+    http_server: HttpEngine
     channel: grpc.aio.Channel
     ca: Path
 
@@ -106,7 +107,7 @@ async def serving(
 ) -> AsyncIterator[OipEdge]:
     """Serves on free ports of the loopback until the block ends; ``settings`` are the servicer's."""
     stack = stack or OipStack()
-    config = config or EdgeConfig(host="localhost", http_port=0, grpc_port=0)
+    config = on_engine(config or EdgeConfig(host="localhost", http_port=0, grpc_port=0))
     authority = trustme.CA()
     leaf = authority.issue_cert("localhost", "127.0.0.1")
     ca, chain, key = folder / "ca.pem", folder / "chain.pem", folder / "key.pem"
@@ -116,13 +117,13 @@ async def serving(
     grpc_server = GrpcServer(
         config, servicer_of(stack, **settings), certificate=chain.read_bytes(), key=key.read_bytes(), options=options
     )
-    http_server = HttpServer(config, exchange_of(stack, config), server_context(chain, key))
+    rest = http_server(config, exchange_of(stack, config), server_context(chain, key))
     await grpc_server.start()
-    await http_server.start()
+    await rest.start()
     credentials = grpc.ssl_channel_credentials(ca.read_bytes())
     try:
         async with grpc.aio.secure_channel(f"localhost:{grpc_server.port}", credentials) as channel:
-            yield OipEdge(stack, grpc_server, http_server, channel, ca)
+            yield OipEdge(stack, grpc_server, rest, channel, ca)
     finally:
-        await http_server.drain(2)
+        await rest.drain(2)
         await grpc_server.drain(0)

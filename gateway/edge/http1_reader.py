@@ -1,0 +1,223 @@
+"""
+HTTP/1.1 requests out of bytes, without I/O: llhttp tells the grammar, this what we take of it.
+
+llhttp runs strict, which refuses what request smuggling lives on: two lengths, a length beside chunks, folded lines,
+bare line feeds, spaces before a colon. What it lets through is refused here: transfer encodings other than chunked,
+two hosts or none, versions that are not 1.x, and whatever is over a limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+from urllib.parse import unquote
+
+import httptools
+
+from gateway.core.errors import GatewayError, InvalidInput, TooLarge
+from gateway.edge.config import EdgeConfig
+from gateway.edge.http_answer import path_and_query
+from gateway.edge.http_message import HttpRequest
+
+__all__ = ["SLICE", "Arrived", "RequestReader"]
+
+SLICE = 16 * 1024
+"""The most bytes to feed at once: the reader's limits are exact only up to this."""
+
+Arrived: TypeAlias = Callable[[HttpRequest, str], None]
+"""Told of each whole request, with the ``Connection`` header that its answer needs: empty, keep-alive or close."""
+
+_MAX_HEADERS = 128
+_HEADS = 4
+"""How many times one header's limit a whole head may have."""
+_ONCE = frozenset({"host", "content-length", "transfer-encoding", "authorization"})
+"""Two of these and two readers of the request would disagree about it."""
+_NAMES: dict[bytes, str] = {
+    form.encode(): name
+    for name in (
+        *("host", "connection", "content-length", "content-type", "content-encoding", "transfer-encoding", "expect"),
+        *("accept", "accept-encoding", "authorization", "user-agent", "traceparent", "tracestate", "x-request-id"),
+        *("azureml-model-deployment", "lockgate-endpoint", "x-request-timeout-ms", "x-ms-client-request-id"),
+        *("inference-header-content-length",),
+    )
+    for form in (name, name.title())
+}
+"""The usual spellings of the usual names: a lookup instead of two new strings."""
+_METHODS: dict[bytes, str] = {name.encode(): name for name in ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE")}
+
+
+@dataclass(frozen=True, slots=True)
+class _BodyOnly:
+    """What a parser is told to call when the head was read by another."""
+
+    on_body: Callable[[bytes], None]
+    on_message_complete: Callable[[], None]
+
+
+class RequestReader:
+    """
+    One connection's requests, in order. After ``feed`` has raised, nothing more may be fed.
+
+    The methods beginning with ``on_`` are llhttp's to call.
+    """
+
+    __slots__ = (
+        "_arrived",
+        "_headers",
+        "_max_body",
+        "_max_header",
+        "_parser",
+        "_parts",
+        "_peer",
+        "_size",
+        "_skips_body",
+        "_target",
+        "_unproductive",
+        "expects_continue",
+        "request",
+    )
+
+    def __init__(self, config: EdgeConfig, peer: str, arrived: Arrived) -> None:
+        self._max_body, self._max_header = config.max_body_bytes, config.max_header_bytes
+        self._peer, self._arrived = peer, arrived
+        self.request: HttpRequest | None = None
+        """The one whose body is being read."""
+        self.expects_continue = False
+        """Whether its sender waits to be told to go on."""
+        self._headers: dict[str, str] = {}
+        self._target = b""
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._unproductive = 0
+        """Bytes since the last that became part of a request."""
+        self._skips_body = False
+        self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
+
+    def close(self) -> None:
+        """Lets go of the parser, which holds on to this."""
+        self._parser = None
+
+    @property
+    def body_bytes(self) -> int:
+        """How much is held of the body that is being read."""
+        return self._size
+
+    def known(self) -> HttpRequest:
+        """What is known of the request that could not be read, so that the refusal speaks its family's language."""
+        if self.request is not None:
+            return self.request
+        path, query = path_and_query(self._target.decode("ascii", "replace"))
+        return HttpRequest("", path, query, self._headers, b"", self._peer)
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Raises ``GatewayError``: the answer to the request that could not be read."""
+        parser = self._parser
+        if parser is None:
+            return
+        self._unproductive += len(data)
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(bytes(data[upgrade.args[0] :]))
+        except httptools.HttpParserCallbackError as error:
+            if isinstance(error.__context__, GatewayError):
+                raise error.__context__ from None
+            raise
+        except httptools.HttpParserError as error:
+            raise InvalidInput(f"expected an HTTP/1.1 request: {error}") from error
+        if self._unproductive > _HEADS * self._max_header + SLICE:
+            # A head, a trailer or a chunk's extension without an end.
+            raise InvalidInput(f"expected headers of at most {_HEADS * self._max_header} bytes together")
+
+    def on_url(self, part: bytes) -> None:
+        self._target = target = self._target + part if self._target else part
+        if len(target) > self._max_header:
+            raise InvalidInput(f"expected a request line of at most {self._max_header} bytes")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if len(name) + len(value) > self._max_header:
+            raise InvalidInput(f"expected headers of at most {self._max_header} bytes each")
+        if self.request is not None:
+            return  # a trailer: nobody asks for one
+        key = _NAMES.get(name) or name.lower().decode("latin-1")
+        if key in self._headers:
+            if key in _ONCE:
+                raise InvalidInput(f"expected one {key} header")
+            return  # as ``get`` of any multidict does: the first counts
+        self._headers[key] = value.decode("utf-8", "surrogateescape")
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        if parser is None:
+            raise InvalidInput("the connection is closed")
+        headers, name = self._headers, parser.get_method()
+        path, query = path_and_query(self._target.decode("ascii"))
+        if "%" in path:
+            path = unquote(path)
+        method = _METHODS.get(name) or name.decode("ascii")
+        self.request = HttpRequest(method, path, query, headers, b"", self._peer)
+        self._headers, self._target, self._unproductive = {}, b"", 0
+        if len(headers) > _MAX_HEADERS:
+            raise InvalidInput(f"expected at most {_MAX_HEADERS} headers")
+        if "host" not in headers and parser.get_http_version() != "1.0":
+            raise InvalidInput("expected a host header")
+        length = headers.get("content-length")
+        if length is not None:
+            has_body = length != "0"
+            if has_body and int(length) > self._max_body:
+                raise self._too_large()
+        else:
+            has_body = "transfer-encoding" in headers
+            if has_body and (
+                headers["transfer-encoding"].strip().lower() != "chunked" or parser.get_http_version() != "1.1"
+            ):
+                raise InvalidInput("transfer-encoding: expected chunked, in HTTP/1.1")
+        if has_body:
+            self.expects_continue = "expect" in headers and headers["expect"].strip().lower() == "100-continue"
+            self._skips_body = parser.should_upgrade()
+
+    def on_body(self, part: bytes) -> None:
+        self._size += len(part)
+        self._unproductive = 0
+        if self._size > self._max_body:
+            raise self._too_large()
+        self._parts.append(part)
+
+    def on_message_complete(self) -> None:
+        request, parser = self.request, self._parser
+        if self._skips_body or request is None or parser is None:
+            return
+        connection = ""
+        if not parser.should_keep_alive() or request.method == "CONNECT":
+            connection = "close"
+            if parser.get_http_version() not in ("1.1", "1.0"):
+                raise InvalidInput("expected HTTP/1.1")
+        elif "connection" in request.headers and parser.get_http_version() == "1.0":
+            connection = "keep-alive"
+        parts = self._parts
+        if parts:
+            request.body = parts[0] if len(parts) == 1 else b"".join(parts)
+            self._parts, self._size = [], 0
+        self._unproductive = 0
+        self.request, self.expects_continue = None, False
+        self._arrived(request, connection)
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(f"expected a body of at most {self._max_body} bytes")
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """
+        An offer to change the protocol is not taken up, as HTTP allows; but llhttp leaves such a request's body out.
+
+        A parser of its own is made to read it, with a head that only says how it is framed.
+        """
+        request = self.request
+        if self._skips_body and request is not None:
+            length = request.headers.get("content-length")
+            framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
+            self._skips_body = False
+            self._parser = httptools.HttpRequestParser(_BodyOnly(self.on_body, self.on_message_complete))
+            self._parser.feed_data(f"POST / HTTP/1.1\r\n{framing}\r\nConnection: close\r\n\r\n".encode())
+        if rest:
+            self.feed(rest)

@@ -1,0 +1,30 @@
+"""Which HTTP engine serves: the one place that knows both."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Protocol
+
+from gateway.edge.config import EdgeConfig
+from gateway.edge.http1 import Http1Server
+from gateway.edge.http_exchange import HttpExchange
+from gateway.edge.http_server import HttpServer
+
+__all__ = ["HttpEngine", "http_server"]
+
+
+class HttpEngine(Protocol):
+    """What both engines are to the rest of the gateway."""
+
+    @property
+    def port(self) -> int: ...
+
+    async def start(self) -> None: ...
+
+    async def drain(self, grace: float) -> None: ...
+
+
+def http_server(config: EdgeConfig, exchange: HttpExchange, ssl_context: ssl.SSLContext | None) -> HttpEngine:
+    """The engine that ``config.http_engine`` names, not started."""
+    engine = Http1Server if config.http_engine == "httptools" else HttpServer
+    return engine(config, exchange, ssl_context)
