@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import ssl
 from collections.abc import Callable
@@ -18,6 +19,9 @@ from gateway.core.errors import ConfigError
 from workers.events import claim_stdout, emit
 
 __all__ = ["read_plan", "run_gateway"]
+
+_GC_THRESHOLDS = (50_000, 50, 100)
+"""New objects before a young collection, and so on; Python's own 700 is reached several times a millisecond."""
 
 
 def run_gateway(
@@ -40,7 +44,16 @@ async def _run(make_app: Callable[[], App], index: int) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await make_app().run(stop, lambda: emit("ready", gateway=index))
+
+    def on_started() -> None:
+        # What is there now stays: without a look at it in every collection, and with fewer of them, a request costs
+        # about a tenth less. What a request leaves behind is freed by reference counting.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLDS)
+        emit("ready", gateway=index)
+
+    await make_app().run(stop, on_started)
 
 
 def _as_config_error(error: OSError) -> ConfigError:

@@ -46,6 +46,9 @@ __all__ = ["Batcher"]
 
 log = structlog.get_logger()
 
+_QUIET_TURNS = 6
+"""Of the loop. Measured with grpc.aio: 2 bring nothing, 10 no more than 6. An empty turn takes about a microsecond."""
+
 
 class Batcher:
     """Needs a running loop from the first ``accept`` on; owns the tasks it starts until ``close`` returns."""
@@ -75,6 +78,8 @@ class Batcher:
         self._in_flight = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._turn_is_due = False
+        self._is_crowded = False
+        """Whether the last batch had company."""
         self._is_closed = False
         self._drained: asyncio.Event | None = None
         self._counters = Counters()
@@ -214,16 +219,33 @@ class Batcher:
 
     async def _turn(self) -> None:
         """One batch, from the window to its callers."""
-        self._turn_is_due = False
         try:
+            if not self._again and (self._in_flight or self._is_crowded):
+                await self._gather()
+            self._turn_is_due = False
             attempt = self._next_attempt() if self._scorer.places > 0 else None
             if attempt is not None:
                 if (self._window or self._again) and self._scorer.places > 1:
                     self._start_turn(asyncio.get_running_loop())
+                self._is_crowded = len(attempt.tickets) > 1
                 await self._deliver(attempt)
         finally:
             # Here rather than in a done callback, which would cost a turn of the loop per batch.
             self._tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _gather(self) -> None:
+        """
+        Let those join whose requests have arrived but were not handed over yet.
+
+        grpc.aio hands over one request per turn of the loop, and a batch of one costs the worker link as much as a
+        batch of many: with 64 callers in flight batches had 1.1 rows, and a row cost 2.5 times as much. So under load
+        a batch leaves when several turns in a row have brought nobody new. A lone request never waits.
+        """
+        quiet, rows = 0, self._window.rows
+        while quiet < _QUIET_TURNS and rows < self._limit.rows and self._scorer.places > 0:
+            await asyncio.sleep(0)
+            quiet = 0 if self._window.rows > rows else quiet + 1
+            rows = self._window.rows
 
     def _next_attempt(self) -> Attempt | None:
         while self._again or self._window:

@@ -81,6 +81,31 @@ async def test_rows_of_one_turn_of_the_loop_leave_together() -> None:
 
 
 @on_virtual_time
+async def test_under_load_rows_that_are_handed_over_one_a_turn_leave_together() -> None:
+    bench = Bench(places=2)
+    await bench.fill()  # one place is taken, one is free
+    before = bench.loop.now
+    for value in (1, 2, 3):
+        bench.ask(value)
+        await asyncio.sleep(0)
+    await settle()
+
+    assert (bench.scorer.seen[1:], bench.loop.now) == ([[1, 2, 3]], before)
+
+
+@on_virtual_time
+async def test_a_batch_that_is_full_does_not_wait_for_more() -> None:
+    bench = Bench(places=2, max_rows=2)
+    await bench.fill()
+    bench.ask(1)
+    bench.ask(2)
+    await asyncio.sleep(0)  # the turn in which the batch is sent
+    await asyncio.sleep(0)
+
+    assert bench.scorer.seen[1:] == [[1, 2]]
+
+
+@on_virtual_time
 async def test_rows_gather_while_all_places_are_taken_and_leave_when_one_is_free() -> None:
     bench = Bench()
     await bench.fill()
