@@ -153,6 +153,11 @@ class ServerConnection(Connection):
             self._drain_at = None
             self._engine.send_goaway()
 
+    @property
+    def has_more(self) -> bool:
+        """Whether ``data_to_send`` has something to do besides what it gave last."""
+        return bool(self._answered_early) or bool(self._last_words)
+
     def data_to_send(self) -> bytes:
         data = super().data_to_send()
         if self._answered_early and not data and not self._is_ended:

@@ -1,0 +1,247 @@
+"""
+What a handler sees of its call: the part of ``grpc.aio.ServicerContext`` that servicers use.
+
+Statuses may be given as ``h2grpc.Status``, as numbers or as ``grpc.StatusCode``. A handler is cancelled when its caller
+leaves, its deadline passes or the connection is lost; nothing it does afterwards reaches anybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from h2grpc import metadata
+from h2grpc.call import Call
+from h2grpc.handlers import Method
+from h2grpc.metadata import Metadata
+from h2grpc.status import Status, status_of
+
+if TYPE_CHECKING:
+    from h2grpc.server_driver import ServerDriver
+
+__all__ = ["EOF", "AbortError", "ServicerContext", "UsageError"]
+
+EOF: Final = object()
+"""What ``read`` returns when the caller sends no more; grpcio's own where that is in use."""
+
+
+class AbortError(Exception):
+    """Raised by ``abort``: the call is over."""
+
+
+class UsageError(Exception):
+    """The handler did something that its call does not allow any more."""
+
+
+class ServicerContext:
+    """Of one call, and of use on its loop's thread only."""
+
+    __slots__ = (
+        "_callbacks",
+        "_code",
+        "_details",
+        "_driver",
+        "_initial",
+        "_is_cancelled",
+        "_is_done",
+        "_is_half_closed",
+        "_metadata",
+        "_trailing",
+        "_waiter",
+        "call",
+        "inbox",
+        "method",
+        "task",
+        "unblocked",
+    )
+
+    def __init__(self, driver: ServerDriver, call: Call, method: Method) -> None:
+        self._driver, self.call, self.method = driver, call, method
+        self.inbox: deque[bytes] = deque()
+        self.task: asyncio.Task[None] | None = None
+        self.unblocked: asyncio.Future[None] | None = None
+        """Somebody waits in ``write`` for the peer to read."""
+        self._waiter: asyncio.Future[None] | None = None
+        self._code: Status | None = None
+        self._details = ""
+        self._initial: Metadata = ()
+        self._trailing: Metadata = ()
+        self._metadata: Metadata | None = None
+        self._callbacks: list[Callable[[Any], None]] | None = None
+        self._is_half_closed = self._is_done = self._is_cancelled = False
+
+    # About the caller
+
+    def invocation_metadata(self) -> Metadata:
+        if self._metadata is None:
+            self._metadata = metadata.decode(self.call.headers, self._driver.limits.max_metadata)
+        return self._metadata
+
+    def time_remaining(self) -> float | None:
+        at = self.call.deadline
+        return None if at is None else max(0.0, at - self._driver.clock())
+
+    def peer(self) -> str:
+        return self._driver.peer
+
+    def auth_context(self) -> Mapping[str, Iterable[bytes]]:
+        return self._driver.auth_context
+
+    def peer_identity_key(self) -> str | None:
+        for key in ("x509_subject_alternative_name", "x509_common_name"):
+            if key in self._driver.auth_context:
+                return key
+        return None
+
+    def peer_identities(self) -> Iterable[bytes] | None:
+        key = self.peer_identity_key()
+        return None if key is None else self._driver.auth_context[key]
+
+    # The answer
+
+    async def send_initial_metadata(self, initial_metadata: Iterable[tuple[str, str | bytes]]) -> None:
+        self._check_open()
+        self._driver.send_headers(self, initial_metadata)
+
+    def set_trailing_metadata(self, trailing_metadata: Iterable[tuple[str, str | bytes]]) -> None:
+        self._trailing = tuple(trailing_metadata)
+
+    def trailing_metadata(self) -> Metadata:
+        return self._trailing
+
+    def set_code(self, code: object) -> None:
+        self._code = status_of(code)
+
+    def code(self) -> Any:
+        """As it will be sent; a number that compares with ``h2grpc.Status``."""
+        return Status.OK if self._code is None else self._code
+
+    def set_details(self, details: str) -> None:
+        self._details = details
+
+    def details(self) -> str:
+        return self._details
+
+    def set_compression(self, compression: object) -> None:
+        """``gzip``, ``deflate``, ``identity``, or grpcio's names for them; ignored if the caller cannot read it."""
+        name = compression if isinstance(compression, str) else getattr(compression, "name", "identity").lower()
+        self._driver.choose_compression(self, {"nocompression": "identity"}.get(name, name))
+
+    async def abort(
+        self, code: object, details: str = "", trailing_metadata: Iterable[tuple[str, str | bytes]] = ()
+    ) -> NoReturn:
+        """End the call with an error, by raising."""
+        status = status_of(code)
+        if status is Status.OK:
+            status, details = Status.UNKNOWN, "abort with OK"
+        extra = tuple(trailing_metadata)
+        if extra:
+            self._trailing = extra
+        self._driver.finish(self, status, details)
+        raise AbortError(details)
+
+    async def abort_with_status(self, status: Any) -> NoReturn:
+        """``status`` has ``code``, ``details`` and ``trailing_metadata``, as ``grpc.Status`` has."""
+        await self.abort(status.code, status.details, status.trailing_metadata or ())
+
+    # Messages
+
+    async def read(self) -> Any:
+        """The caller's next message; ``EOF`` when there are no more."""
+        data = await self._take()
+        if data is None:
+            aio = sys.modules.get("grpc.aio")
+            return EOF if aio is None else aio.EOF
+        return self.method.deserialize(data)
+
+    async def write(self, message: Any) -> None:
+        """Returns when there is room for more: at once, unless the caller reads slowly."""
+        self._check_open()
+        self._driver.send_message(self, self.method.serialize(message))
+        if not self._driver.may_write(self.call):
+            await self._driver.wait_until_writable(self)
+
+    def __aiter__(self) -> ServicerContext:
+        """The context is the handler's request iterator too."""
+        return self
+
+    async def __anext__(self) -> Any:
+        data = await self._take()
+        if data is None:
+            raise StopAsyncIteration
+        return self.method.deserialize(data)
+
+    async def _take(self) -> bytes | None:
+        """None when the caller sends no more."""
+        while not self.inbox:
+            if self._is_half_closed:
+                return None
+            if self._is_done:
+                raise asyncio.CancelledError
+            if self._waiter is not None:
+                raise UsageError("somebody is reading already")
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        data = self.inbox.popleft()
+        self._driver.consumed(self.call, len(data))
+        return data
+
+    # The end
+
+    def cancelled(self) -> bool:
+        return self._is_cancelled
+
+    def done(self) -> bool:
+        return self._is_done
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        """Called with this context once the call is over, however it ended."""
+        if self._is_done:
+            callback(self)
+        elif self._callbacks is None:
+            self._callbacks = [callback]
+        else:
+            self._callbacks.append(callback)
+
+    # For the driver
+
+    def deliver(self, data: bytes) -> None:
+        self.inbox.append(data)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def half_close(self) -> None:
+        self._is_half_closed = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def end(self, *, is_cancelled: bool) -> None:
+        """The call is over: let go of whoever still waits for it."""
+        if self._is_done:
+            return
+        self._is_done, self._is_cancelled = True, is_cancelled
+        self.inbox.clear()
+        for waiter in (self._waiter, self.unblocked):
+            if waiter is not None and not waiter.done():
+                waiter.cancel()
+        if self._callbacks is not None:
+            for callback in self._callbacks:
+                self._driver.call_back(callback, self)
+
+    def trailers(self) -> Sequence[tuple[bytes, bytes]]:
+        return metadata.encode(self._trailing) if self._trailing else ()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the handler set nothing, so that the shortest answer will do."""
+        return self._code is None and not self._details
+
+    def _check_open(self) -> None:
+        if self._is_done:
+            raise UsageError("the call is over")

@@ -1,0 +1,92 @@
+"""
+Which code answers which path.
+
+Takes the handler objects that generated ``add_…Servicer_to_server`` functions make, by their attributes alone; grpcio
+need not be there. A handler may be a coroutine function or an async generator function; a plain function
+runs on the event loop and must not block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from h2grpc.metadata import Metadata
+
+__all__ = ["CallDetails", "GenericHandler", "Handlers", "Method", "MethodHandler"]
+
+Deserializer: TypeAlias = Callable[[bytes], Any]
+Serializer: TypeAlias = Callable[[Any], bytes]
+
+
+class MethodHandler(Protocol):
+    """As ``grpc.RpcMethodHandler``."""
+
+    request_streaming: bool
+    response_streaming: bool
+    request_deserializer: Deserializer | None
+    response_serializer: Serializer | None
+    unary_unary: Callable[..., Any] | None
+    unary_stream: Callable[..., Any] | None
+    stream_unary: Callable[..., Any] | None
+    stream_stream: Callable[..., Any] | None
+
+
+class CallDetails(NamedTuple):
+    """As ``grpc.HandlerCallDetails``."""
+
+    method: str
+    invocation_metadata: Metadata
+
+
+class GenericHandler(Protocol):
+    """As ``grpc.GenericRpcHandler``."""
+
+    def service(self, handler_call_details: Any) -> Any:
+        """A ``MethodHandler``, or None for a method that it does not know."""
+
+
+class Method:
+    """A handler as the server uses it; the attributes are read once."""
+
+    __slots__ = ("behavior", "deserialize", "request_streaming", "response_streaming", "serialize")
+
+    def __init__(self, handler: MethodHandler) -> None:
+        self.request_streaming, self.response_streaming = handler.request_streaming, handler.response_streaming
+        self.deserialize: Deserializer = handler.request_deserializer or _as_it_is
+        self.serialize: Serializer = handler.response_serializer or _as_it_is
+        if handler.request_streaming:
+            behavior = handler.stream_stream if handler.response_streaming else handler.stream_unary
+        else:
+            behavior = handler.unary_stream if handler.response_streaming else handler.unary_unary
+        if behavior is None:
+            raise TypeError("a handler without a function for its kind of call")
+        self.behavior: Callable[..., Any] = behavior
+
+
+class Handlers:
+    """Methods by path. Registered ones are found at once; generic ones are asked for each call, in order."""
+
+    def __init__(self) -> None:
+        self._registered: dict[bytes, Method] = {}
+        self._generic: list[GenericHandler] = []
+
+    def register(self, service: str, handlers: Mapping[str, MethodHandler]) -> None:
+        for name, handler in handlers.items():
+            self._registered[f"/{service}/{name}".encode()] = Method(handler)
+
+    def add(self, handlers: Sequence[GenericHandler]) -> None:
+        self._generic.extend(handlers)
+
+    def find(self, path: bytes, metadata: Callable[[], Metadata]) -> Method | None:
+        if (method := self._registered.get(path)) is not None:
+            return method
+        for generic in self._generic:
+            found = generic.service(CallDetails(path.decode("latin-1"), metadata()))
+            if found is not None:
+                return Method(found)
+        return None
+
+
+def _as_it_is(message: Any) -> Any:
+    return message
