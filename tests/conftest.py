@@ -15,3 +15,4 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """``lockgate serve examples``, for tests that change nothing."""
     with serving(EXAMPLES, tmp_path_factory.mktemp("examples")) as stack:
         yield stack
+    assert [event for event in stack.events if event.get("level") == "warning"] == []
