@@ -107,7 +107,7 @@ def stated(state: State) -> wire.Reply:
     return wire.Reply(state=_STATES.get(state, wire.STATE_UNSPECIFIED))
 
 
-def describe(loaded: Loaded, load_ms: int) -> wire.Description:
+def describe(loaded: Loaded) -> wire.Description:
     """What ``Describe`` answers."""
     schema = loaded.schema
     return wire.Description(
@@ -118,7 +118,7 @@ def describe(loaded: Loaded, load_ms: int) -> wire.Description:
         device=loaded.device,
         pid=os.getpid(),
         max_rows=loaded.max_rows,
-        load_ms=load_ms,
+        load_ms=loaded.load_ms,
         example=json.dumps(schema.example) if schema.example else "",
         properties=loaded.properties,
     )

@@ -40,7 +40,7 @@ def run_worker(
     """
     Serve one model until told to leave; returns the exit code (``workers.lifecycle.Exit``) for ``os._exit``.
 
-    ``loaded`` is what ``runtime.load()`` gave in the parent, or None where the model is loaded here. ``parent`` is the
+    ``loaded`` is what ``load_warm`` gave in the parent, or None where the model is loaded here. ``parent`` is the
     parent's process id: a child whose parent died before it could ask to die with it leaves at once. Expects to be
     the only thread, on the main thread of a forked child. Emits ``loading``, ``ready`` and ``failed`` (see
     ``workers.events``); ``forked`` and ``exited`` are the parent's to tell.
@@ -52,23 +52,20 @@ def run_worker(
     if options.cores:
         os.sched_setaffinity(0, options.cores)
     limit_threads(os.environ, group.threads)
-    try:
-        started = monotonic()
-        if loaded is None:
-            emit("loading", worker=options.name)
-            loaded = runtime.load()
-        else:
-            runtime.forked()
-        from workers.warmup import warm_up
+    if loaded is not None:
+        runtime.forked()
+        return _serve(options, group, runtime, loaded)
+    emit("loading", worker=options.name)
+    from workers.warmup import load_warm
 
-        load_ms = round((monotonic() - started) * 1000)
-        warm_up(runtime, loaded, group.max_rows)
+    try:
+        loaded = load_warm(runtime, group.max_rows)
     except LoadError as error:
         return _failed(options, error, Exit.LOAD_FAILED)
-    return _serve(options, group, runtime, loaded, load_ms)
+    return _serve(options, group, runtime, loaded)
 
 
-def _serve(options: WorkerOptions, group: GroupOptions, runtime: Runtime, loaded: Loaded, load_ms: int) -> int:
+def _serve(options: WorkerOptions, group: GroupOptions, runtime: Runtime, loaded: Loaded) -> int:
     from workers.codec import BatchCodec, describe
     from workers.inbox import Inbox
     from workers.memory import MemoryLimit
@@ -78,7 +75,7 @@ def _serve(options: WorkerOptions, group: GroupOptions, runtime: Runtime, loaded
     from workers.watchdog import Watchdog
 
     codec, inbox = BatchCodec(loaded), Inbox()
-    description = describe(loaded, load_ms)
+    description = describe(loaded)
 
     def servicer() -> WorkerServicer:
         return WorkerServicer(codec=codec, inbox=inbox, lifecycle=lifecycle, description=description, drain=loop.drain)

@@ -9,14 +9,26 @@ is only an event in the log.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from time import monotonic
+
 import structlog
 
 from workers.runtimes.base import BatchInvalid, Loaded, LoadError, ModelError, ModelTimeout, Runtime
 from workers.sample import sample_batch
 
-__all__ = ["sizes", "warm_up"]
+__all__ = ["load_warm", "sizes", "warm_up"]
 
 log = structlog.get_logger()
+
+
+def load_warm(runtime: Runtime, max_rows: int) -> Loaded:
+    """Load the model and score once at every size of batch. Raises ``LoadError``."""
+    started = monotonic()
+    loaded = runtime.load()
+    loaded = replace(loaded, load_ms=round((monotonic() - started) * 1000))
+    warm_up(runtime, loaded, max_rows)
+    return loaded
 
 
 def sizes(max_rows: int) -> list[int]:

@@ -66,7 +66,9 @@ def run_group(group: GroupOptions) -> int:
             os.environ["TMPDIR"] = tempfile.tempdir = folder
             runtime = open_runtime(group)
             emit("loading")
-            loaded = runtime.load() if runtime.loads_before_fork else None
+            from workers.warmup import load_warm
+
+            loaded = load_warm(runtime, group.max_rows) if runtime.loads_before_fork else None
             for module in _PRELOADED:
                 importlib.import_module(module)
             from workers.process import run_worker

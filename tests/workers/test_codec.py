@@ -125,8 +125,10 @@ def test_a_state_travels_without_a_batch(state: State, told: int) -> None:
 
 def test_the_description_holds_the_columns_and_the_example() -> None:
     schema = Schema(inputs=(NUMBER, COLOR), outputs=(WORD,), example=((1.5, "a"),))
-    loaded = Loaded(schema=schema, platform="p", runtime="r 1", device="cuda:0", max_rows=3, properties={"k": "v"})
-    description = describe(loaded, load_ms=12)
+    loaded = Loaded(
+        schema=schema, platform="p", runtime="r 1", device="cuda:0", max_rows=3, load_ms=12, properties={"k": "v"}
+    )
+    description = describe(loaded)
 
     assert [(c.name, c.kind, list(c.levels)) for c in description.inputs] == [
         ("n", "float", []),

@@ -40,7 +40,7 @@ class Bench:
             codec=BatchCodec(loaded()),
             inbox=self.inbox,
             lifecycle=self.lifecycle,
-            description=describe(loaded(), 0),
+            description=describe(loaded()),
             drain=self.drains.append,
             clock=lambda: 100.0,
         )

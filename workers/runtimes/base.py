@@ -74,6 +74,8 @@ class Loaded:
     max_rows: int = 0
     """The largest batch that the model takes; 0: no limit of its own."""
     properties: dict[str, str] = field(default_factory=dict)
+    load_ms: int = 0
+    """How long it took; filled in by whoever loads."""
 
 
 class Runtime(ABC):
