@@ -11,21 +11,19 @@ import asyncio
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from h2grpc import metadata
 from h2grpc.call import Call
 from h2grpc.handlers import Method
 from h2grpc.metadata import Metadata
+from h2grpc.rpc_error import EOF
 from h2grpc.status import Status, status_of
 
 if TYPE_CHECKING:
     from h2grpc.server_driver import ServerDriver
 
-__all__ = ["EOF", "AbortError", "ServicerContext", "UsageError"]
-
-EOF: Final = object()
-"""What ``read`` returns when the caller sends no more; grpcio's own where that is in use."""
+__all__ = ["AbortError", "ServicerContext", "UsageError"]
 
 
 class AbortError(Exception):
@@ -44,7 +42,6 @@ class ServicerContext:
         "_code",
         "_details",
         "_driver",
-        "_initial",
         "_is_cancelled",
         "_is_done",
         "_is_half_closed",
@@ -58,7 +55,7 @@ class ServicerContext:
         "unblocked",
     )
 
-    def __init__(self, driver: ServerDriver, call: Call, method: Method) -> None:
+    def __init__(self, driver: ServerDriver, call: Call, method: Method, pairs: Metadata) -> None:
         self._driver, self.call, self.method = driver, call, method
         self.inbox: deque[bytes] = deque()
         self.task: asyncio.Task[None] | None = None
@@ -67,17 +64,14 @@ class ServicerContext:
         self._waiter: asyncio.Future[None] | None = None
         self._code: Status | None = None
         self._details = ""
-        self._initial: Metadata = ()
         self._trailing: Metadata = ()
-        self._metadata: Metadata | None = None
+        self._metadata = pairs
         self._callbacks: list[Callable[[Any], None]] | None = None
         self._is_half_closed = self._is_done = self._is_cancelled = False
 
     # About the caller
 
     def invocation_metadata(self) -> Metadata:
-        if self._metadata is None:
-            self._metadata = metadata.decode(self.call.headers, self._driver.limits.max_metadata)
         return self._metadata
 
     def time_remaining(self) -> float | None:
@@ -150,7 +144,7 @@ class ServicerContext:
     # Messages
 
     async def read(self) -> Any:
-        """The caller's next message; ``EOF`` when there are no more."""
+        """The caller's next message; ``EOF`` when there are no more, which is grpcio's own where that is in use."""
         data = await self._take()
         if data is None:
             aio = sys.modules.get("grpc.aio")

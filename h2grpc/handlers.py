@@ -78,11 +78,11 @@ class Handlers:
     def add(self, handlers: Sequence[GenericHandler]) -> None:
         self._generic.extend(handlers)
 
-    def find(self, path: bytes, metadata: Callable[[], Metadata]) -> Method | None:
+    def find(self, path: bytes, metadata: Metadata) -> Method | None:
         if (method := self._registered.get(path)) is not None:
             return method
         for generic in self._generic:
-            found = generic.service(CallDetails(path.decode("latin-1"), metadata()))
+            found = generic.service(CallDetails(path.decode("latin-1"), metadata))
             if found is not None:
                 return Method(found)
         return None

@@ -219,17 +219,17 @@ class ServerDriver(asyncio.Protocol):
             return  # lost in the same turn
         counters = self.counters
         counters["started"] += 1
-        method = self._home.handlers.find(call.path, lambda: metadata.decode(call.headers))
+        try:
+            pairs = metadata.decode(call.headers, self.limits.max_metadata)
+        except WireError as error:
+            self._connection.send_status(call, error.status, str(error))
+            return
+        method = self._home.handlers.find(call.path, pairs)
         if method is None:
             path = call.path.decode("latin-1")
             self._connection.send_status(call, Status.UNIMPLEMENTED, f"the method {path} is not known")
             return
-        call.owner = context = ServicerContext(self, call, method)
-        try:
-            context.invocation_metadata()
-        except WireError as error:
-            self.finish(context, error.status, str(error))
-            return
+        call.owner = context = ServicerContext(self, call, method, pairs)
         if len(self.contexts) >= self.limits.max_streams:  # handlers of lost calls count too
             counters["refused"] += 1
             self.finish(context, Status.UNAVAILABLE, "too many calls of one connection")
