@@ -24,7 +24,7 @@ class DateHeader:
     """The ``Date`` header's value, made once a second."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock, self._second, self._text = clock, 0, ""
+        self._clock, self._second, self._text = clock, -1, ""
 
     def __call__(self) -> str:
         second = int(self._clock())

@@ -1,13 +1,25 @@
-"""Both HTTP engines are held to the same contracts."""
+"""Both HTTP engines are held to the same contracts, and their listeners on both event loops."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import pytest
+import uvloop
 
 from gateway.edge.config import HttpEngineName
 from tests.support.http_engine import ENGINES
+
+ON_BOTH_LOOPS = ("test_http_server.py", "test_http_framing.py", "test_one_port.py")
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
+    if item.path.name in ON_BOTH_LOOPS:
+        factories["uvloop"] = uvloop.new_event_loop
+    return factories
 
 
 @pytest.fixture(params=ENGINES)

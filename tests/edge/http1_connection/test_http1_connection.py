@@ -1,0 +1,340 @@
+"""One connection on a transport that a test holds in its hands: what is read, what waits, and who is cut off when."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+import msgspec
+
+from gateway.core.errors import GatewayError
+from gateway.edge.config import EdgeConfig
+from gateway.edge.http1_connection import Connection
+from gateway.edge.http_answer import DateHeader
+from gateway.edge.http_message import HttpRequest, HttpResponse
+
+CONFIG = EdgeConfig(max_body_bytes=1_000_000, max_header_bytes=2048, idle_timeout_ms=75_000, body_timeout_ms=60_000)
+GET = b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n"
+UPLOAD = b"POST /up HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n%b\r\n"
+
+
+class FakeTransport(asyncio.Transport):
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.unsent = 0
+        self.is_reading_on, self.is_ended, self.is_closed, self.is_aborted = True, False, False, False
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return ("192.0.2.1", 1) if name == "peername" else default
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += data
+
+    def write_eof(self) -> None:
+        self.is_ended = True
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def pause_reading(self) -> None:
+        self.is_reading_on = False
+
+    def resume_reading(self) -> None:
+        self.is_reading_on = True
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+    @property
+    def statuses(self) -> list[int]:
+        return [int(code) for code in re.findall(rb"HTTP/1.1 (\d{3}) ", self.written)]
+
+
+class HeldExchange:
+    """Answers each request with its path when it is let go."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.let_go = asyncio.Semaphore(0)
+
+    async def __call__(self, request: HttpRequest, /) -> HttpResponse:
+        self.begun.append(request.path)
+        await self.let_go.acquire()
+        return HttpResponse(200, request.path.encode())
+
+    def refuse(self, request: HttpRequest, error: GatewayError) -> HttpResponse:
+        return HttpResponse(400, str(error).encode())
+
+
+class FakeOwner:
+    def __init__(self, config: EdgeConfig = CONFIG) -> None:
+        self.config, self.exchange = config, HeldExchange()
+        self.date = DateHeader(lambda: 0.0)
+        self.now, self.is_draining = 0.0, False
+        self.left: list[asyncio.Task[None] | None] = []
+
+    def opened(self, connection: Connection) -> None: ...
+    def settled(self) -> None: ...
+    def gone(self, connection: Connection, task: asyncio.Task[None] | None) -> None:
+        self.left.append(task)
+
+
+def connect(config: EdgeConfig = CONFIG) -> tuple[Connection, FakeTransport, FakeOwner]:
+    owner, transport = FakeOwner(config), FakeTransport()
+    connection = Connection(owner)  # type: ignore[arg-type]
+    connection.connection_made(transport)
+    return connection, transport, owner
+
+
+async def turns(count: int = 8) -> None:
+    """Everything that can happen without outside help has happened."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_one_request_at_a_time_is_worked_on() -> None:
+    connection, _, owner = connect()
+    connection.data_received(b"".join(GET % i for i in range(5)))
+    await turns()
+
+    assert owner.exchange.begun == ["/0"]
+
+    connection.connection_lost(None)
+
+
+async def test_a_client_that_sends_far_ahead_is_not_read_any_more() -> None:
+    connection, transport, _ = connect()
+    connection.data_received(b"".join(GET % i for i in range(17)))
+
+    assert not transport.is_reading_on
+
+    connection.connection_lost(None)
+
+
+async def test_a_few_requests_ahead_do_not_stop_the_reading() -> None:
+    connection, transport, _ = connect()
+    connection.data_received(b"".join(GET % i for i in range(16)))
+
+    assert transport.is_reading_on
+
+    connection.connection_lost(None)
+
+
+async def test_whatever_was_sent_ahead_is_answered_in_order() -> None:
+    connection, transport, owner = connect()
+    for i in range(0, 5000, 1000):
+        connection.data_received(b"".join(GET % n for n in range(i, i + 1000)))
+    for _ in range(5000):
+        owner.exchange.let_go.release()
+    await turns()
+
+    assert owner.exchange.begun == [f"/{n}" for n in range(5000)]
+    assert (len(transport.statuses), transport.is_reading_on) == (5000, True)
+
+
+async def test_of_a_burst_only_a_part_is_read_before_it_is_due() -> None:
+    connection, _, _ = connect()
+    connection.data_received(b"".join(GET % n for n in range(20_000)))
+
+    assert len(connection._ahead) < 1000
+
+    connection.connection_lost(None)
+
+
+async def test_a_large_body_behind_a_request_in_work_waits_outside() -> None:
+    connection, transport, owner = connect()
+    connection.data_received(GET % 0 + UPLOAD % (600_000, b""))
+    connection.data_received(b"x" * 300_000)
+    is_held_back = not transport.is_reading_on
+    owner.exchange.let_go.release()
+    await turns()
+
+    assert (is_held_back, transport.is_reading_on) == (True, True)
+
+    connection.data_received(b"x" * 300_000)
+    await turns()
+
+    assert owner.exchange.begun == ["/0", "/up"]
+
+    connection.connection_lost(None)
+
+
+async def test_nothing_is_begun_for_a_client_that_does_not_read() -> None:
+    connection, _, owner = connect()
+    connection.data_received(GET % 0 + GET % 1)
+    await turns()
+    connection.pause_writing()
+    owner.exchange.let_go.release()
+    await turns()
+    begun = list(owner.exchange.begun)
+    connection.resume_writing()
+    await turns()
+
+    assert (begun, owner.exchange.begun) == (["/0"], ["/0", "/1"])
+
+    connection.connection_lost(None)
+
+
+async def test_a_client_that_never_reads_is_cut_off() -> None:
+    connection, transport, _ = connect()
+    connection.pause_writing()
+    transport.unsent = 100_000
+    connection.sweep(10.0, 5.0)
+    connection.sweep(85.0, 5.0)
+    is_early = transport.is_aborted
+    connection.sweep(90.1, 5.0)
+
+    assert (is_early, transport.is_aborted) == (False, True)
+
+
+async def test_a_client_that_reads_slowly_is_not_cut_off() -> None:
+    connection, transport, _ = connect()
+    connection.pause_writing()
+    for now in range(10, 1000, 60):
+        transport.unsent = 100_000 - now
+        connection.sweep(float(now), 5.0)
+
+    assert not transport.is_aborted
+
+
+async def test_an_idle_connection_is_closed_after_its_time_and_not_before() -> None:
+    connection, transport, _ = connect()
+    connection.sweep(80.0, 5.0)
+    is_early = transport.is_closed
+    connection.sweep(80.1, 5.0)
+
+    assert (is_early, transport.is_closed, transport.written) == (False, True, b"")
+
+
+async def test_a_head_that_trickles_in_wins_no_time() -> None:
+    connection, transport, owner = connect()
+    for i, byte in enumerate(GET[:20]):
+        owner.now = i * 4.0
+        connection.data_received(bytes([byte]))
+    connection.sweep(80.1, 5.0)
+
+    assert transport.is_closed
+
+
+async def test_a_request_that_is_worked_on_has_no_limit_here() -> None:
+    connection, transport, _ = connect()
+    connection.data_received(GET % 0)
+    connection.sweep(100_000.0, 5.0)
+
+    assert not transport.is_closed
+
+    connection.connection_lost(None)
+
+
+async def test_a_body_that_trickles_in_wins_no_time() -> None:
+    connection, transport, owner = connect()
+    connection.data_received(UPLOAD % (100, b""))
+    for i in range(16):
+        owner.now = i * 4.0
+        connection.data_received(b"x")
+    connection.sweep(65.0, 5.0)
+    is_early = connection._task is not None
+    connection.sweep(65.1, 5.0)
+    await turns()
+
+    assert (is_early, transport.statuses) == (False, [400])
+
+
+async def test_a_refusal_ends_our_half_and_drops_what_still_comes() -> None:
+    connection, transport, _ = connect()
+    connection.data_received(b"nonsense\r\n\r\n")
+    await turns()
+    connection.data_received(GET % 0)
+    await turns()
+
+    assert (transport.statuses, transport.is_ended, transport.is_closed) == ([400], True, False)
+
+
+async def test_a_refusal_waits_for_the_answers_before_it() -> None:
+    connection, transport, owner = connect()
+    connection.data_received(GET % 0 + b"nonsense\r\n\r\n")
+    await turns()
+    before = transport.statuses
+    owner.exchange.let_go.release()
+    await turns()
+
+    assert (before, transport.statuses) == ([], [200, 400])
+
+
+async def test_a_last_answer_that_nobody_takes_is_not_kept_for_ever() -> None:
+    connection, transport, _ = connect()
+    connection.data_received(b"nonsense\r\n\r\n")
+    await turns()
+    connection.sweep(80.1, 5.0)
+
+    assert transport.is_aborted
+
+
+async def test_100_continue_is_said_after_the_answers_that_are_due_first() -> None:
+    connection, transport, owner = connect()
+    connection.data_received(GET % 0 + UPLOAD % (5, b"Expect: 100-continue\r\n"))
+    await turns()
+    before = transport.statuses
+    owner.exchange.let_go.release()
+    await turns()
+
+    assert (before, transport.statuses) == ([], [200, 100])
+
+
+async def test_100_continue_is_not_said_when_the_body_is_there() -> None:
+    connection, transport, owner = connect()
+    connection.data_received(UPLOAD % (5, b"Expect: 100-continue\r\n") + b"hello")
+    owner.exchange.let_go.release()
+    await turns()
+
+    assert transport.statuses == [200]
+
+
+async def test_who_leaves_before_the_work_began_costs_nothing() -> None:
+    connection, _, owner = connect()
+    connection.data_received(GET % 0)
+    connection.connection_lost(None)
+    await turns()
+
+    assert owner.exchange.begun == []
+
+
+async def test_closing_hands_over_a_task_that_is_being_cancelled() -> None:
+    connection, _, owner = connect()
+    connection.data_received(GET % 0)
+    await turns()
+    connection.connection_lost(None)
+    await turns()
+
+    assert [task is not None and task.cancelled() for task in owner.left] == [True]
+
+
+async def test_a_server_that_drains_says_close_on_the_last_answer_only() -> None:
+    connection, transport, owner = connect()
+    connection.data_received(GET % 0 + GET % 1)
+    await turns()
+    owner.is_draining = True
+    owner.exchange.let_go.release()
+    owner.exchange.let_go.release()
+    await turns()
+
+    assert [b"close" in answer for answer in transport.written.split(b"HTTP/1.1 ")[1:]] == [False, True]
+    assert transport.is_closed
+
+
+async def test_a_short_limit_is_kept_too() -> None:
+    connection, transport, _ = connect(msgspec.structs.replace(CONFIG, idle_timeout_ms=1))
+    connection.sweep(0.03, 0.02)
+
+    assert transport.is_closed
