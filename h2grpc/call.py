@@ -1,4 +1,8 @@
-"""One call as its connection sees it: where both directions stand, and what is held for it."""
+"""
+One call as its connection sees it: where both directions stand, and what is held for it.
+
+Without slots on purpose: most calls never touch most attributes, and a default of the class costs nothing to set.
+"""
 
 from __future__ import annotations
 
@@ -13,42 +17,31 @@ __all__ = ["Call"]
 class Call:
     """Belongs to its connection; a driver reads it, and may keep its own object in ``owner``."""
 
-    __slots__ = (
-        "accepts",
-        "charged",
-        "compression",
-        "deadline",
-        "encoding",
-        "headers",
-        "owner",
-        "path",
-        "reader",
-        "receiving",
-        "sending",
-        "stream_id",
-        "unacknowledged",
-        "unread",
-    )
+    receiving = State.IDLE
+    sending = State.IDLE
+    reader: MessageReader | None = None
+    """None while nothing is incomplete, which for small messages is for ever."""
+    deadline: float | None = None
+    encoding = "identity"
+    """What the peer compresses with."""
+    accepts: bytes = b""
+    """What the peer can decompress, as it said."""
+    compression: str | None = None
+    """What we compress with; None for not at all."""
+    unread = 0
+    """Bytes of messages that the reader has not taken."""
+    unacknowledged = 0
+    """Bytes for which the peer's window was not opened again."""
+    charged = 0
+    """Bytes counted against the limit of all connections."""
+    owner: Any = None
 
-    def __init__(
-        self, stream_id: int, path: bytes, headers: tuple[tuple[bytes, bytes], ...], max_message: int, encoding: str
-    ) -> None:
+    def __init__(self, stream_id: int, path: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> None:
         self.stream_id, self.path, self.headers = stream_id, path, headers
-        self.reader = MessageReader(max_message)
-        self.receiving = self.sending = State.IDLE
-        self.deadline: float | None = None
-        self.encoding = encoding
-        """What the peer compresses with."""
-        self.accepts: bytes = b""
-        """What the peer can decompress, as it said."""
-        self.compression: str | None = None
-        """What we compress with; None for not at all."""
-        self.unread = 0
-        """Bytes of messages that the reader has not taken."""
-        self.unacknowledged = 0
-        """Bytes for which the peer's window was not opened again."""
-        self.charged = 0
-        self.owner: Any = None
+
+    @property
+    def holds(self) -> int:
+        return self.unread if self.reader is None else self.unread + self.reader.held
 
     def send(self, move: Move) -> None:
         state = MOVES[self.sending][move]

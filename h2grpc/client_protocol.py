@@ -74,7 +74,7 @@ class ClientConnection(Connection):
             headers.append((b"grpc-encoding", compression.encode()))
         headers += metadata
         stream_id = self._engine.send_request(headers)
-        call = Call(stream_id, path, (), self.limits.max_receive_message, "identity")
+        call = Call(stream_id, path, ())
         call.compression = compression
         call.sending = State.OPEN
         self.calls[stream_id] = call
@@ -100,7 +100,7 @@ class ClientConnection(Connection):
         """Nobody waits for the call any more. It is forgotten without an event."""
         if call.stream_id in self.calls:
             self._forget(call)
-            self._engine.reset_stream(call.stream_id, error_code)
+            self._reset_stream(call.stream_id, error_code)
             call.sending = call.receiving = State.RESET
 
     # What the engine tells
@@ -135,7 +135,8 @@ class ClientConnection(Connection):
         if call is None:
             return
         try:
-            call.reader.finish()
+            if call.reader is not None:
+                call.reader.finish()
         except WireError as error:
             self._fail(call, error)
             return
@@ -161,7 +162,7 @@ class ClientConnection(Connection):
         """The outcome is there: what we still had to say is not wanted."""
         self._forget(call)
         if call.sending is State.OPEN:
-            self._engine.reset_stream(call.stream_id, ngh2.ErrorCode.CANCEL)
+            self._reset_stream(call.stream_id, ngh2.ErrorCode.CANCEL)
         call.sending = State.DONE
 
     def _expire(self, call: Call) -> None:

@@ -35,39 +35,27 @@ class UsageError(Exception):
 
 
 class ServicerContext:
-    """Of one call, and of use on its loop's thread only."""
+    """Of one call, and of use on its loop's thread only. Without slots, as ``Call`` and for its reason."""
 
-    __slots__ = (
-        "_callbacks",
-        "_code",
-        "_details",
-        "_driver",
-        "_is_cancelled",
-        "_is_done",
-        "_is_half_closed",
-        "_metadata",
-        "_trailing",
-        "_waiter",
-        "call",
-        "inbox",
-        "method",
-        "task",
-        "unblocked",
-    )
+    task: asyncio.Task[None] | None = None
+    request: bytes | None = None
+    """The message of a method that takes one."""
+    unblocked: asyncio.Future[None] | None = None
+    """Somebody waits in ``write`` for the caller to read."""
+    _inbox: deque[bytes]
+    _waiter: asyncio.Future[None] | None = None
+    _code: Status | None = None
+    _details = ""
+    _trailing: Metadata = ()
+    _callbacks: list[Callable[[Any], None]] | None = None
+    _is_half_closed = False
+    _is_done = False
+    _is_cancelled = False
 
     def __init__(self, driver: ServerDriver, call: Call, method: Method, pairs: Metadata) -> None:
-        self._driver, self.call, self.method = driver, call, method
-        self.inbox: deque[bytes] = deque()
-        self.task: asyncio.Task[None] | None = None
-        self.unblocked: asyncio.Future[None] | None = None
-        """Somebody waits in ``write`` for the peer to read."""
-        self._waiter: asyncio.Future[None] | None = None
-        self._code: Status | None = None
-        self._details = ""
-        self._trailing: Metadata = ()
-        self._metadata = pairs
-        self._callbacks: list[Callable[[Any], None]] | None = None
-        self._is_half_closed = self._is_done = self._is_cancelled = False
+        self._driver, self.call, self.method, self._metadata = driver, call, method, pairs
+        if method.request_streaming:
+            self._inbox = deque()
 
     # About the caller
 
@@ -170,7 +158,7 @@ class ServicerContext:
 
     async def _take(self) -> bytes | None:
         """None when the caller sends no more."""
-        while not self.inbox:
+        while not self._inbox:
             if self._is_half_closed:
                 return None
             if self._is_done:
@@ -182,7 +170,7 @@ class ServicerContext:
                 await self._waiter
             finally:
                 self._waiter = None
-        data = self.inbox.popleft()
+        data = self._inbox.popleft()
         self._driver.consumed(self.call, len(data))
         return data
 
@@ -206,7 +194,7 @@ class ServicerContext:
     # For the driver
 
     def deliver(self, data: bytes) -> None:
-        self.inbox.append(data)
+        self._inbox.append(data)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -220,7 +208,9 @@ class ServicerContext:
         if self._is_done:
             return
         self._is_done, self._is_cancelled = True, is_cancelled
-        self.inbox.clear()
+        self.request = None
+        if self.method.request_streaming:
+            self._inbox.clear()
         for waiter in (self._waiter, self.unblocked):
             if waiter is not None and not waiter.done():
                 waiter.cancel()

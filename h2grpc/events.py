@@ -47,12 +47,16 @@ class CallHeaders(_OfCall):
 
 
 class Message(_OfCall):
-    """One whole message, decompressed. Say ``consumed`` once its reader has it."""
+    """
+    One whole message, decompressed. Say ``consumed`` once its reader has it.
 
-    __slots__ = ("data",)
+    Server: with ``is_last`` the caller sends no more, and no ``HalfClosed`` follows.
+    """
 
-    def __init__(self, call: Call, data: bytes) -> None:
-        self.call, self.data = call, data
+    __slots__ = ("data", "is_last")
+
+    def __init__(self, call: Call, data: bytes, is_last: bool = False) -> None:
+        self.call, self.data, self.is_last = call, data, is_last
 
 
 class HalfClosed(_OfCall):

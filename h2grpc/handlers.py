@@ -9,6 +9,7 @@ runs on the event loop and must not block.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from inspect import iscoroutinefunction
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from h2grpc.metadata import Metadata
@@ -49,7 +50,15 @@ class GenericHandler(Protocol):
 class Method:
     """A handler as the server uses it; the attributes are read once."""
 
-    __slots__ = ("behavior", "deserialize", "request_streaming", "response_streaming", "serialize")
+    __slots__ = (
+        "behavior",
+        "deserialize",
+        "is_coroutine",
+        "is_unary",
+        "request_streaming",
+        "response_streaming",
+        "serialize",
+    )
 
     def __init__(self, handler: MethodHandler) -> None:
         self.request_streaming, self.response_streaming = handler.request_streaming, handler.response_streaming
@@ -62,6 +71,8 @@ class Method:
         if behavior is None:
             raise TypeError("a handler without a function for its kind of call")
         self.behavior: Callable[..., Any] = behavior
+        self.is_unary = not (handler.request_streaming or handler.response_streaming)
+        self.is_coroutine = iscoroutinefunction(behavior)
 
 
 class Handlers:

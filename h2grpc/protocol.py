@@ -13,7 +13,9 @@ The rules of this file:
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import ngh2
@@ -26,6 +28,7 @@ from h2grpc.counters import Counters
 from h2grpc.deadlines import Deadlines
 from h2grpc.errors import MessageTooLarge, WireError
 from h2grpc.events import ConnectionEnded, Event, GoingAway, Message
+from h2grpc.framing import HEAD, MessageReader
 from h2grpc.limits import Limits
 from h2grpc.status import Status
 
@@ -34,6 +37,7 @@ __all__ = ["Connection"]
 SMALL: Final = 4096
 """Bytes of one call that are not worth counting against the limit of all."""
 
+_length = struct.Struct(">I").unpack_from
 _FRAME = bytes.fromhex("0000080700" + "00000000" + "00000000")
 
 
@@ -104,6 +108,11 @@ class Connection:
         """The transport is gone."""
         if not self._is_ended:
             self._end(0, reason)
+
+    def _reset_stream(self, stream_id: int, error_code: int) -> None:
+        """Tell the peer that nobody wants this stream. A connection that is being torn down ends it anyway."""
+        with suppress(ngh2.ConnectionStateError):
+            self._engine.reset_stream(stream_id, error_code)
 
     # Events and bytes out
 
@@ -206,6 +215,11 @@ class Connection:
     def _received_end(self, call: Call) -> None:
         raise NotImplementedError
 
+    def _received_last(self, call: Call, message: bytes) -> None:
+        """One message and the end in the same frame."""
+        self._events.append(Message(call, message))
+        self._finish_reading(call)
+
     def _on_unknown_data(self, event: ngh2.DataReceived) -> None:
         """DATA for a stream that is no call of ours (any more)."""
         if event.data:
@@ -274,10 +288,17 @@ class Connection:
             self._on_unknown_data(event)
             return
         data = event.data
+        if event.end_stream and call.reader is None and self._is_one_message(data):
+            self._acknowledge(call.stream_id, len(data))
+            call.unread += len(data) - HEAD
+            self._received_last(call, data[HEAD:])
+            return
         if data:
             call.unacknowledged += len(data)
+            if (reader := call.reader) is None:
+                reader = call.reader = MessageReader(self.limits.max_receive_message)
             try:
-                for is_compressed, message in call.reader.feed(data):
+                for is_compressed, message in reader.feed(data):
                     if is_compressed:
                         message = decompress(call.encoding, message, self.limits.max_receive_message)  # noqa: PLW2901
                     call.unread += len(message)
@@ -288,7 +309,7 @@ class Connection:
             if call.unread <= self.limits.max_unread:
                 self._acknowledge(call.stream_id, call.unacknowledged)
                 call.unacknowledged = 0
-            if (call.unread + call.reader.held > SMALL or call.charged) and not self._charge(call):
+            if (call.holds > SMALL or call.charged) and not self._charge(call):
                 self._fail(call, MessageTooLarge("the server holds as many bytes as it may"))
                 return
         elif not event.end_stream:
@@ -298,9 +319,15 @@ class Connection:
         if event.end_stream:
             self._finish_reading(call)
 
+    def _is_one_message(self, data: bytes) -> bool:
+        """A whole message, not compressed and not too long: nearly every unary request."""
+        size = len(data) - HEAD
+        return size >= 0 and data[0] == 0 and size <= self.limits.max_receive_message and _length(data, 1)[0] == size
+
     def _finish_reading(self, call: Call) -> None:
         try:
-            call.reader.finish()
+            if call.reader is not None:
+                call.reader.finish()
         except WireError as error:
             self._fail(call, error)
             return
@@ -309,7 +336,7 @@ class Connection:
 
     def _charge(self, call: Call) -> bool:
         """Count what this call holds against the limit of all connections."""
-        holds = call.unread + call.reader.held
+        holds = call.holds
         total = self.counters["held_bytes"] + holds - call.charged
         is_more = holds > call.charged
         self.counters["held_bytes"] = total

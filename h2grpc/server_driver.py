@@ -199,7 +199,10 @@ class ServerDriver(asyncio.Protocol):
         for event in events:
             kind = type(event)
             if kind is Message:
-                self._on_message(event.call.owner, event.call, event.data)  # type: ignore[union-attr]
+                if (context := event.call.owner) is not None and not context.done():  # type: ignore[union-attr]
+                    self._on_message(context, event.data)  # type: ignore[union-attr]
+                    if event.is_last:  # type: ignore[union-attr]
+                        self._on_half_closed(context)
             elif kind is CallStarted:
                 self._on_started(event.call)  # type: ignore[union-attr]
             elif kind is HalfClosed:
@@ -239,23 +242,21 @@ class ServerDriver(asyncio.Protocol):
         if method.request_streaming:
             self._start(context)
 
-    def _on_message(self, context: ServicerContext | None, call: Call, data: bytes) -> None:
-        if context is None or context.done():
-            return
-        if not context.method.request_streaming and context.inbox:
+    def _on_message(self, context: ServicerContext, data: bytes) -> None:
+        if context.method.request_streaming:
+            context.deliver(data)
+        elif context.request is None:
+            context.request = data
+            self._connection.consumed(context.call, len(data))
+        else:
             self.finish(context, Status.UNIMPLEMENTED, "more than one message for a method that takes one")
-            return
-        context.deliver(data)
-        if not context.method.request_streaming:
-            self._connection.consumed(call, len(data))
 
     def _on_half_closed(self, context: ServicerContext | None) -> None:
         if context is None or context.done():
             return
-        context.half_close()
         if context.method.request_streaming:
-            return
-        if context.inbox:
+            context.half_close()
+        elif context.request is not None:
             self._start(context)
         else:
             self.finish(context, Status.UNIMPLEMENTED, "no message for a method that takes one")
@@ -274,7 +275,7 @@ class ServerDriver(asyncio.Protocol):
     def _start(self, context: ServicerContext) -> None:
         method = context.method
         self.contexts.add(context)
-        if method.request_streaming or method.response_streaming:
+        if not method.is_unary:
             context.task = task = self._loop.create_task(self._run(context))
             task.add_done_callback(lambda _: self.contexts.discard(context))
         else:
@@ -283,8 +284,9 @@ class ServerDriver(asyncio.Protocol):
     async def _run_unary(self, context: ServicerContext) -> None:
         method = context.method
         try:
-            reply = method.behavior(method.deserialize(context.inbox.popleft()), context)
-            if hasattr(reply, "__await__"):
+            request, context.request = context.request, None
+            reply = method.behavior(method.deserialize(request), context)  # type: ignore[arg-type]
+            if method.is_coroutine or hasattr(reply, "__await__"):
                 reply = await reply
             self._answer(context, method.serialize(reply))
         except asyncio.CancelledError:
@@ -298,7 +300,7 @@ class ServerDriver(asyncio.Protocol):
     async def _run(self, context: ServicerContext) -> None:
         method = context.method
         try:
-            request = context if method.request_streaming else method.deserialize(context.inbox.popleft())
+            request = context if method.request_streaming else method.deserialize(context.request)  # type: ignore[arg-type]
             reply = method.behavior(request, context)
             if hasattr(reply, "__aiter__"):
                 async for message in reply:

@@ -22,7 +22,7 @@ from h2grpc.call_state import Move, State
 from h2grpc.compression import ACCEPTED, ALGORITHMS, compress
 from h2grpc.counters import Counters
 from h2grpc.errors import UnknownCompression, WireError
-from h2grpc.events import CallLost, CallStarted, HalfClosed, OtherArrived, OtherLost
+from h2grpc.events import CallLost, CallStarted, HalfClosed, Message, OtherArrived, OtherLost
 from h2grpc.framing import frame
 from h2grpc.limits import Limits
 from h2grpc.other import OtherAnswer, OtherRequest
@@ -104,7 +104,7 @@ class ServerConnection(Connection):
     def reset(self, call: Call, error_code: int = ngh2.ErrorCode.CANCEL) -> None:
         """End the call without an answer."""
         call.send(Move.RESET)
-        self._engine.reset_stream(call.stream_id, error_code)
+        self._reset_stream(call.stream_id, error_code)
         self._forget(call)
 
     def choose_compression(self, call: Call, algorithm: str) -> None:
@@ -172,7 +172,7 @@ class ServerConnection(Connection):
             if self._engine.queued_body_size(stream_id):
                 waiting.append(stream_id)
             else:
-                self._engine.reset_stream(stream_id, ngh2.ErrorCode.NO_ERROR)
+                self._reset_stream(stream_id, ngh2.ErrorCode.NO_ERROR)
         self._answered_early = waiting
 
     # What the engine tells
@@ -187,10 +187,9 @@ class ServerConnection(Connection):
         stream_id = event.stream_id
         if len(self.calls) >= self.limits.max_streams:
             self.counters["refused"] += 1
-            self._engine.reset_stream(stream_id, ngh2.ErrorCode.REFUSED_STREAM)
+            self._reset_stream(stream_id, ngh2.ErrorCode.REFUSED_STREAM)
             return
-        encoding = fields.get(b"grpc-encoding", b"identity").decode("latin-1")
-        call = Call(stream_id, fields[b":path"], headers, self.limits.max_receive_message, encoding)
+        call = Call(stream_id, fields[b":path"], headers)
         call.receiving = State.OPEN
         self.calls[stream_id] = call
         if fields[b":method"] != b"POST":
@@ -202,13 +201,16 @@ class ServerConnection(Connection):
             if (value := fields.get(b"grpc-timeout")) is not None:
                 call.deadline = at = self._now + timeout.decode(value)
                 self.deadlines.add(stream_id, at)
-            if encoding not in ALGORITHMS:
-                raise UnknownCompression(f"the algorithm {encoding!r} is not known")
+            if (value := fields.get(b"grpc-encoding")) is not None:
+                call.encoding = encoding = value.decode("latin-1")
+                if encoding not in ALGORITHMS:
+                    raise UnknownCompression(f"the algorithm {encoding!r} is not known")
         except WireError as error:
             call.receiving = State.DONE if event.end_stream else State.OPEN
             self.send_status(call, error.status, str(error))
             return
-        call.accepts = fields.get(b"grpc-accept-encoding", b"")
+        if (value := fields.get(b"grpc-accept-encoding")) is not None:
+            call.accepts = value
         self._events.append(CallStarted(call))
         if event.end_stream:
             call.receiving = State.DONE
@@ -216,6 +218,10 @@ class ServerConnection(Connection):
 
     def _received_end(self, call: Call) -> None:
         self._events.append(HalfClosed(call))
+
+    def _received_last(self, call: Call, message: bytes) -> None:
+        call.receiving = State.DONE
+        self._events.append(Message(call, message, is_last=True))
 
     def _expire(self, call: Call) -> None:
         self.counters["expired"] += 1
