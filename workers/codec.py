@@ -126,6 +126,4 @@ def describe(loaded: Loaded) -> wire.Description:
 
 def _encode_text(text: Text) -> wire.Text:
     missing = [i for i, value in enumerate(text) if value is None]
-    if not missing:
-        return wire.Text(values=text)
     return wire.Text(values=["" if value is None else value for value in text], missing=missing)

@@ -73,7 +73,7 @@ class Inbox:
         """Accept no more; what was still queued."""
         with self._lock:
             self._is_closed = True
-        left = []
+        left: list[Job] = []
         while True:
             try:
                 job = self._queue.get_nowait()

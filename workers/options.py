@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -42,5 +42,7 @@ class GroupOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Hard limit for one batch that carries no budget of its own."""
     interrupt_grace_ms: int = 250
     """Between the soft interrupt of a batch over its budget and SIGKILL."""
+    grpc_engine: Literal["h2grpc", "grpcio"] = "h2grpc"
+    """What serves; without ngh2 there is only grpcio."""
     drain_ms: int = 10_000
     """How long accepted batches may take after SIGTERM."""

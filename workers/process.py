@@ -80,7 +80,7 @@ def _serve(options: WorkerOptions, group: GroupOptions, runtime: Runtime, loaded
     def servicer() -> WorkerServicer:
         return WorkerServicer(codec=codec, inbox=inbox, lifecycle=lifecycle, description=description, drain=loop.drain)
 
-    server = Server(options.address, servicer)
+    server = Server(options.address, servicer, group.grpc_engine)
     lifecycle = Lifecycle(server.announce)
     watchdog = Watchdog(runtime.interrupt, monotonic, group.interrupt_grace_ms / 1000)
     loop = ModelLoop(

@@ -11,14 +11,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 import grpc
 import grpc.aio
+import structlog
 import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]  # has no stubs
 
@@ -31,6 +32,8 @@ from workers.wire.v1 import worker_pb2_grpc
 
 __all__ = ["ServeError", "Server", "WorkerServicer"]
 
+log = structlog.get_logger()
+
 MAX_MESSAGE = 256 << 20
 """Bytes of one batch or reply; the gateway's own limits are far below."""
 
@@ -39,6 +42,15 @@ _START = 10.0
 """Seconds in which the address must be listening."""
 _STOP = 1.0
 """Seconds for streams to take what was already answered; whoever watches the health service is cut off then."""
+
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    ("grpc.max_send_message_length", MAX_MESSAGE),
+    ("grpc.so_reuseport", 0),  # two workers on one port must be an error, not a lottery
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 1000),
+)
 
 
 class ServeError(Exception):
@@ -168,8 +180,10 @@ class WorkerServicer(worker_pb2_grpc.WorkerServicer):
 class Server:
     """Runs a ``WorkerServicer`` and the health service on a thread of its own."""
 
-    def __init__(self, address: str, servicer: Callable[[], WorkerServicer]) -> None:
-        self._address, self._make = address, servicer
+    def __init__(
+        self, address: str, servicer: Callable[[], WorkerServicer], engine: Literal["h2grpc", "grpcio"] = "h2grpc"
+    ) -> None:
+        self._address, self._make, self._engine_name = address, servicer, engine
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event
         self._servicer: WorkerServicer
@@ -205,15 +219,7 @@ class Server:
 
     async def _serve(self) -> None:
         self._stop = asyncio.Event()
-        server = grpc.aio.server(
-            options=[
-                ("grpc.max_receive_message_length", MAX_MESSAGE),
-                ("grpc.max_send_message_length", MAX_MESSAGE),
-                ("grpc.so_reuseport", 0),  # two workers on one port must be an error, not a lottery
-                ("grpc.keepalive_permit_without_calls", 1),
-                ("grpc.http2.min_ping_interval_without_data_ms", 1000),
-            ]
-        )
+        server = _engine(self._engine_name, _OPTIONS)
         self._servicer = self._make()
         self._health = health.aio.HealthServicer()
         worker_pb2_grpc.add_WorkerServicer_to_server(self._servicer, server)  # type: ignore[no-untyped-call]
@@ -244,3 +250,15 @@ class Server:
     def _finish(self, unfinished: int) -> None:
         self._servicer.finish(unfinished)
         self._stop.set()
+
+
+def _engine(name: str, options: Sequence[tuple[str, int]]) -> Any:
+    """A server of that engine, or of grpc.aio where ngh2 cannot be imported; they offer the same methods."""
+    if name == "h2grpc":
+        try:
+            import h2grpc
+
+            return h2grpc.server(options=options)
+        except ImportError:
+            log.warning("worker.grpcio_instead_of_h2grpc")
+    return grpc.aio.server(options=list(options))

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -67,7 +68,7 @@ class Machine:
                 for i, (path, pin) in enumerate(zip(paths, pins, strict=True))
             ]
             addresses.setdefault(endpoint, {})[name] = [worker.address for worker in workers]
-            options = group_options(deployment, workers, settings.drain_ms)
+            options = group_options(deployment, workers, settings.drain_ms, settings.pool.grpc_engine)
             groups.append(group_spec(f"{endpoint}/{name}", options))
         admin = {str(i): sockets / f"admin-{i}.sock" for i in range(settings.gateways)}
         gateways = tuple(
@@ -88,7 +89,12 @@ def fits(sockets: Path) -> bool:
     return len(str(sockets / "g999w999.sock").encode()) <= _SOCKET_PATH
 
 
-def group_options(deployment: DeploymentConfig, workers: list[WorkerOptions], drain_ms: int) -> GroupOptions:
+def group_options(
+    deployment: DeploymentConfig,
+    workers: list[WorkerOptions],
+    drain_ms: int,
+    engine: Literal["h2grpc", "grpcio"] = "h2grpc",
+) -> GroupOptions:
     """What the workers of one deployment are told."""
     return GroupOptions(
         model=str(deployment.model),
@@ -99,6 +105,7 @@ def group_options(deployment: DeploymentConfig, workers: list[WorkerOptions], dr
         provider_options=deployment.provider_options,
         min_vsize_mb=deployment.min_vsize_mb,
         memory_limit_mb=deployment.memory_limit_mb,
+        grpc_engine=engine,
         drain_ms=drain_ms,
     )
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.core.errors import ConfigError
-
 __all__ = ["BatchConfig"]
 
 
@@ -21,8 +19,8 @@ class BatchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def __post_init__(self) -> None:
         if self.max_rows < 1:
-            raise ConfigError("max_rows", f"expected at least 1, got {self.max_rows}")
+            raise ValueError(f"max_rows: expected at least 1, got {self.max_rows}")
         if self.max_queue_rows < self.max_rows:
-            raise ConfigError("max_queue_rows", f"expected at least max_rows ({self.max_rows})")
+            raise ValueError(f"max_queue_rows: expected at least max_rows ({self.max_rows})")
         if self.latency_goal_ms is not None and not self.latency_goal_ms > 0:
-            raise ConfigError("latency_goal_ms", f"expected more than 0, got {self.latency_goal_ms}")
+            raise ValueError(f"latency_goal_ms: expected more than 0, got {self.latency_goal_ms}")

@@ -13,6 +13,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
+from typing import Any
 
 import grpc
 import structlog
@@ -28,7 +29,7 @@ from gateway.pool.breaker import Breaker, BreakerState
 from gateway.pool.codec import Refused, description_of, encode_batch, failure_of, scored_of
 from gateway.pool.config import PoolConfig
 from gateway.pool.flight import Flight, Outstanding
-from gateway.pool.transport import Stream, connect, describe, open_stream
+from gateway.pool.transport import RPC_ERRORS, Stream, connect, describe, open_stream
 from workers.wire.v1 import worker_pb2 as wire
 
 __all__ = ["ChannelState", "WorkerChannel"]
@@ -141,8 +142,8 @@ class WorkerChannel:
         while True:
             try:
                 reason = await self._session()
-            except grpc.aio.AioRpcError as error:
-                reason = f"{error.code().name}: {error.details()}"
+            except RPC_ERRORS as error:
+                reason = _told(error)
             except TimeoutError:
                 reason = "no answer in time"
             except (WorkerFailed, DecodeError, asyncio.InvalidStateError) as error:
@@ -311,14 +312,19 @@ class WorkerChannel:
             self._broken.set_result("no answer long after the deadline")
 
 
+def _told(error: Any) -> str:
+    """What either engine's error says."""
+    return f"{error.code().name}: {error.details()}"
+
+
 def _reason(tasks: list[asyncio.Task[None]]) -> str:
     """Why the stream's tasks ended, the reader's word first."""
     for task in reversed(tasks):
         if not task.done() or task.cancelled():
             continue
         error = task.exception()
-        if isinstance(error, grpc.aio.AioRpcError):
-            return f"{error.code().name}: {error.details()}"
+        if isinstance(error, RPC_ERRORS):
+            return _told(error)
         if error is not None:
             return f"{type(error).__name__}: {error}"
     return "the stream ended"

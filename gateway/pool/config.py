@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import msgspec
+from typing import Literal
 
-from gateway.core.errors import ConfigError
+import msgspec
 
 __all__ = ["PoolConfig"]
 
@@ -12,6 +12,8 @@ __all__ = ["PoolConfig"]
 class PoolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Times in milliseconds."""
 
+    grpc_engine: Literal["h2grpc", "grpcio"] = "h2grpc"
+    """Of the links to the workers. Without ngh2 there is only grpcio, and that is used."""
     batches_in_flight: int = 2
     """Per worker: one that it scores and one that is there when it has done so."""
     hang_grace_ms: int = 1000
@@ -36,7 +38,7 @@ class PoolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
-            if getattr(self, name) < 1:
-                raise ConfigError(name, f"expected at least 1, got {getattr(self, name)}")
+            if name != "grpc_engine" and getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if self.max_backoff_ms < self.min_backoff_ms:
-            raise ConfigError("max_backoff_ms", f"expected at least min_backoff_ms ({self.min_backoff_ms})")
+            raise ValueError(f"max_backoff_ms: expected at least min_backoff_ms ({self.min_backoff_ms})")
