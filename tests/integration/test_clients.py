@@ -119,18 +119,19 @@ def test_tritonclient_finds_everything_alive_and_described(examples: Stack) -> N
 
 
 async def test_a_short_deadline_on_a_held_model_is_kept_and_costs_the_worker_nothing(rough: IllTreated) -> None:
-    workers = rough.stack.workers("pair/blue")
     async with many(rough.stack) as clients:
-        with rough.gates["pair"].closed():
-            held = [asyncio.create_task(clients.score("pair", body(3.0, "wait"))) for _ in workers]
-            await clients.in_flight(len(workers))
-            call = clients.stub.ModelInfer(row_of("pair", 2.0), metadata=clients.metadata, timeout=0.05)
+        before = await clients.infer("lone", 2.0)
+        workers = rough.stack.workers("lone/blue")
+        with rough.gates["lone"].closed():
+            held = asyncio.create_task(clients.score("lone", body(3.0, "wait")))
+            await clients.in_flight(1)
+            call = clients.stub.ModelInfer(row_of("lone", 2.0), metadata=clients.metadata, timeout=0.05)
             code = await call.code()
-        came = [await one for one in held]
+        came = await held
 
     assert code is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert [one.json for one in came] == [rough.right(3.0)] * len(workers)
-    assert rough.stack.workers("pair/blue") == workers
+    assert [before, came.json] == [rough.right(2.0), rough.right(3.0)]
+    assert rough.stack.workers("lone/blue") == workers
 
 
 async def test_a_compressed_call_is_answered(rough: IllTreated) -> None:
