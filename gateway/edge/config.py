@@ -19,8 +19,8 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     host: str = "0.0.0.0"  # noqa: S104  # serving others is the point
     http_port: int = 8443
     grpc_port: int = 8444
-    http_engine: HttpEngineName = "aiohttp"
-    """What speaks HTTP/1.1: a lean engine on llhttp, or aiohttp at three times its cost."""
+    http_engine: HttpEngineName = "httptools"
+    """What speaks HTTP/1.1: a lean engine on llhttp, or aiohttp."""
     personality: Personality = "managed"
     """Whose status codes ``/score`` speaks: a managed or Kubernetes endpoint's, or azmlinfsrv's."""
     max_body_bytes: int = 64 * 1024 * 1024
