@@ -346,8 +346,8 @@ class Connection:
     def _acknowledge(self, stream_id: int, size: int) -> None:
         try:
             self._engine.acknowledge_received_data(size, stream_id)
-        except ngh2.StreamUnavailableError:
-            return  # closed meanwhile; the engine has given the connection's window back
+        except ngh2.NGH2Error:
+            return  # the stream or the connection has ended meanwhile, and its window with it
 
     def _on_trailers(self, event: ngh2.TrailersReceived) -> None:
         if (call := self.calls.get(event.stream_id)) is not None:

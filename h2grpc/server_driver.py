@@ -128,12 +128,7 @@ class ServerDriver(asyncio.Protocol):
 
     def leave(self) -> None:
         """End every call with UNAVAILABLE and close."""
-        for context in list(self.contexts):
-            self.finish(context, Status.UNAVAILABLE, "the server is shutting down")
-            if context.task is not None:
-                context.task.cancel()
-        self._flush()
-        self._connection.close(0, "the server is shutting down")
+        self._connection.leave("the server is shutting down")
         self._handle(self._connection.events())
         self._flush()
 

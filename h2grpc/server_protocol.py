@@ -12,6 +12,7 @@ were accepted. The connection ends with the last of them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import ngh2
@@ -37,6 +38,8 @@ GRPC: Final = b"application/grpc"
 HEADERS: Final = [(b":status", b"200"), (b"content-type", GRPC), (b"grpc-accept-encoding", ACCEPTED)]
 OK: Final = [(b"grpc-status", b"0")]
 NUMBERS: Final = {status: str(int(status)).encode() for status in Status}
+_GONE: Final = (ngh2.StreamProtocolError, ngh2.ConnectionStateError)
+"""The stream or the connection ended while an answer was made; whoever waits for it is told by an event."""
 _DRAIN: Final = b"drain\0\0\0"
 _DRAIN_WAIT = 1.0
 """Seconds for the round trip between the two GOAWAYs."""
@@ -61,15 +64,18 @@ class ServerConnection(Connection):
         headers = [*HEADERS, *metadata]
         if call.compression is not None:
             headers.append((b"grpc-encoding", call.compression.encode()))
-        self._engine.send_response(call.stream_id, headers)
+        with suppress(*_GONE):
+            self._engine.send_response(call.stream_id, headers)
 
     def send_message(self, call: Call, message: bytes) -> None:
         call.send(Move.MESSAGE)
         self._has_worked = True
         if call.compression is None:
-            self._engine.send_data(call.stream_id, frame(message))
+            framed = frame(message)
         else:
-            self._engine.send_data(call.stream_id, frame(compress(call.compression, message), compressed=True))
+            framed = frame(compress(call.compression, message), compressed=True)
+        with suppress(*_GONE):
+            self._engine.send_data(call.stream_id, framed)
 
     def send_status(self, call: Call, status: Status, details: str = "", trailers: Headers = ()) -> None:
         """The end of the call; it is forgotten here."""
@@ -83,10 +89,11 @@ class ServerConnection(Connection):
             if details:
                 end.append((b"grpc-message", percent_encode(details)))
             end += trailers
-        if is_only:
-            self._engine.send_response(call.stream_id, [*HEADERS, *end], end_stream=True)
-        else:
-            self._engine.send_trailers(call.stream_id, end)
+        with suppress(*_GONE):
+            if is_only:
+                self._engine.send_response(call.stream_id, [*HEADERS, *end], end_stream=True)
+            else:
+                self._engine.send_trailers(call.stream_id, end)
         self._forget(call)
         if call.receiving is not State.DONE:
             self._answered_early.append(call.stream_id)
@@ -96,9 +103,12 @@ class ServerConnection(Connection):
         call.sending = State.DONE
         self._has_worked = True
         engine, stream_id = self._engine, call.stream_id
-        engine.send_response(stream_id, HEADERS)
-        engine.send_data(stream_id, frame(message))
-        engine.send_trailers(stream_id, trailers)
+        try:
+            engine.send_response(stream_id, HEADERS)
+            engine.send_data(stream_id, frame(message))
+            engine.send_trailers(stream_id, trailers)
+        except _GONE:
+            pass
         self._forget(call)
 
     def reset(self, call: Call, error_code: int = ngh2.ErrorCode.CANCEL) -> None:
@@ -126,7 +136,7 @@ class ServerConnection(Connection):
             self._engine.send_response(stream_id, headers, end_stream=not has_body)
             if has_body:
                 self._engine.send_data(stream_id, answer.body, end_stream=True)
-        except ngh2.StreamUnavailableError:
+        except _GONE:
             return
 
     # Leaving
@@ -143,6 +153,19 @@ class ServerConnection(Connection):
         self._check_at = min(self._check_at, self._drain_at)
         if grace is not None:
             self._leave_at = now + grace
+
+    def leave(self, reason: str) -> None:
+        """End every call with UNAVAILABLE, and then the connection."""
+        if self.is_ended:
+            return
+        for call in list(self.calls.values()):
+            self.send_status(call, Status.UNAVAILABLE, reason)
+            self._events.append(CallLost(call, Status.UNAVAILABLE, reason))
+        words = bytearray()
+        while data := super().data_to_send():
+            words += data
+        self.close(0, reason)
+        self._last_words = bytes(words) + self._last_words
 
     @property
     def is_busy(self) -> bool:
@@ -262,7 +285,7 @@ class ServerConnection(Connection):
         if self._drain_at is not None and now >= self._drain_at:
             self._really_drain()
         if self._leave_at is not None and now >= self._leave_at:
-            self.close(0, "the time to leave is up")
+            self.leave("the connection has come of age")
             return
         if self.is_busy:
             self._idle_since = now
