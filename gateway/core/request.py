@@ -45,6 +45,8 @@ class Received:
     size: int = 0
     """Bytes of the body."""
     timeline: Timeline = field(default_factory=Timeline, repr=False)
+    id: str = ""
+    """Ours: what the caller is told as ``x-request-id`` and the log says."""
     routed: Deployment | None = None
     """Noted by the routing stage for whoever keeps the record of requests; no stage decides by it."""
 

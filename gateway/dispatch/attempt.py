@@ -2,7 +2,8 @@
 One try at scoring some tickets together, and what follows when it fails.
 
 Pure. A batch that the model refuses is halved until only the guilty request is left: log2(n) rounds, the halves of a
-round side by side. A batch that a worker took with it is tried once more elsewhere. Everything else is final.
+round side by side. What a worker took with it is tried once more elsewhere, each request alone: whoever killed the
+worker may be among them, and shall not take the others with it again. Everything else is final.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def following(failed: Attempt, error: GatewayError, is_idempotent: bool) -> list
     if isinstance(error, WorkerLost):
         if failed.is_retry or not is_idempotent:
             return []
-        return [Attempt(waiting, error.worker, is_retry=True)]
+        return [Attempt([ticket], error.worker, is_retry=True) for ticket in waiting]
     if isinstance(error, (ModelFailed, InvalidInput)) and len(failed.tickets) > 1:
         # A batch of many of which one waits still: it may well be innocent.
         middle = (len(waiting) + 1) // 2

@@ -56,7 +56,7 @@ class GrpcFence:
 
     def answered(self, call: GrpcCall, received: Received, deployment: str) -> None:
         """Tell the caller, beside the answer, who gave it and where the time went."""
-        trailers = [("x-request-id", self._new_id()), (DEPLOYMENT_HEADER, deployment)]
+        trailers = [("x-request-id", received.id), (DEPLOYMENT_HEADER, deployment)]
         if received.request_id:
             trailers.append(("x-ms-client-request-id", received.request_id))
         if self._server_timing:
@@ -97,6 +97,10 @@ class GrpcFence:
 
     def new_id(self) -> str:
         return self._new_id()
+
+    def id_of(self, received: Received | None) -> str:
+        """The request's id, or a fresh one where it never became a request."""
+        return received.id if received is not None else self._new_id()
 
 
 def _number(error: GatewayError) -> int:

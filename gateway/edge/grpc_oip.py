@@ -91,9 +91,9 @@ class OipServicer(GRPCInferenceServiceServicer):
             self._fence.gone(received)
             raise
         except GatewayError as error:
-            failure, request_id = error, self._fence.new_id()
+            failure, request_id = error, self._fence.id_of(received)
         except Exception as crash:  # noqa: BLE001  # the fence
-            request_id = self._fence.new_id()
+            request_id = self._fence.id_of(received)
             failure = self._fence.crashed("ModelInfer", crash, request_id)
         else:
             self._fence.answered(context, received, answer.deployment.name)
@@ -231,6 +231,7 @@ class OipServicer(GRPCInferenceServiceServicer):
             request_size(request),
             timeline,
         )
+        received.id = self._fence.new_id()
         timeline.mark("receive")
         return received
 

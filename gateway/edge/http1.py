@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Callable
 
 import structlog
 
@@ -18,6 +17,7 @@ from gateway.edge.config import EdgeConfig
 from gateway.edge.http1_connection import Connection
 from gateway.edge.http_answer import DateHeader
 from gateway.edge.http_exchange import HttpExchange
+from gateway.edge.listener import ProtocolFactory, one_port
 
 __all__ = ["Http1Server"]
 
@@ -37,14 +37,24 @@ _LAST_TURNS = 3
 
 
 class Http1Server:
-    """Listens from ``start`` until ``drain``. ``ssl_context`` None serves plain HTTP, for tests and for meshes."""
+    """
+    Listens from ``start`` until ``drain``. ``ssl_context`` None serves plain HTTP, for tests and for meshes.
 
-    def __init__(self, config: EdgeConfig, exchange: HttpExchange, ssl_context: ssl.SSLContext | None) -> None:
+    With ``http2`` the port takes HTTP/2 too; such connections are that factory's, and draining them is not done here.
+    """
+
+    def __init__(
+        self,
+        config: EdgeConfig,
+        exchange: HttpExchange,
+        ssl_context: ssl.SSLContext | None,
+        http2: ProtocolFactory | None = None,
+    ) -> None:
         self.config, self.exchange = config, exchange
         self.date = DateHeader(time.time)
         self.now = 0.0
         self.is_draining = False
-        self._ssl_context = ssl_context
+        self._ssl_context, self._http2 = ssl_context, http2
         self._listener: asyncio.Server | None = None
         self._connections: set[Connection] = set()
         self._cut: set[asyncio.Task[None]] = set()
@@ -62,16 +72,18 @@ class Http1Server:
         port: int = self._listener.sockets[0].getsockname()[1]
         return port
 
-    def protocol_factory(self) -> Callable[[], asyncio.Protocol]:
+    def protocol_factory(self) -> ProtocolFactory:
         """Makes one protocol per connection, for whoever accepts them."""
         return lambda: Connection(self)
 
     async def start(self) -> None:
         """Accepts connections from the moment this returns. Several processes may listen on one port."""
         config, is_tls = self.config, self._ssl_context is not None
-        loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(
-            self.protocol_factory(),
+        factory = self.protocol_factory()
+        if self._http2 is not None:
+            factory = one_port(factory, self._http2, is_tls=is_tls)
+        self._listener = await asyncio.get_running_loop().create_server(
+            factory,
             config.host,
             config.http_port,
             ssl=self._ssl_context,

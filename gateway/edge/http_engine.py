@@ -9,6 +9,7 @@ from gateway.edge.config import EdgeConfig
 from gateway.edge.http1 import Http1Server
 from gateway.edge.http_exchange import HttpExchange
 from gateway.edge.http_server import HttpServer
+from gateway.edge.listener import ProtocolFactory
 
 __all__ = ["HttpEngine", "http_server"]
 
@@ -24,7 +25,12 @@ class HttpEngine(Protocol):
     async def drain(self, grace: float) -> None: ...
 
 
-def http_server(config: EdgeConfig, exchange: HttpExchange, ssl_context: ssl.SSLContext | None) -> HttpEngine:
-    """The engine that ``config.http_engine`` names, not started."""
+def http_server(
+    config: EdgeConfig,
+    exchange: HttpExchange,
+    ssl_context: ssl.SSLContext | None,
+    http2: ProtocolFactory | None = None,
+) -> HttpEngine:
+    """The engine that ``config.http_engine`` names, not started; its port takes HTTP/2 too if there is ``http2``."""
     engine = Http1Server if config.http_engine == "httptools" else HttpServer
-    return engine(config, exchange, ssl_context)
+    return engine(config, exchange, ssl_context, http2)

@@ -69,6 +69,7 @@ class Intake:
             len(request.body),
             timeline,
         )
+        call.id = request.id
         timeline.mark("receive")
         try:
             return await self._service(call)

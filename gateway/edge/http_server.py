@@ -23,6 +23,7 @@ from gateway.edge.errors import SlowRequest
 from gateway.edge.http_answer import DateHeader, encode_answer, path_and_query
 from gateway.edge.http_exchange import HttpExchange
 from gateway.edge.http_message import HttpRequest, HttpResponse
+from gateway.edge.listener import ProtocolFactory, one_port
 
 __all__ = ["HttpServer"]
 
@@ -41,10 +42,20 @@ _LAST_TURNS = 3
 
 
 class HttpServer:
-    """Listens from ``start`` until ``drain``. ``ssl_context`` None serves plain HTTP, for tests and for meshes."""
+    """
+    Listens from ``start`` until ``drain``. ``ssl_context`` None serves plain HTTP, for tests and for meshes.
 
-    def __init__(self, config: EdgeConfig, exchange: HttpExchange, ssl_context: ssl.SSLContext | None) -> None:
-        self._config, self._exchange, self._ssl_context = config, exchange, ssl_context
+    With ``http2`` the port takes HTTP/2 too; such connections are that factory's, and draining them is not done here.
+    """
+
+    def __init__(
+        self,
+        config: EdgeConfig,
+        exchange: HttpExchange,
+        ssl_context: ssl.SSLContext | None,
+        http2: ProtocolFactory | None = None,
+    ) -> None:
+        self._config, self._exchange, self._ssl_context, self._http2 = config, exchange, ssl_context, http2
         self._max_body = config.max_body_bytes
         self._web: web.Server | None = None
         self._listener: asyncio.Server | None = None
@@ -74,8 +85,11 @@ class HttpServer:
             max_line_size=config.max_header_bytes,
             max_field_size=config.max_header_bytes,
         )
+        factory: ProtocolFactory = self._web
+        if self._http2 is not None:
+            factory = one_port(factory, self._http2, is_tls=self._ssl_context is not None)
         self._listener = await asyncio.get_running_loop().create_server(
-            self._web,
+            factory,
             config.host,
             config.http_port,
             ssl=self._ssl_context,

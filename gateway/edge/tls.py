@@ -1,4 +1,4 @@
-"""TLS for the public HTTP listener: 1.2 or newer, HTTP/1.1 by ALPN, Python's own choice of ciphers otherwise."""
+"""TLS for the public listeners: 1.2 or newer, HTTP/1.1 or also HTTP/2 by ALPN, Python's own choice of ciphers else."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from gateway.core.errors import ConfigError
 __all__ = ["server_context"]
 
 
-def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """``certificate`` holds the chain, leaf first, in PEM. Raises ``ConfigError`` naming the file."""
+def server_context(certificate: Path, key: Path, *, http2: bool = False) -> ssl.SSLContext:
+    """
+    ``certificate`` holds the chain, leaf first, in PEM; ``http2`` offers it, before HTTP/1.1.
+
+    Raises ``ConfigError`` naming the file.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])
     for path in (certificate, key):
         if not path.is_file():
             raise ConfigError(str(path), "expected a file in PEM format, there is none")

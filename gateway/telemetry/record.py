@@ -34,6 +34,8 @@ class FailedRequest:
     kind: str
     """The model's own class of error, if it was the model."""
     request_id: str
+    """Ours, which the caller was told."""
+    client_request_id: str
     size: int
     seconds: float
     stages: dict[str, float]
@@ -52,7 +54,8 @@ class FailedRequest:
             error=type(error).__name__ if error else "",
             message="" if error is None or isinstance(error, _MAY_QUOTE_VALUES) else str(error),
             kind=error.kind if isinstance(error, ModelFailed) else "",
-            request_id=received.request_id[:_ID_LENGTH] if received else "",
+            request_id=received.id if received else "",
+            client_request_id=received.request_id[:_ID_LENGTH] if received else "",
             size=received.size if received else 0,
             seconds=received.timeline.total() if received else 0.0,
             stages={stage: round(s * 1000, 3) for stage, s in received.timeline.stages} if received else {},
@@ -69,6 +72,7 @@ class FailedRequest:
             "message": self.message,
             "kind": self.kind,
             "request_id": self.request_id,
+            "client_request_id": self.client_request_id,
             "size": self.size,
             "ms": round(self.seconds * 1000, 3),
             "stages": self.stages,

@@ -369,6 +369,23 @@ async def test_a_batch_that_is_lost_twice_fails() -> None:
 
 
 @on_virtual_time
+async def test_a_request_that_kills_its_worker_does_not_take_its_batch_mates_with_it_again() -> None:
+    bench = Bench()
+    tickets = [bench.ask(value) for value in (1, 2, 3)]
+    await settle()
+    bench.scorer.fail(WorkerLost("gone", "w1"))
+    for _ in tickets:
+        await settle()
+        batch = bench.scorer.held[0]
+        if batch.values == [2]:
+            bench.scorer.fail(WorkerLost("gone", "w2"))
+        else:
+            bench.scorer.answer()
+
+    assert [await outcome(ticket) for ticket in tickets] == [[1001], WorkerFailed, [1003]]
+
+
+@on_virtual_time
 async def test_a_lost_batch_is_not_scored_again_where_that_would_do_harm() -> None:
     bench = Bench(is_idempotent=False)
     ticket = bench.ask(1)

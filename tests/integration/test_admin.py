@@ -117,9 +117,6 @@ def test_a_failed_request_is_one_event_without_the_callers_values(examples: Stac
     assert examples.key not in examples.output()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the event carries the caller's id only, although docs/protocols.md promises ours"
-)
 def test_a_failed_request_is_logged_under_the_id_that_the_caller_was_told(examples: Stack) -> None:
     request_id, event = failed(examples)
 

@@ -95,7 +95,7 @@ def test_a_failed_request_is_one_event_with_its_facts(recorder: Recorder, events
         "status": "14",
         "error": "NotReady",
         "message": "no worker",
-        "request_id": "abc",
+        "client_request_id": "abc",
         "stages": {"queue": 1.5},
     }
 
