@@ -75,14 +75,14 @@ class Limits:
 
     def engine(self) -> ngh2.Configuration:
         """What nghttp2 looks after. The windows are opened by us, as handlers read."""
-        burst, rate = self.resets
+        burst, rate = self.resets  # ours says what was wrong, the engine's is there in case ours is not asked
         return ngh2.Configuration(
             auto_window_update=False,
             max_inbound_header_list_size=4 * self.max_metadata,
             max_inbound_header_count=1_024,
             max_send_header_block_length=1 << 20,
             max_continuations=self.max_continuations,
-            stream_reset_rate_limit=(int(burst), max(1, int(rate))),
+            stream_reset_rate_limit=(2 * int(burst), max(1, 2 * int(rate))),
         )
 
     def settings_frame(self) -> dict[int, int]:

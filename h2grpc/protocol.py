@@ -37,8 +37,11 @@ __all__ = ["Connection"]
 SMALL: Final = 4096
 """Bytes of one call that are not worth counting against the limit of all."""
 
+_PONG: Final = 5
+"""Times the timeout in which a ping must be answered by a peer that says other things meanwhile."""
 _length = struct.Struct(">I").unpack_from
-_FRAME = bytes.fromhex("0000080700" + "00000000" + "00000000")
+_GOAWAY: Final = bytes.fromhex("000008 07 00 00000000 00000000")
+"""Up to its error code; it names no stream, as nothing was kept of any."""
 
 
 class Connection:
@@ -253,11 +256,12 @@ class Connection:
                 return
             self._check_at = self._started + limits.handshake
             return
-        if self._ping_at is not None and now - self._ping_at >= limits.keepalive_timeout:
-            if self._heard <= self._ping_at:
+        if self._ping_at is not None:
+            waited = now - self._ping_at
+            is_silent = waited >= limits.keepalive_timeout and self._heard <= self._ping_at
+            if is_silent or waited >= _PONG * limits.keepalive_timeout:
                 self.close(0, "the peer is silent")
                 return
-            self._ping_at = None
         if limits.stalled is not None and self.unsent_in_all and now - self._progress >= limits.stalled:
             self.counters["abuse.stalled"] += 1
             self.close(ngh2.ErrorCode.ENHANCE_YOUR_CALM, "the peer does not read")
@@ -270,7 +274,7 @@ class Connection:
                 self.ping()
             at = min(at, max(now + 1e-3, self._heard + limits.keepalive) if self._ping_at is None else at)
         if self._ping_at is not None:
-            at = min(at, self._ping_at + limits.keepalive_timeout)
+            at = min(at, max(now + limits.keepalive_timeout / 4, self._ping_at + limits.keepalive_timeout))
         self._check_at = at
 
     # What the engine tells
@@ -397,7 +401,9 @@ class Connection:
 
     def _on_closed(self, event: ngh2.ConnectionClosed) -> None:
         """The engine wants nothing any more: drained, or the peer broke a rule of HTTP/2 and has been told."""
-        if event.error_code:
+        if event.error_code == ngh2.ErrorCode.ENHANCE_YOUR_CALM:
+            self.counters["abuse.flood"] += 1
+        elif event.error_code:
             self.counters["abuse.protocol"] += 1
         self._end(event.error_code, "the connection is closed")
 
@@ -406,7 +412,7 @@ class Connection:
         is_flood = isinstance(error, ngh2.DenialOfServiceError)
         self.counters["abuse.flood" if is_flood else "abuse.protocol"] += 1
         code = ngh2.ErrorCode.ENHANCE_YOUR_CALM if is_flood else ngh2.ErrorCode.PROTOCOL_ERROR
-        self._last_words = _FRAME[:-4] + int(code).to_bytes(4, "big")
+        self._last_words = _GOAWAY + int(code).to_bytes(4, "big")
         self._end(code, str(error))
 
     def _end(self, error_code: int, reason: str) -> None:

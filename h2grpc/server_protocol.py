@@ -18,6 +18,7 @@ from typing import Final
 import ngh2
 
 from h2grpc import timeout
+from h2grpc.bucket import Bucket
 from h2grpc.call import Call
 from h2grpc.call_state import Move, State
 from h2grpc.compression import ACCEPTED, ALGORITHMS, compress
@@ -51,6 +52,7 @@ class ServerConnection(Connection):
         self._serves_others = serves_others
         self._others: dict[int, tuple[OtherRequest, list[bytes]]] = {}
         self._answered_early: list[int] = []
+        self._resets = Bucket(*limits.resets)
         self._idle_since = now
         self._drain_at: float | None = None
         self._is_draining = False
@@ -349,6 +351,8 @@ class ServerConnection(Connection):
     def _on_stream_reset(self, event: ngh2.StreamReset) -> None:
         super()._on_stream_reset(event)
         self._lose_other(event.stream_id)
+        if not self._resets.take(self._now):
+            self._abuse("resets")
 
     def _on_stream_closed(self, event: ngh2.StreamClosed) -> None:
         super()._on_stream_closed(event)
