@@ -89,14 +89,10 @@ class _OneAnswer(_Call):
 
 
 class _ManyAnswers(_Call):
-    __slots__ = ("read",)
+    __slots__ = ()
 
     read: Callable[[], Coroutine[Any, Any, Any]]
     """The next answer, or ``EOF`` when there are no more; raises ``RpcError`` when the call failed."""
-
-    def __init__(self, call: ClientCall, clock: Callable[[], float]) -> None:
-        super().__init__(call, clock)
-        self.read = call.read
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self._answers()
@@ -127,25 +123,23 @@ class UnaryUnaryCall(_OneAnswer):
 
 
 class UnaryStreamCall(_ManyAnswers):
-    __slots__ = ()
+    __slots__ = ("read",)
+
+    def __init__(self, call: ClientCall, clock: Callable[[], float]) -> None:
+        super().__init__(call, clock)
+        self.read = call.read
 
 
 class StreamUnaryCall(_ManyRequests, _OneAnswer):
     __slots__ = ()
 
 
-class StreamStreamCall(_ManyRequests):
-    # Two bases with slots of their own cannot be joined, hence once more what _ManyAnswers has.
+class StreamStreamCall(_ManyRequests, _ManyAnswers):
     __slots__ = ("read",)
-
-    read: Callable[[], Coroutine[Any, Any, Any]]
 
     def __init__(self, call: ClientCall, clock: Callable[[], float], requests: Requests | None) -> None:
         super().__init__(call, clock, requests)
         self.read = call.read
-
-    __aiter__ = _ManyAnswers.__aiter__
-    _answers = _ManyAnswers._answers
 
 
 async def _send_all(call: ClientCall, requests: Requests) -> None:

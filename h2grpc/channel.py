@@ -197,6 +197,8 @@ class Channel:
 
     def submit(self, call: ClientCall) -> None:
         """Start it, now or as soon as there is a connection with room for it."""
+        if call.status is not None:
+            return  # its request was too large
         deadline = call.deadline
         if deadline is not None and deadline <= self.clock():
             call.finish(Status.DEADLINE_EXCEEDED, "the deadline has passed")

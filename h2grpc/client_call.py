@@ -112,6 +112,11 @@ class ClientCall:
         """Queue one message; the caller has looked whether the call still takes any."""
         serialize = self._method.serialize
         data = request if serialize is None else serialize(request)
+        limit = self._channel.config.limits.max_send_message
+        if limit is not None and len(data) > limit:
+            self._drop_wire()
+            self.finish(Status.RESOURCE_EXHAUSTED, f"a message of {len(data)} bytes; the limit is {limit}")
+            return
         outbox = self._outbox
         if outbox is not None:
             outbox.append(data)
@@ -136,7 +141,9 @@ class ClientCall:
             raise asyncio.InvalidStateError("done_writing was called")
         self.send(request)
         wire = self.wire
-        if wire is None:
+        if self.status is not None:
+            self._end_of_stream()
+        elif wire is None:
             if self._outbox_size > self._channel.config.limits.max_unsent:
                 await self._wait_for_room()
         elif not self._driver.may_write(wire):  # type: ignore[union-attr]
