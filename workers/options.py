@@ -26,7 +26,7 @@ class GroupOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     model: str
     """A model folder, or a single ``.onnx`` or ``.rds`` file."""
     workers: list[WorkerOptions]
-    max_rows: int = 32
+    max_rows: int = 64
     """The largest batch that the gateway will send; warm-up goes up to it."""
     device: str = "auto"
     """``auto``, ``cpu``, ``cuda:N`` or ``tensorrt:N``; ONNX only."""

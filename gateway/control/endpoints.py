@@ -26,7 +26,7 @@ class DeploymentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """A model folder, or a single ``.onnx`` or ``.rds`` file; relative to the file that names it."""
     workers: int | None = None
     """Scoring processes; None shares the cores that the gateways leave."""
-    max_rows: int = 32
+    max_rows: int = 64
     """Rows in one batch."""
     latency_goal_ms: float | None = None
     """Batch latency towards which the batch size is adapted; None keeps ``max_rows``."""

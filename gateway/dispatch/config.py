@@ -10,7 +10,7 @@ __all__ = ["BatchConfig"]
 class BatchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """There is no waiting time to set: rows leave when a worker has a place for them, and gather only until then."""
 
-    max_rows: int = 32
+    max_rows: int = 64
     """Rows in one batch. A request with more is split, and its parts run side by side."""
     max_queue_rows: int = 4096
     """Rows that may wait for a place; a request that would exceed it is refused, unless nothing is waiting."""

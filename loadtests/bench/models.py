@@ -40,7 +40,7 @@ def make(root: Path) -> Folders:
     return folders
 
 
-def _endpoint(folder: Path, name: str, model: Path, max_rows: int = 32) -> None:
+def _endpoint(folder: Path, name: str, model: Path, max_rows: int = 64) -> None:
     endpoints = folder / "endpoints"
     endpoints.mkdir(parents=True, exist_ok=True)
     (endpoints / f"{name}.yaml").write_text(
