@@ -35,8 +35,8 @@ from gateway.dispatch.batcher import Batcher
 from gateway.dispatch.config import BatchConfig
 from gateway.dispatch.stage import Dispatch
 from gateway.edge.admission import Admit
+from gateway.edge.grpc_engine import grpc_server
 from gateway.edge.grpc_oip import OipServicer
-from gateway.edge.grpc_server import GrpcServer
 from gateway.edge.http_engine import http_server
 from gateway.edge.http_exchange import HttpExchange
 from gateway.edge.http_intake import Intake
@@ -137,7 +137,6 @@ class App:
         exchange = HttpExchange(
             router, new_id=new_id, on_done=self._recorder.on_done, server_timing=self._edge.server_timing
         )
-        self._http = http_server(self._edge, exchange, server_context(files.certificate, files.private_key))
         servicer = OipServicer(
             admitted,
             registry,
@@ -149,8 +148,12 @@ class App:
             clock=time.monotonic,
             server_timing=self._edge.server_timing,
         )
-        certificate, private_key = files.certificate.read_bytes(), files.private_key.read_bytes()
-        self._grpc = GrpcServer(self._edge, servicer, certificate=certificate, key=private_key)
+        certificate, private_key = files.certificate, files.private_key
+        self._grpc = grpc_server(self._edge, servicer, exchange, certificate=certificate, key=private_key)
+        http2 = self._grpc.http2
+        self._http = http_server(
+            self._edge, exchange, server_context(certificate, private_key, http2=http2 is not None), http2
+        )
 
     @property
     def is_ready(self) -> bool:

@@ -47,7 +47,9 @@ REFUSED: Final = HIDDEN | {
     b"upgrade",
     b"user-agent",
 }
-FOR_APPLICATIONS: Final = frozenset((b"grpc-status-details-bin", b"grpc-trace-bin", b"grpc-tags-bin"))
+FOR_APPLICATIONS: Final = frozenset(
+    (b"grpc-status-details-bin", b"grpc-trace-bin", b"grpc-tags-bin", b"grpc-retry-pushback-ms")
+)
 
 _KEY: Final = re.compile(rb"[0-9a-z_.\-]+")
 _VALUE: Final = re.compile(rb"[\x20-\x7e]*")

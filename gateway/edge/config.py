@@ -8,9 +8,10 @@ import msgspec
 
 from gateway.edge.status import Personality
 
-__all__ = ["EdgeConfig", "HttpEngineName"]
+__all__ = ["EdgeConfig", "GrpcEngineName", "HttpEngineName"]
 
 HttpEngineName: TypeAlias = Literal["httptools", "aiohttp"]
+GrpcEngineName: TypeAlias = Literal["h2grpc", "grpcio"]
 
 
 class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -21,6 +22,8 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     grpc_port: int = 8444
     http_engine: HttpEngineName = "httptools"
     """What speaks HTTP/1.1: a lean engine on llhttp, or aiohttp."""
+    grpc_engine: GrpcEngineName = "grpcio"
+    """What speaks gRPC; with h2grpc the HTTP port takes HTTP/2 too. Where ngh2 cannot be had, grpcio is used."""
     personality: Personality = "managed"
     """Whose status codes ``/score`` speaks: a managed or Kubernetes endpoint's, or azmlinfsrv's."""
     max_body_bytes: int = 64 * 1024 * 1024

@@ -81,7 +81,7 @@ class Http1Server:
         config, is_tls = self.config, self._ssl_context is not None
         factory = self.protocol_factory()
         if self._http2 is not None:
-            factory = one_port(factory, self._http2, is_tls=is_tls)
+            factory = one_port(factory, self._http2, is_tls=is_tls, silence=config.idle_timeout_ms / 1000)
         self._listener = await asyncio.get_running_loop().create_server(
             factory,
             config.host,

@@ -10,12 +10,12 @@ import time
 from urllib.parse import unquote
 
 import structlog
-from h2grpc import OtherAnswer, OtherRequest
 
 from gateway.core.errors import TooLarge
 from gateway.edge.http_answer import DateHeader, path_and_query
 from gateway.edge.http_exchange import HttpExchange
 from gateway.edge.http_message import HttpRequest, HttpResponse
+from h2grpc import OtherAnswer, OtherRequest
 
 __all__ = ["RestOverHttp2"]
 

@@ -87,7 +87,8 @@ class HttpServer:
         )
         factory: ProtocolFactory = self._web
         if self._http2 is not None:
-            factory = one_port(factory, self._http2, is_tls=self._ssl_context is not None)
+            is_tls, silence = self._ssl_context is not None, config.idle_timeout_ms / 1000
+            factory = one_port(factory, self._http2, is_tls=is_tls, silence=silence)
         self._listener = await asyncio.get_running_loop().create_server(
             factory,
             config.host,

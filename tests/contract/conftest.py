@@ -1,4 +1,4 @@
-"""Both HTTP engines are held to the same contracts, and their listeners on both event loops."""
+"""All engines are held to the same contracts, and the HTTP listeners on both event loops."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import cast
 import pytest
 import uvloop
 
-from gateway.edge.config import HttpEngineName
-from tests.support.http_engine import ENGINES
+from gateway.edge.config import GrpcEngineName, HttpEngineName
+from tests.support.http_engine import ENGINES, GRPC_ENGINES
 
 ON_BOTH_LOOPS = ("test_http_server.py", "test_http_framing.py", "test_one_port.py")
 
@@ -27,3 +27,10 @@ def http_engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     """The engine that ``serving`` uses in this test; a module asks for it with ``pytestmark``."""
     monkeypatch.setattr("tests.support.http_engine.chosen", request.param)
     return cast("HttpEngineName", request.param)
+
+
+@pytest.fixture(params=GRPC_ENGINES)
+def grpc_engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> GrpcEngineName:
+    """Likewise for gRPC."""
+    monkeypatch.setattr("tests.support.http_engine.chosen_grpc", request.param)
+    return cast("GrpcEngineName", request.param)

@@ -17,7 +17,7 @@ from gateway.wire.v1 import grpc_service_pb2 as pb
 from tests.support.oip_edge import OipEdge, exchange_of, serving
 from tests.support.oip_stack import ECHO, KEY
 
-pytestmark = pytest.mark.usefixtures("http_engine")
+pytestmark = pytest.mark.usefixtures("http_engine", "grpc_engine")
 
 FIELD = {
     "FP32": ("fp32_contents", "f"),

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.oip_edge import serving
 
-pytestmark = pytest.mark.usefixtures("http_engine")
+pytestmark = pytest.mark.usefixtures("http_engine", "grpc_engine")
 
 WIRES = pytest.mark.parametrize("wire", ["http", "grpc"])
 

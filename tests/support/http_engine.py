@@ -1,19 +1,23 @@
-"""Which HTTP engine the edges of a test run on; the fixture ``http_engine`` of tests/contract goes through all."""
+"""Which engines the edges of a test run on; the fixtures ``http_engine`` and ``grpc_engine`` go through all."""
 
 from __future__ import annotations
 
 import msgspec
 
-from gateway.edge.config import EdgeConfig, HttpEngineName
+from gateway.edge.config import EdgeConfig, GrpcEngineName, HttpEngineName
 
-__all__ = ["ENGINES", "on_engine"]
+__all__ = ["ENGINES", "GRPC_ENGINES", "on_engine"]
 
 ENGINES: tuple[HttpEngineName, ...] = ("aiohttp", "httptools")
+GRPC_ENGINES: tuple[GrpcEngineName, ...] = ("grpcio", "h2grpc")
 
 chosen: HttpEngineName | None = None
-"""Set by the fixture; None leaves it to the configuration."""
+chosen_grpc: GrpcEngineName | None = None
+"""Set by the fixtures; None leaves it to the configuration."""
 
 
 def on_engine(config: EdgeConfig) -> EdgeConfig:
-    """``config`` with the engine that the test has chosen."""
-    return config if chosen is None else msgspec.structs.replace(config, http_engine=chosen)
+    """``config`` with the engines that the test has chosen."""
+    return msgspec.structs.replace(
+        config, http_engine=chosen or config.http_engine, grpc_engine=chosen_grpc or config.grpc_engine
+    )

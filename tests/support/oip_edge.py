@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,8 @@ import grpc.aio
 import trustme
 
 from gateway.edge.config import EdgeConfig
+from gateway.edge.grpc_engine import GrpcEngine, grpc_server
 from gateway.edge.grpc_oip import OipServicer
-from gateway.edge.grpc_server import GrpcServer
 from gateway.edge.http_engine import HttpEngine, http_server
 from gateway.edge.http_exchange import HttpExchange
 from gateway.edge.http_intake import Intake
@@ -40,7 +40,7 @@ class OipEdge:
     """Two running listeners and what is behind them."""
 
     stack: OipStack
-    grpc_server: GrpcServer
+    grpc_server: GrpcEngine
     http_server: HttpEngine
     channel: grpc.aio.Channel
     ca: Path
@@ -102,10 +102,10 @@ async def serving(
     *,
     stack: OipStack | None = None,
     config: EdgeConfig | None = None,
-    options: Sequence[tuple[str, Any]] = (),
+    is_tls: bool = True,
     **settings: Any,
 ) -> AsyncIterator[OipEdge]:
-    """Serves on free ports of the loopback until the block ends; ``settings`` are the servicer's."""
+    """Serves on free ports of the loopback; ``is_tls`` is of the HTTP port, ``settings`` are the servicer's."""
     stack = stack or OipStack()
     config = on_engine(config or EdgeConfig(host="localhost", http_port=0, grpc_port=0))
     authority = trustme.CA()
@@ -114,16 +114,16 @@ async def serving(
     authority.cert_pem.write_to_path(str(ca))
     chain.write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
     leaf.private_key_pem.write_to_path(str(key))
-    grpc_server = GrpcServer(
-        config, servicer_of(stack, **settings), certificate=chain.read_bytes(), key=key.read_bytes(), options=options
-    )
-    rest = http_server(config, exchange_of(stack, config), server_context(chain, key))
-    await grpc_server.start()
+    exchange = exchange_of(stack, config)
+    rpc = grpc_server(config, servicer_of(stack, **settings), exchange, certificate=chain, key=key)
+    context = server_context(chain, key, http2=rpc.http2 is not None) if is_tls else None
+    rest = http_server(config, exchange, context, rpc.http2)
+    await rpc.start()
     await rest.start()
     credentials = grpc.ssl_channel_credentials(ca.read_bytes())
     try:
-        async with grpc.aio.secure_channel(f"localhost:{grpc_server.port}", credentials) as channel:
-            yield OipEdge(stack, grpc_server, rest, channel, ca)
+        async with grpc.aio.secure_channel(f"localhost:{rpc.port}", credentials) as channel:
+            yield OipEdge(stack, rpc, rest, channel, ca)
     finally:
         await rest.drain(2)
-        await grpc_server.drain(0)
+        await rpc.drain(0)
