@@ -50,7 +50,7 @@ class Message(_OfCall):
     """
     One whole message, decompressed. Say ``consumed`` once its reader has it.
 
-    Server: with ``is_last`` the caller sends no more, and no ``HalfClosed`` follows.
+    Server: with ``is_last`` the caller sends no more: no ``HalfClosed`` follows, and no window waits for ``consumed``.
     """
 
     __slots__ = ("data", "is_last")

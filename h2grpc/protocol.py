@@ -159,8 +159,8 @@ class Connection:
     # Flow control
 
     def consumed(self, call: Call, size: int) -> None:
-        """A message of ``size`` bytes was taken by its reader."""
-        call.unread -= size
+        """A message of ``size`` bytes was taken by its reader. Not needed for one that is the last."""
+        call.unread = max(0, call.unread - size)
         if call.unacknowledged and call.unread <= self.limits.max_unread:
             self._acknowledge(call.stream_id, call.unacknowledged)
             call.unacknowledged = 0
@@ -292,9 +292,8 @@ class Connection:
             self._on_unknown_data(event)
             return
         data = event.data
-        if event.end_stream and call.reader is None and self._is_one_message(data):
+        if event.end_stream and call.reader is None and not call.unread and self._is_one_message(data):
             self._acknowledge(call.stream_id, len(data))
-            call.unread += len(data) - HEAD
             self._received_last(call, data[HEAD:])
             return
         if data:

@@ -194,10 +194,7 @@ class ServerDriver(asyncio.Protocol):
         for event in events:
             kind = type(event)
             if kind is Message:
-                if (context := event.call.owner) is not None and not context.done():  # type: ignore[union-attr]
-                    self._on_message(context, event.data)  # type: ignore[union-attr]
-                    if event.is_last:  # type: ignore[union-attr]
-                        self._on_half_closed(context)
+                self._on_message(event.call.owner, event)  # type: ignore[union-attr,arg-type]
             elif kind is CallStarted:
                 self._on_started(event.call)  # type: ignore[union-attr]
             elif kind is HalfClosed:
@@ -237,12 +234,19 @@ class ServerDriver(asyncio.Protocol):
         if method.request_streaming:
             self._start(context)
 
-    def _on_message(self, context: ServicerContext, data: bytes) -> None:
+    def _on_message(self, context: ServicerContext | None, event: Message) -> None:
+        if context is None or context.done():
+            return
         if context.method.request_streaming:
-            context.deliver(data)
+            context.deliver(event.data)
+            if event.is_last:
+                context.half_close()
         elif context.request is None:
-            context.request = data
-            self._connection.consumed(context.call, len(data))
+            context.request = event.data
+            if event.is_last:
+                self._start(context)
+            else:
+                self._connection.consumed(context.call, len(event.data))
         else:
             self.finish(context, Status.UNIMPLEMENTED, "more than one message for a method that takes one")
 

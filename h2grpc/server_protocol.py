@@ -42,7 +42,9 @@ NUMBERS: Final = {status: str(int(status)).encode() for status in Status}
 _GONE: Final = (ngh2.StreamProtocolError, ngh2.ConnectionStateError)
 """The stream or the connection ended while an answer was made; whoever waits for it is told by an event."""
 _DRAIN: Final = b"drain\0\0\0"
-_DRAIN_WAIT = 1.0
+_RUN_OUT: Final = 2.0
+"""Seconds for a client of REST that was answered early to stop by itself; what it sends meanwhile is thrown away."""
+_DRAIN_WAIT: Final = 1.0
 """Seconds for the round trip between the two GOAWAYs."""
 
 
@@ -52,6 +54,7 @@ class ServerConnection(Connection):
         self._serves_others = serves_others
         self._others: dict[int, tuple[OtherRequest, list[bytes]]] = {}
         self._answered_early: list[int] = []
+        self._running_out: list[tuple[float, int]] = []
         self._resets = Bucket(*limits.resets)
         self._idle_since = now
         self._drain_at: float | None = None
@@ -200,6 +203,11 @@ class ServerConnection(Connection):
                 self._reset_stream(stream_id, ngh2.ErrorCode.NO_ERROR)
         self._answered_early = waiting
 
+    def _let_run_out(self, stream_id: int) -> None:
+        """As above for clients of REST, some of which take a reset for a failure and never look at the answer."""
+        self._running_out.append((self._now + _RUN_OUT, stream_id))
+        self._check_at = min(self._check_at, self._now + _RUN_OUT)
+
     # What the engine tells
 
     def _on_request(self, event: ngh2.RequestReceived) -> None:
@@ -297,7 +305,9 @@ class ServerConnection(Connection):
             if is_old or is_idle:
                 self.counters["aged" if is_old else "idled"] += 1
                 self.drain(now, limits.max_age_grace)
-        ats = [self._drain_at, self._leave_at]
+        while self._running_out and self._running_out[0][0] <= now:
+            self._engine.reset_stream(self._running_out.pop(0)[1], ngh2.ErrorCode.NO_ERROR)
+        ats = [self._drain_at, self._leave_at, self._running_out[0][0] if self._running_out else None]
         if not self._is_draining:
             ats.append(None if limits.max_age is None else self._started + limits.max_age)
             # While calls run this only looks again after half the time: nobody is put out early for it.
@@ -315,7 +325,7 @@ class ServerConnection(Connection):
             status = 503 if self._serves_others else 415
             self._send_other(stream_id, method, OtherAnswer(status))
             if not event.end_stream:
-                self._answered_early.append(stream_id)
+                self._let_run_out(stream_id)
             return
         plain = tuple(pair for pair in event.headers if pair[0][:1] != b":")
         path, authority = fields.get(b":path", b""), fields.get(b":authority", b"")
@@ -335,7 +345,7 @@ class ServerConnection(Connection):
             del self._others[event.stream_id]
             self._send_other(event.stream_id, request.method, OtherAnswer(413))
             if not event.end_stream:
-                self._answered_early.append(event.stream_id)
+                self._let_run_out(event.stream_id)
         elif event.end_stream:
             request.body = b"".join(parts)
             parts.clear()
@@ -355,8 +365,9 @@ class ServerConnection(Connection):
             self._abuse("resets")
 
     def _on_stream_closed(self, event: ngh2.StreamClosed) -> None:
-        super()._on_stream_closed(event)
-        if self._others:
+        if event.stream_id in self.calls:
+            super()._on_stream_closed(event)
+        elif self._others:
             self._lose_other(event.stream_id)
 
     def _lose_other(self, stream_id: int) -> None:

@@ -92,10 +92,10 @@ FLOODS: dict[str, tuple[Callable[[int], bytes], int, int, str]] = {
         CALM,
         "abuse.empty_frames",
     ),
-    "window updates": (lambda n: frame(UPDATE, 0, 0, b"\0\0\0\x01"), 10_200, CALM, "abuse.window_updates"),
+    "window updates": (lambda n: frame(UPDATE, 0, 0, b"\0\0\0\x01"), 10_300, CALM, "abuse.window_updates"),
     "window overflow": (lambda n: frame(UPDATE, 0, 0, b"\x7f\xff\xff\xff"), 1, FLOW, "abuse.protocol"),
-    "priorities": (lambda n: frame(PRIORITY, 0, 1, b"\0\0\0\0\x01"), 10_100, CALM, "abuse.flood"),
-    "unknown frames": (lambda n: frame(0xEE, 0, 0, b"x"), 10_100, CALM, "abuse.flood"),
+    "priorities": (lambda n: frame(PRIORITY, 0, 1, b"\0\0\0\0\x01"), 15_000, CALM, "abuse.flood"),
+    "unknown frames": (lambda n: frame(0xEE, 0, 0, b"x"), 15_000, CALM, "abuse.flood"),
     "continuations": (
         lambda n: frame(CONTINUATION, 0, 1) if n else frame(HEADERS, 0, 1, BLOCK),
         10,
