@@ -121,8 +121,8 @@ class Connection(asyncio.Protocol):
             return
         if self._unfed:  # what had been read before the pause took effect
             self._unfed += data
-            return
-        self._feed(data)
+        else:
+            self._feed(data)
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002
         self._transport = None

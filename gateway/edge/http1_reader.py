@@ -64,12 +64,14 @@ class RequestReader:
 
     __slots__ = (
         "_arrived",
-        "_headers",
+        "_fed",
+        "_lines",
         "_max_body",
         "_max_header",
         "_parser",
         "_parts",
         "_peer",
+        "_place",
         "_size",
         "_skips_body",
         "_target",
@@ -85,12 +87,17 @@ class RequestReader:
         """The one whose body is being read."""
         self.expects_continue = False
         """Whether its sender waits to be told to go on."""
-        self._headers: dict[str, str] = {}
+        self._lines: list[tuple[bytes, bytes]] = []
+        """Headers as they came."""
         self._target = b""
+        self._place = b"", "", ""
+        """The last target with its path and query: most clients ask for one thing."""
         self._parts: list[bytes] = []
         self._size = 0
+        self._fed = 0
+        """Bytes of the latest piece."""
         self._unproductive = 0
-        """Bytes since the last that became part of a request."""
+        """Bytes of the pieces since the one in which a head ended or a body went on: at least as many as a head has."""
         self._skips_body = False
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
 
@@ -108,14 +115,15 @@ class RequestReader:
         if self.request is not None:
             return self.request
         path, query = path_and_query(self._target.decode("ascii", "replace"))
-        return HttpRequest("", path, query, self._headers, b"", self._peer)
+        return HttpRequest("", path, query, {}, b"", self._peer)
 
     def feed(self, data: bytes | memoryview) -> None:
         """Raises ``GatewayError``: the answer to the request that could not be read."""
         parser = self._parser
         if parser is None:
             return
-        self._unproductive += len(data)
+        self._fed = size = len(data)
+        self._unproductive += size
         try:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -131,35 +139,36 @@ class RequestReader:
             raise InvalidInput(f"expected headers of at most {_HEADS * self._max_header} bytes together")
 
     def on_url(self, part: bytes) -> None:
-        self._target = target = self._target + part if self._target else part
-        if len(target) > self._max_header:
-            raise InvalidInput(f"expected a request line of at most {self._max_header} bytes")
+        self._target += part
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if len(name) + len(value) > self._max_header:
-            raise InvalidInput(f"expected headers of at most {self._max_header} bytes each")
-        if self.request is not None:
-            return  # a trailer: nobody asks for one
-        key = _NAMES.get(name) or name.lower().decode("latin-1")
-        if key in self._headers:
-            if key in _ONCE:
-                raise InvalidInput(f"expected one {key} header")
-            return  # as ``get`` of any multidict does: the first counts
-        self._headers[key] = value.decode("utf-8", "surrogateescape")
+        self._lines.append((name, value))
 
     def on_headers_complete(self) -> None:
         parser = self._parser
         if parser is None:
             raise InvalidInput("the connection is closed")
-        headers, name = self._headers, parser.get_method()
-        path, query = path_and_query(self._target.decode("ascii"))
-        if "%" in path:
-            path = unquote(path)
+        target, path, query = self._place
+        if target != self._target:
+            target = self._target
+            path, query = path_and_query(target.decode("ascii"))
+            if "%" in path:
+                path = unquote(path)
+            self._place = target, path, query
+        name = parser.get_method()
         method = _METHODS.get(name) or name.decode("ascii")
+        headers: dict[str, str] = {}
         self.request = HttpRequest(method, path, query, headers, b"", self._peer)
-        self._headers, self._target, self._unproductive = {}, b"", 0
-        if len(headers) > _MAX_HEADERS:
-            raise InvalidInput(f"expected at most {_MAX_HEADERS} headers")
+        lines = self._lines
+        self._check_sizes(target, lines)
+        known = _NAMES
+        for line, value in lines:
+            key = known.get(line) or line.lower().decode("latin-1")
+            if key not in headers:  # as ``get`` of any multidict has it: the first counts
+                headers[key] = value.decode("utf-8", "surrogateescape")
+            elif key in _ONCE:
+                raise InvalidInput(f"expected one {key} header")
+        self._lines, self._target, self._unproductive = [], b"", self._fed
         if "host" not in headers and parser.get_http_version() != "1.0":
             raise InvalidInput("expected a host header")
         length = headers.get("content-length")
@@ -179,7 +188,7 @@ class RequestReader:
 
     def on_body(self, part: bytes) -> None:
         self._size += len(part)
-        self._unproductive = 0
+        self._unproductive = self._fed
         if self._size > self._max_body:
             raise self._too_large()
         self._parts.append(part)
@@ -199,9 +208,21 @@ class RequestReader:
         if parts:
             request.body = parts[0] if len(parts) == 1 else b"".join(parts)
             self._parts, self._size = [], 0
-        self._unproductive = 0
+        if self._lines:
+            self._lines = []  # trailers: nobody asks for any
+        self._unproductive = self._fed
         self.request, self.expects_continue = None, False
         self._arrived(request, connection)
+
+    def _check_sizes(self, target: bytes, lines: list[tuple[bytes, bytes]]) -> None:
+        if len(lines) > _MAX_HEADERS:
+            raise InvalidInput(f"expected at most {_MAX_HEADERS} headers")
+        if self._unproductive <= self._max_header:
+            return  # all of it together is not more than one may be
+        if len(target) > self._max_header:
+            raise InvalidInput(f"expected a request line of at most {self._max_header} bytes")
+        if any(len(name) + len(value) > self._max_header for name, value in lines):
+            raise InvalidInput(f"expected headers of at most {self._max_header} bytes each")
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"expected a body of at most {self._max_body} bytes")

@@ -134,6 +134,17 @@ def test_nothing_may_go_on_without_end(begin: bytes, more: bytes) -> None:
         read(*[more * (1024 // len(more))] * times)
 
 
+@pytest.mark.parametrize("before", [b"", HELLO, HELLO + HELLO])
+@pytest.mark.parametrize(
+    "long", [b"GET /%b HTTP/1.1\r\nHost: h\r\n\r\n", b"GET / HTTP/1.1\r\nHost: h\r\nX: %b\r\n\r\n"]
+)
+def test_the_limit_of_one_header_holds_wherever_it_stands(before: bytes, long: bytes) -> None:
+    read = Read()
+    read(before + long % (b"a" * 2000))
+    with pytest.raises(InvalidInput, match="2048"):
+        read(before + long % (b"a" * 2050))
+
+
 def test_many_small_headers_are_refused() -> None:
     lines = b"".join(b"X-%d: a\r\n" % i for i in range(128))
     with pytest.raises(InvalidInput, match="128 headers"):
