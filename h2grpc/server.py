@@ -78,7 +78,7 @@ class Server:
         self._sockets: list[tuple[socket.socket, ssl.SSLContext | None]] = []
         self._paths: list[Path] = []
         self._listeners: list[asyncio.Server] = []
-        self._connections: set[ServerDriver] = set()
+        self.connections: set[ServerDriver] = set()
         self._is_empty = asyncio.Event()
         self._is_empty.set()
         self._is_stopping = False
@@ -141,14 +141,14 @@ class Server:
         for listener in self._listeners:
             listener.close()
         self._unlisten()
-        for connection in list(self._connections):
+        for connection in list(self.connections):
             connection.drain()
         if grace:
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace):
                     await self._is_empty.wait()
-        tasks = [context.task for connection in self._connections for context in connection.contexts]
-        for connection in list(self._connections):
+        tasks = [context.task for connection in self.connections for context in connection.contexts]
+        for connection in list(self.connections):
             connection.leave()
         with suppress(TimeoutError):
             async with asyncio.timeout(_CANCELLED_WITHIN):
@@ -156,7 +156,7 @@ class Server:
         waiting = [task for task in tasks if task is not None and not task.done()]
         if waiting:
             await asyncio.wait(waiting, timeout=_CANCELLED_WITHIN)
-        for connection in list(self._connections):
+        for connection in list(self.connections):
             connection.abort()
         self._stopped.set()
 
@@ -179,18 +179,18 @@ class Server:
 
     def joined(self, driver: ServerDriver) -> bool:
         """False if there is no room for another connection."""
-        if self._is_stopping or (self._max_connections is not None and len(self._connections) >= self._max_connections):
+        if self._is_stopping or (self._max_connections is not None and len(self.connections) >= self._max_connections):
             self.counters["refused_connections"] += 1
             return False
-        self._connections.add(driver)
+        self.connections.add(driver)
         self._is_empty.clear()
         self.counters["accepted"] += 1
         self.counters["connections"] += 1
         return True
 
     def left(self, driver: ServerDriver) -> None:
-        if driver in self._connections:
-            self._connections.discard(driver)
+        if driver in self.connections:
+            self.connections.discard(driver)
             self.counters["connections"] -= 1
-            if not self._connections:
+            if not self.connections:
                 self._is_empty.set()

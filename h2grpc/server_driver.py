@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from h2grpc import metadata
@@ -302,8 +302,7 @@ class ServerDriver(asyncio.Protocol):
             request = context if method.request_streaming else method.deserialize(context.request)  # type: ignore[arg-type]
             reply = method.behavior(request, context)
             if hasattr(reply, "__aiter__"):
-                async for message in reply:
-                    await context.write(message)
+                await self._pass_on(reply, context)
             else:
                 if hasattr(reply, "__await__"):
                     reply = await reply
@@ -315,6 +314,15 @@ class ServerDriver(asyncio.Protocol):
             raise
         except Exception as error:  # noqa: BLE001  # the fence around handlers
             self._failed(context, error)
+
+    async def _pass_on(self, reply: AsyncIterator[Any], context: ServicerContext) -> None:
+        """What a generator yields; it is closed at once when nobody wants more, not when it is collected."""
+        try:
+            async for message in reply:
+                await context.write(message)
+        finally:
+            if isinstance(reply, AsyncGenerator):
+                await reply.aclose()
 
     def _answer(self, context: ServicerContext, data: bytes) -> None:
         """The reply of a unary call."""

@@ -235,6 +235,33 @@ async def test_a_caller_that_leaves_cancels_its_handler(stack: Stack) -> None:
     assert await stack.unary("echo")(b"still here") == b"still here"
 
 
+async def test_a_generator_that_waits_for_its_reader_is_closed_when_the_reader_leaves(stack: Stack) -> None:
+    call = stack.pour("drip")(b"100000")
+    await call.read()
+    call.cancel()
+
+    await stack.servicer.cancelled.wait()
+
+
+async def test_a_caller_that_dies_cancels_its_handler(stack: Stack) -> None:
+    call = asyncio.ensure_future(stack.unary("wait")(b""))
+    await stack.servicer.started.wait()
+    await stack.channel.close()
+    await stack.servicer.cancelled.wait()
+
+    assert stack.servicer.running == 0
+    await asyncio.wait([call])
+
+
+async def test_a_server_that_dies_is_unavailable(stack: Stack) -> None:
+    call = stack.unary("wait")(b"")
+    await stack.servicer.started.wait()
+    for connection in list(stack.server.connections):
+        connection.abort()
+
+    assert (await failure(call)).code() == grpc.StatusCode.UNAVAILABLE
+
+
 async def test_done_callbacks_are_told_of_every_end(stack: Stack) -> None:
     call = stack.unary("wait")(b"")
     await stack.servicer.started.wait()

@@ -73,6 +73,15 @@ class EchoServicer:
         for byte in request:
             yield bytes([byte])
 
+    async def drip(self, request: bytes, context: Any) -> AsyncIterator[bytes]:
+        """As ``pour``, as a generator."""
+        self.started.set()
+        try:
+            while True:
+                yield b"\0" * int(request)
+        finally:
+            self.cancelled.set()
+
     async def pour(self, request: bytes, context: Any) -> None:
         """Writes blocks of the size asked for, for as long as it is let."""
         self.contexts.append(context)
@@ -108,7 +117,7 @@ class EchoServicer:
 def add_echo(servicer: EchoServicer, server: h2grpc.Server | grpc.aio.Server) -> None:
     unary = ("echo", "wait", "abort", "crash", "set_code", "headers", "peer")
     handlers = {name: grpc.unary_unary_rpc_method_handler(getattr(servicer, name)) for name in unary}
-    for name in ("split", "pour"):
+    for name in ("split", "pour", "drip"):
         handlers[name] = grpc.unary_stream_rpc_method_handler(getattr(servicer, name))
     for name in ("join", "idle"):
         handlers[name] = grpc.stream_unary_rpc_method_handler(getattr(servicer, name))
