@@ -6,7 +6,9 @@ import socket
 import stat
 from pathlib import Path
 
-__all__ = ["listen"]
+__all__ = ["BACKLOG", "listen"]
+
+BACKLOG = 1024
 
 
 def listen(address: str, *, reuse_port: bool = False) -> socket.socket:
@@ -37,6 +39,7 @@ def listen(address: str, *, reuse_port: bool = False) -> socket.socket:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host != "::")
     try:
         listener.bind(where)  # type: ignore[arg-type]  # as getaddrinfo gave it
+        listener.listen(BACKLOG)  # now, because only this finds out whether somebody else listens there
     except OSError:
         listener.close()
         raise

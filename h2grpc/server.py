@@ -20,14 +20,13 @@ from typing import Any
 from h2grpc.counters import Counters
 from h2grpc.handlers import GenericHandler, Handlers, MethodHandler
 from h2grpc.limits import Limits
-from h2grpc.listen import listen
+from h2grpc.listen import BACKLOG, listen
 from h2grpc.options import limits_from, reuses_port
 from h2grpc.other import OtherHandler
 from h2grpc.server_driver import ServerDriver
 
 __all__ = ["Server", "server"]
 
-_BACKLOG = 1024
 _TLS_HANDSHAKE = 10.0
 _CANCELLED_WITHIN = 1.0
 """Seconds for handlers that were cancelled to notice."""
@@ -130,7 +129,7 @@ class Server:
                     self.protocol_factory,
                     sock=listener,
                     ssl=context,
-                    backlog=_BACKLOG,
+                    backlog=BACKLOG,
                     ssl_handshake_timeout=timeout,
                 )
             )
