@@ -12,6 +12,7 @@ import pytest
 
 import h2grpc
 from h2grpc import client_protocol, compression, protocol, server_protocol
+from tests.h2grpc.alarm import alarm  # noqa: F401
 from tests.h2grpc.interop.pair import Generated, Pair, channel_to, serve
 from tests.h2grpc.interop.servicer import INITIAL_KEY, TRAILING_KEY
 
@@ -21,13 +22,6 @@ SIZES = (31_415, 9, 2_653, 58_979)
 REQUEST_SIZES = (27_182, 8, 1_828, 45_904)
 
 RpcErrors = (grpc.aio.AioRpcError, h2grpc.RpcError)
-
-
-@pytest.fixture(autouse=True)
-async def bound() -> AsyncIterator[None]:
-    """No case may hang."""
-    async with asyncio.timeout(60):
-        yield
 
 
 def outcome(error: Any) -> tuple[str, str]:
