@@ -104,15 +104,17 @@ class _ManyAnswers(_Call):
 
 
 class _ManyRequests(_Call):
-    __slots__ = ("done_writing", "write")
+    __slots__ = ("done_writing", "write", "write_nowait")
 
     write: Callable[[Any], Coroutine[Any, Any, None]]
     """Send one request; waits while the server does not take what was written before."""
+    write_nowait: Callable[[Any], bool]
+    """The same where it takes no waiting, else False; grpc.aio has no such thing."""
     done_writing: Callable[[], Coroutine[Any, Any, None]]
 
     def __init__(self, call: ClientCall, clock: Callable[[], float], requests: Requests | None) -> None:
         super().__init__(call, clock)
-        self.write, self.done_writing = call.write, call.done_writing
+        self.write, self.write_nowait, self.done_writing = call.write, call.write_nowait, call.done_writing
         if requests is not None:
             call.sender = asyncio.get_running_loop().create_task(_send_all(call, requests))
             call.sender.add_done_callback(lambda task: _on_sent(call, task))
@@ -135,11 +137,14 @@ class StreamUnaryCall(_ManyRequests, _OneAnswer):
 
 
 class StreamStreamCall(_ManyRequests, _ManyAnswers):
-    __slots__ = ("read",)
+    __slots__ = ("listen", "read")
+
+    listen: Callable[[Callable[[Any], None]], None]
+    """See ``ClientCall.listen``; grpc.aio has no such thing."""
 
     def __init__(self, call: ClientCall, clock: Callable[[], float], requests: Requests | None) -> None:
         super().__init__(call, clock, requests)
-        self.read = call.read
+        self.read, self.listen = call.read, call.listen
 
 
 async def _send_all(call: ClientCall, requests: Requests) -> None:

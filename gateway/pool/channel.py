@@ -95,6 +95,8 @@ class WorkerChannel:
         self._flight = Flight()
         self._outbox: deque[bytes] = deque()
         self._outbox_filled: asyncio.Future[None] | None = None
+        self._write_nowait: Callable[[bytes], bool] = _never
+        """Sends a message at once if that takes no waiting: saves a lone batch a turn of the loop."""
         self._last_reason = ""
         self._broken: asyncio.Future[str] | None = None
         self._watch: asyncio.TimerHandle | None = None
@@ -137,10 +139,12 @@ class WorkerChannel:
         overdue_at = deadline + self._config.hang_grace_ms / 1000
         batch = Outstanding(rows.count, overdue_at, loop.create_future())
         number = self._flight.add(batch)
-        self._outbox.append(encode_batch(number, rows, max(1, left_ms(deadline, now)), self._inputs.is_resolved))
-        filled = self._outbox_filled
-        if filled is not None and not filled.done():
-            filled.set_result(None)
+        message = encode_batch(number, rows, max(1, left_ms(deadline, now)), self._inputs.is_resolved)
+        if self._outbox or not self._write_nowait(message):
+            self._outbox.append(message)
+            filled = self._outbox_filled
+            if filled is not None and not filled.done():
+                filled.set_result(None)
         if self._watch is None or overdue_at < self._watch_at:
             self._set_watch(loop, overdue_at, now)
         return batch.reply
@@ -191,6 +195,10 @@ class WorkerChannel:
         loop = asyncio.get_running_loop()
         self._outbox.clear()
         broken = self._broken = loop.create_future()
+        # h2grpc offers two shortcuts past the tasks; grpc.aio has neither.
+        self._write_nowait = getattr(stream, "write_nowait", _never)
+        if (listen := getattr(stream, "listen", None)) is not None:
+            listen(self._on_message)
         tasks = [loop.create_task(self._write(stream)), loop.create_task(self._read(stream))]
         self._last_reason = ""
         began = self._clock()
@@ -222,14 +230,23 @@ class WorkerChannel:
     async def _read(self, stream: Stream) -> None:
         while True:
             message = await stream.read()
-            if not isinstance(message, bytes):  # grpc.aio.EOF
+            if not isinstance(message, bytes):  # EOF
                 return
+            self._on_message(message)
+
+    def _on_message(self, message: bytes) -> None:
+        """Never raises: nonsense ends the session."""
+        try:
             reply = wire.Reply.FromString(message)
-            if reply.id:
-                self._on_reply(reply)
-            if reply.state:
-                self._enter(FROM_WIRE.get(reply.state, self.state))
-                self._on_change()
+        except DecodeError as error:
+            if self._broken is not None and not self._broken.done():
+                self._broken.set_result(f"nonsense: {error}")
+            return
+        if reply.id:
+            self._on_reply(reply)
+        if reply.state:
+            self._enter(FROM_WIRE.get(reply.state, self.state))
+            self._on_change()
 
     def _on_reply(self, reply: wire.Reply) -> None:
         batch = self._flight.land(reply.id)
@@ -267,6 +284,7 @@ class WorkerChannel:
         was_draining = self.state is ChannelState.DRAINING
         self._enter(ChannelState.LOST)
         self._broken = None
+        self._write_nowait = _never
         # The reason may name paths and hosts: it is for the log, not for a caller.
         batches = self._flight.lose(lambda: WorkerLost("the worker was lost before it answered", self.address))
         if batches:
@@ -322,6 +340,11 @@ class WorkerChannel:
             self._set_watch(asyncio.get_running_loop(), at, now)
         elif self._broken is not None and not self._broken.done():
             self._broken.set_result("no answer long after the deadline")
+
+
+def _never(message: bytes) -> bool:  # noqa: ARG001
+    """The ``write_nowait`` of an engine that has none, and of no connection."""
+    return False
 
 
 def _told(error: Any) -> str:
