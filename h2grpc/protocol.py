@@ -175,6 +175,11 @@ class Connection:
     def unsent_in_all(self) -> int:
         return self._engine.queued_body_size()
 
+    @property
+    def receive_window(self) -> int:
+        """Bytes that the peer may still send on this connection."""
+        return self._engine.local_window_size
+
     def may_write(self, call: Call) -> bool:
         """Whether more messages of this call should be made now."""
         return (

@@ -69,7 +69,7 @@ class ServerDriver(asyncio.Protocol):
         self._others: set[asyncio.Task[None]] = set()
         self._blocked: list[ServicerContext] = []
         self._transport: asyncio.Transport | None = None
-        self._connection: ServerConnection
+        self.connection: ServerConnection
         self._loop: asyncio.AbstractEventLoop
         self._is_flushing = self._is_paused = False
         self._timer: asyncio.TimerHandle | None = None
@@ -82,7 +82,7 @@ class ServerDriver(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]
         self._loop = asyncio.get_running_loop()
         self.peer, self.auth_context = peer_name(transport), auth_context(transport)
-        self._connection = ServerConnection(
+        self.connection = ServerConnection(
             self.limits, self.counters, self.clock(), serves_others=self._home.other_requests is not None
         )
         if not self._home.joined(self):
@@ -92,7 +92,7 @@ class ServerDriver(asyncio.Protocol):
         self._flush_soon()
 
     def data_received(self, data: bytes) -> None:
-        connection = self._connection
+        connection = self.connection
         connection.receive(data, self.clock())
         self._handle(connection.events())
         self._flush_soon()
@@ -113,8 +113,8 @@ class ServerDriver(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._transport = None
-        self._connection.lost()
-        self._handle(self._connection.events())
+        self.connection.lost()
+        self._handle(self.connection.events())
         for task in self._others:
             task.cancel()
         self._home.left(self)
@@ -122,14 +122,14 @@ class ServerDriver(asyncio.Protocol):
     # For the server
 
     def drain(self) -> None:
-        self._connection.drain(self.clock())
+        self.connection.drain(self.clock())
         self._flush_soon()
         self._set_timer()
 
     def leave(self) -> None:
         """End every call with UNAVAILABLE and close."""
-        self._connection.leave("the server is shutting down")
-        self._handle(self._connection.events())
+        self.connection.leave("the server is shutting down")
+        self._handle(self.connection.events())
         self._flush()
 
     def abort(self) -> None:
@@ -140,7 +140,7 @@ class ServerDriver(asyncio.Protocol):
     # For contexts
 
     def send_headers(self, context: ServicerContext, initial: Iterable[tuple[str, str | bytes]] = ()) -> None:
-        self._connection.send_headers(context.call, metadata.encode(initial))
+        self.connection.send_headers(context.call, metadata.encode(initial))
         self._flush_soon()
 
     def send_message(self, context: ServicerContext, data: bytes) -> None:
@@ -150,18 +150,18 @@ class ServerDriver(asyncio.Protocol):
             self.finish(context, Status.RESOURCE_EXHAUSTED, details)
             raise AbortError(details)
         if context.call.sending is State.IDLE:
-            self._connection.send_headers(context.call)
-        self._connection.send_message(context.call, data)
+            self.connection.send_headers(context.call)
+        self.connection.send_message(context.call, data)
         self._flush_soon()
 
     def choose_compression(self, context: ServicerContext, algorithm: str) -> None:
-        self._connection.choose_compression(context.call, algorithm)
+        self.connection.choose_compression(context.call, algorithm)
 
     def may_write(self, call: Call) -> bool:
-        return self._connection.may_write(call)
+        return self.connection.may_write(call)
 
     async def wait_until_writable(self, context: ServicerContext) -> None:
-        while not context.done() and not self._connection.may_write(context.call):
+        while not context.done() and not self.connection.may_write(context.call):
             context.unblocked = self._loop.create_future()
             self._blocked.append(context)
             try:
@@ -170,7 +170,7 @@ class ServerDriver(asyncio.Protocol):
                 context.unblocked = None
 
     def consumed(self, call: Call, size: int) -> None:
-        self._connection.consumed(call, size)
+        self.connection.consumed(call, size)
         self._flush_soon()
 
     def finish(self, context: ServicerContext, status: Status, details: str = "") -> None:
@@ -181,7 +181,7 @@ class ServerDriver(asyncio.Protocol):
             trailers = context.trailers()
         except WireError as error:
             status, details, trailers = Status.INTERNAL, str(error), ()
-        self._connection.send_status(context.call, status, details, trailers)
+        self.connection.send_status(context.call, status, details, trailers)
         context.end(is_cancelled=False)
         self._flush_soon()
 
@@ -217,12 +217,12 @@ class ServerDriver(asyncio.Protocol):
         try:
             pairs = metadata.decode(call.headers, self.limits.max_metadata)
         except WireError as error:
-            self._connection.send_status(call, error.status, str(error))
+            self.connection.send_status(call, error.status, str(error))
             return
         method = self._home.handlers.find(call.path, pairs)
         if method is None:
             path = call.path.decode("latin-1")
-            self._connection.send_status(call, Status.UNIMPLEMENTED, f"the method {path} is not known")
+            self.connection.send_status(call, Status.UNIMPLEMENTED, f"the method {path} is not known")
             return
         call.owner = context = ServicerContext(self, call, method, pairs)
         if len(self.contexts) >= self.limits.max_streams:  # handlers of lost calls count too
@@ -230,7 +230,7 @@ class ServerDriver(asyncio.Protocol):
             self.finish(context, Status.UNAVAILABLE, "too many calls of one connection")
             return
         if self._home.compression is not None:
-            self._connection.choose_compression(call, self._home.compression)
+            self.connection.choose_compression(call, self._home.compression)
         if method.request_streaming:
             self._start(context)
 
@@ -246,7 +246,7 @@ class ServerDriver(asyncio.Protocol):
             if event.is_last:
                 self._start(context)
             else:
-                self._connection.consumed(context.call, len(event.data))
+                self.connection.consumed(context.call, len(event.data))
         else:
             self.finish(context, Status.UNIMPLEMENTED, "more than one message for a method that takes one")
 
@@ -333,7 +333,7 @@ class ServerDriver(asyncio.Protocol):
         is_short = context.is_plain and call.sending is State.IDLE and call.compression is None
         if is_short and (limit is None or len(data) <= limit):
             trailers = context.trailers()
-            self._connection.send_answer(call, data, [*OK, *trailers] if trailers else OK)
+            self.connection.send_answer(call, data, [*OK, *trailers] if trailers else OK)
             context.end(is_cancelled=False)
             self._flush_soon()
             return
@@ -365,8 +365,8 @@ class ServerDriver(asyncio.Protocol):
         except Exception:  # noqa: BLE001  # the same fence
             _log.exception("h2grpc.other_crashed")
             answer = OtherAnswer(500)
-        if not self._connection.is_ended:
-            self._connection.send_other(request, answer)
+        if not self.connection.is_ended:
+            self.connection.send_other(request, answer)
             self._flush_soon()
 
     # Bytes and time out
@@ -378,7 +378,7 @@ class ServerDriver(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._is_flushing = False
-        transport, connection = self._transport, self._connection
+        transport, connection = self._transport, self.connection
         if transport is None:
             return
         for _ in range(_FLUSHES):
@@ -405,7 +405,7 @@ class ServerDriver(asyncio.Protocol):
             waiter = context.unblocked
             if waiter is None or waiter.done():
                 continue
-            if context.done() or self._connection.may_write(context.call):
+            if context.done() or self.connection.may_write(context.call):
                 waiter.set_result(None)
             else:
                 self._blocked.append(context)
@@ -413,7 +413,7 @@ class ServerDriver(asyncio.Protocol):
     def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        now, at = self.clock(), self._connection.next_wake
+        now, at = self.clock(), self.connection.next_wake
         self._timer_at = at
         if at == float("inf"):
             self._timer = None
@@ -422,8 +422,8 @@ class ServerDriver(asyncio.Protocol):
 
     def _on_timer(self) -> None:
         self._timer, self._timer_at = None, float("inf")
-        self._connection.tick(self.clock())
-        self._handle(self._connection.events())
+        self.connection.tick(self.clock())
+        self._handle(self.connection.events())
         self._flush_soon()
         if self._transport is not None:
             self._set_timer()
