@@ -44,12 +44,12 @@ check-python:
 
 # rpy2 is built here against the R that is installed, with pinned build tools: hence no build isolation.
 $(VENV)/.build: requirements/build.txt | check-python
+	sh tools/system-packages.sh serve
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --require-hashes -r requirements/build.txt
 	touch $@
 
 $(VENV)/.serve: requirements/serve.txt pyproject.toml $(VENV)/.build
-	sh tools/system-packages.sh serve
 	$(BIN)/pip install --quiet --require-hashes --no-build-isolation -r requirements/serve.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
