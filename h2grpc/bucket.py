@@ -27,6 +27,10 @@ class Bucket:
         self._left -= 1
         return True
 
+    def give(self, count: float) -> None:
+        """So many more, up to what it holds."""
+        self._left = min(self._capacity, self._left + count)
+
     def fill(self) -> None:
         """Something happened that makes it legitimate again."""
         self._left = self._capacity

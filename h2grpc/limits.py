@@ -45,6 +45,8 @@ class Limits:
     """Seconds from accepting until the peer's first SETTINGS."""
     stalled: float | None = 60.0
     """Seconds in which a peer that we have something for must take at least one byte of it."""
+    linger: float = 5.0
+    """Seconds for a peer to take the last bytes of a connection that has ended."""
     max_idle: float | None = None
     """Seconds without a call, after which the connection is asked to leave."""
     max_age: float | None = None
@@ -57,7 +59,11 @@ class Limits:
     """Seconds in which it must then say anything at all."""
 
     resets: tuple[int, float] = (1_000, 100)
-    """Calls cancelled by the peer: how many at once, and how many a second for ever. So for the others below."""
+    """
+    Calls cancelled by the peer: how many at once, and how many a second for ever. So for the others below.
+
+    Each call that is answered makes up for one, so that a busy client may cancel as many as it lets be.
+    """
     pings: tuple[int, float] = (100, 1)
     """Without anything of ours having been sent in between."""
     settings: tuple[int, float] = (20, 1)
@@ -75,14 +81,16 @@ class Limits:
 
     def engine(self) -> ngh2.Configuration:
         """What nghttp2 looks after. The windows are opened by us, as handlers read."""
-        burst, rate = self.resets  # ours says what was wrong, the engine's is there in case ours is not asked
+        burst, rate = (
+            self.resets
+        )  # the engine's counts also those that answers make up for, so it is there as a last resort
         return ngh2.Configuration(
             auto_window_update=False,
             max_inbound_header_list_size=4 * self.max_metadata,
             max_inbound_header_count=1_024,
             max_send_header_block_length=1 << 20,
             max_continuations=self.max_continuations,
-            stream_reset_rate_limit=(2 * int(burst), max(1, 2 * int(rate))),
+            stream_reset_rate_limit=(10 * int(burst), 10 * max(1, int(rate))),
         )
 
     def settings_frame(self) -> dict[int, int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from h2grpc import metadata
 from h2grpc.call import Call
@@ -74,19 +74,20 @@ class ServerDriver(asyncio.Protocol):
         self._is_flushing = self._is_paused = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
+        self.gone = asyncio.Event()
+        """Set when the transport is."""
 
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")  # noqa: S101
-        self._transport = transport  # type: ignore[assignment]
+        self._transport = writable = cast("asyncio.Transport", transport)
         self._loop = asyncio.get_running_loop()
         self.peer, self.auth_context = peer_name(transport), auth_context(transport)
         self.connection = ServerConnection(
             self.limits, self.counters, self.clock(), serves_others=self._home.other_requests is not None
         )
         if not self._home.joined(self):
-            self._transport.abort()  # type: ignore[union-attr]
+            writable.abort()
             return
         self._set_timer()
         self._flush_soon()
@@ -118,6 +119,7 @@ class ServerDriver(asyncio.Protocol):
         for task in self._others:
             task.cancel()
         self._home.left(self)
+        self.gone.set()
 
     # For the server
 
@@ -396,8 +398,11 @@ class ServerDriver(asyncio.Protocol):
             self._handle(events)
         if self._blocked:
             self._unblock()
-        if connection.is_ended:
+        if connection.is_ended and not transport.is_closing():
             transport.close()
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_later(self.limits.linger, transport.abort)
 
     def _unblock(self) -> None:
         blocked, self._blocked = self._blocked, []
@@ -425,5 +430,5 @@ class ServerDriver(asyncio.Protocol):
         self.connection.tick(self.clock())
         self._handle(self.connection.events())
         self._flush_soon()
-        if self._transport is not None:
+        if self._transport is not None and not self.connection.is_ended:
             self._set_timer()

@@ -55,6 +55,7 @@ class ServerConnection(Connection):
         self._others: dict[int, tuple[OtherRequest, list[bytes]]] = {}
         self._answered_early: list[int] = []
         self._running_out: list[tuple[float, int]] = []
+        self._answered = 0
         self._resets = Bucket(*limits.resets)
         self._idle_since = now
         self._drain_at: float | None = None
@@ -87,6 +88,7 @@ class ServerConnection(Connection):
         is_only = call.sending is State.IDLE
         call.send(Move.END)
         self._has_worked = True
+        self._answered += 1
         if status is Status.OK and not trailers:
             end: Headers = OK
         else:
@@ -107,6 +109,7 @@ class ServerConnection(Connection):
         """A whole unary answer, uncompressed and with nothing special about it; ``trailers`` include the status."""
         call.sending = State.DONE
         self._has_worked = True
+        self._answered += 1
         engine, stream_id = self._engine, call.stream_id
         try:
             engine.send_response(stream_id, HEADERS)
@@ -359,10 +362,14 @@ class ServerConnection(Connection):
             self._events.append(OtherArrived(request))
 
     def _on_stream_reset(self, event: ngh2.StreamReset) -> None:
+        is_cancelled = event.stream_id in self.calls or event.stream_id in self._others
         super()._on_stream_reset(event)
         self._lose_other(event.stream_id)
-        if not self._resets.take(self._now):
-            self._abuse("resets")
+        if is_cancelled:
+            self._resets.give(self._answered)
+            self._answered = 0
+            if not self._resets.take(self._now):
+                self._abuse("resets")
 
     def _on_stream_closed(self, event: ngh2.StreamClosed) -> None:
         if event.stream_id in self.calls:

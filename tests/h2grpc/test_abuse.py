@@ -134,6 +134,19 @@ def test_what_is_no_http2_is_told_so() -> None:
     assert rig.goodbye == PROTOCOL
 
 
+def test_a_busy_client_may_cancel_as_many_calls_as_it_lets_be_answered() -> None:
+    rig = Rig()
+    for count in range(3_000):
+        rig.server.receive(frame(HEADERS, END_HEADERS | 1, stream(2 * count), BLOCK), 0.0)
+        rig.server.events()
+        (call,) = rig.server.calls.values()
+        rig.server.send_answer(call, b"")
+        lost = stream(2 * count + 1)
+        rig.feed(frame(HEADERS, END_HEADERS, lost, BLOCK) + frame(RST, 0, lost, b"\0\0\0\x08"))
+
+    assert not rig.server.is_ended
+
+
 def test_pings_between_answers_are_no_abuse() -> None:
     rig = Rig()
     for count in range(500):
@@ -236,6 +249,28 @@ async def test_rapid_resets_start_no_more_handlers_than_calls_may_be_open() -> N
     writer.close()
     await server.stop(None)
     assert servicer.running == 0
+
+
+async def test_who_never_reads_does_not_keep_the_socket_after_the_connection_has_ended() -> None:
+    server, servicer = h2grpc.server(limits=Limits(stalled=0.2, keepalive=None, linger=0.1)), EchoServicer()
+    add_echo(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)  # whose reader stops the transport
+    wide = frame(SETTINGS, 0, 0, b"\0\x04\x7f\xff\xff\xff") + frame(UPDATE, 0, 0, b"\x7f\xff\0\0")
+    block = bytes([0x83, 0x86, 0x04, 12]) + b"/t.Echo/pour" + bytes([0x41, 1]) + b"x" + b"\x5f\x10application/grpc"
+    message = frame(DATA, 1, 1, b"\0\0\0\0\x061000000"[:4] + b"\x07" + b"1000000")
+    writer.write(GREETING + wide + frame(HEADERS, END_HEADERS, 1, block) + message)
+    async with asyncio.timeout(20):
+        await servicer.started.wait()
+        await servicer.cancelled.wait()
+        (connection,) = server.connections
+        await connection.gone.wait()
+
+    assert server.counters["abuse.stalled"] == 1
+    assert not server.connections
+    writer.transport.abort()
+    await server.stop(None)
 
 
 async def test_connections_beyond_the_limit_are_closed_at_once() -> None:
