@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -62,9 +64,15 @@ def _commands(endpoint: str, config: Config, files: StateFiles, url: str, exampl
     grpc_port = "" if edge.grpc_port == type(edge)().grpc_port else f" --port {edge.grpc_port}"
     sample = _sample(config.root, endpoint)
     data = f" --data {shown_path(sample)}" if sample else " --example"
-    yield f"  lockgate invoke {endpoint}{data}{state}{http_port}"
+    tool = _own_command()
+    yield f"  {tool} invoke {endpoint}{data}{state}{http_port}"
     if sample:
-        yield f"  lockgate invoke {endpoint}{data}{state}{grpc_port} --protocol grpc"
+        yield f"  {tool} invoke {endpoint}{data}{state}{grpc_port} --protocol grpc"
+
+
+def _own_command() -> str:
+    """``lockgate``, as it can be called from where the reader stands."""
+    return "lockgate" if shutil.which("lockgate") else shown_path(Path(sys.executable).with_name("lockgate"))
 
 
 def _sample(root: Path, endpoint: str) -> Path | None:

@@ -163,7 +163,9 @@ class WorkerChannel:
             if self.state is not ChannelState.LOST:
                 self.state = ChannelState.CONNECTING
             if reason != self._last_reason:
-                log.info("pool.disconnected", worker=self.address, reason=reason)
+                # Before its first word it is simply not up yet.
+                tell = log.debug if self.description is None else log.info
+                tell("pool.disconnected", worker=self.address, reason=reason)
                 self._last_reason = reason
             await asyncio.sleep(self._backoff.delay())
 

@@ -30,7 +30,7 @@ def test_a_deployment_that_cannot_serve_says_why(config: Config) -> None:
 
 
 def test_without_a_sample_file_the_models_example_is_offered(config: Config) -> None:
-    assert "  lockgate invoke price --example\n" in printed(config)
+    assert "lockgate invoke price --example\n" in printed(config)
 
 
 def test_a_sample_file_of_the_endpoint_is_offered_over_both_protocols(config: Config) -> None:
