@@ -196,10 +196,10 @@ async def test_aiohttp_asks_two_hundred_rows_at_once(examples: Stack) -> None:
 
 
 def printed(stack: Stack, endpoint: str, start: str) -> list[str]:
-    """The commands under "Try ENDPOINT" that begin with ``start``, lines put together as a shell does."""
+    """The commands under "Try ENDPOINT" whose program is ``start``, lines put together as a shell does."""
     first = stack.lines.index(f"Try {endpoint}") + 1
     text = "\n".join(stack.lines[first : stack.lines.index("", first)]).replace("\\\n", "")
-    return [line.strip() for line in text.splitlines() if line.strip().startswith(start)]
+    return [line.strip() for line in text.splitlines() if Path(line.split()[0]).name == start]
 
 
 def shell(command: str) -> subprocess.CompletedProcess[str]:
