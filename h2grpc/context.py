@@ -137,7 +137,7 @@ class ServicerContext:
         if data is None:
             aio = sys.modules.get("grpc.aio")
             return EOF if aio is None else aio.EOF
-        return self.method.deserialize(data)
+        return self.method.read(data)
 
     async def write(self, message: Any) -> None:
         """Returns when there is room for more: at once, unless the caller reads slowly."""
@@ -154,7 +154,7 @@ class ServicerContext:
         data = await self._take()
         if data is None:
             raise StopAsyncIteration
-        return self.method.deserialize(data)
+        return self.method.read(data)
 
     async def _take(self) -> bytes | None:
         """None when the caller sends no more."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from inspect import iscoroutinefunction
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+from h2grpc.errors import WireError
 from h2grpc.metadata import Metadata
 
 __all__ = ["CallDetails", "GenericHandler", "Handlers", "Method", "MethodHandler"]
@@ -73,6 +74,17 @@ class Method:
         self.behavior: Callable[..., Any] = behavior
         self.is_unary = not (handler.request_streaming or handler.response_streaming)
         self.is_coroutine = iscoroutinefunction(behavior)
+
+    def read(self, data: bytes | None) -> Any:
+        """A request out of its bytes; ``UnreadableMessage`` if it is none."""
+        try:
+            return self.deserialize(data)  # type: ignore[arg-type]  # there is one when a handler starts
+        except Exception as error:
+            raise UnreadableMessage("the message cannot be read as what the method takes") from error
+
+
+class UnreadableMessage(WireError):
+    """Its status is the one that grpcio gives it."""
 
 
 class Handlers:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol, cast
 
 from h2grpc import metadata
@@ -32,7 +32,8 @@ from h2grpc.handlers import Handlers
 from h2grpc.limits import Limits
 from h2grpc.other import OtherAnswer, OtherHandler, OtherRequest
 from h2grpc.peer import auth_context, peer_name
-from h2grpc.server_protocol import OK, ServerConnection
+from h2grpc.run_call import run, run_unary
+from h2grpc.server_protocol import ServerConnection
 from h2grpc.status import Status
 
 __all__ = ["ServerDriver"]
@@ -90,13 +91,13 @@ class ServerDriver(asyncio.Protocol):
             writable.abort()
             return
         self._set_timer()
-        self._flush_soon()
+        self.flush_soon()
 
     def data_received(self, data: bytes) -> None:
         connection = self.connection
         connection.receive(data, self.clock())
         self._handle(connection.events())
-        self._flush_soon()
+        self.flush_soon()
         if connection.next_wake < self._timer_at:
             self._set_timer()
 
@@ -108,7 +109,7 @@ class ServerDriver(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._is_paused = False
-        self._flush_soon()
+        self.flush_soon()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         if self._timer is not None:
@@ -125,7 +126,7 @@ class ServerDriver(asyncio.Protocol):
 
     def drain(self) -> None:
         self.connection.drain(self.clock())
-        self._flush_soon()
+        self.flush_soon()
         self._set_timer()
 
     def leave(self) -> None:
@@ -143,7 +144,7 @@ class ServerDriver(asyncio.Protocol):
 
     def send_headers(self, context: ServicerContext, initial: Iterable[tuple[str, str | bytes]] = ()) -> None:
         self.connection.send_headers(context.call, metadata.encode(initial))
-        self._flush_soon()
+        self.flush_soon()
 
     def send_message(self, context: ServicerContext, data: bytes) -> None:
         limit = self.limits.max_send_message
@@ -154,7 +155,7 @@ class ServerDriver(asyncio.Protocol):
         if context.call.sending is State.IDLE:
             self.connection.send_headers(context.call)
         self.connection.send_message(context.call, data)
-        self._flush_soon()
+        self.flush_soon()
 
     def choose_compression(self, context: ServicerContext, algorithm: str) -> None:
         self.connection.choose_compression(context.call, algorithm)
@@ -173,7 +174,7 @@ class ServerDriver(asyncio.Protocol):
 
     def consumed(self, call: Call, size: int) -> None:
         self.connection.consumed(call, size)
-        self._flush_soon()
+        self.flush_soon()
 
     def finish(self, context: ServicerContext, status: Status, details: str = "") -> None:
         """Send the status, unless the call is over already."""
@@ -185,7 +186,7 @@ class ServerDriver(asyncio.Protocol):
             status, details, trailers = Status.INTERNAL, str(error), ()
         self.connection.send_status(context.call, status, details, trailers)
         context.end(is_cancelled=False)
-        self._flush_soon()
+        self.flush_soon()
 
     def call_back(self, callback: Callable[[Any], None], context: ServicerContext) -> None:
         self._loop.call_soon(callback, context)
@@ -209,7 +210,7 @@ class ServerDriver(asyncio.Protocol):
                 if event.request.owner is not None:  # type: ignore[union-attr]
                     event.request.owner.cancel()  # type: ignore[union-attr]
             elif kind is ConnectionEnded:
-                self._flush_soon()
+                self.flush_soon()
 
     def _on_started(self, call: Call) -> None:
         if call.sending is State.DONE or call.sending is State.RESET:
@@ -277,80 +278,10 @@ class ServerDriver(asyncio.Protocol):
         method = context.method
         self.contexts.add(context)
         if not method.is_unary:
-            context.task = task = self._loop.create_task(self._run(context))
+            context.task = task = self._loop.create_task(run(self, context))
             task.add_done_callback(lambda _: self.contexts.discard(context))
         else:
-            context.task = self._loop.create_task(self._run_unary(context))
-
-    async def _run_unary(self, context: ServicerContext) -> None:
-        method = context.method
-        try:
-            request, context.request = context.request, None
-            reply = method.behavior(method.deserialize(request), context)  # type: ignore[arg-type]
-            if method.is_coroutine or hasattr(reply, "__await__"):
-                reply = await reply
-            self._answer(context, method.serialize(reply))
-        except asyncio.CancelledError:
-            self.finish(context, Status.CANCELLED, "the handler was cancelled")
-            raise
-        except Exception as error:  # noqa: BLE001  # the fence around handlers
-            self._failed(context, error)
-        finally:
-            self.contexts.discard(context)
-
-    async def _run(self, context: ServicerContext) -> None:
-        method = context.method
-        try:
-            request = context if method.request_streaming else method.deserialize(context.request)  # type: ignore[arg-type]
-            reply = method.behavior(request, context)
-            if hasattr(reply, "__aiter__"):
-                await self._pass_on(reply, context)
-            else:
-                if hasattr(reply, "__await__"):
-                    reply = await reply
-                if not method.response_streaming:
-                    self.send_message(context, method.serialize(reply))
-            self.finish(context, context.code(), context.details())
-        except asyncio.CancelledError:
-            self.finish(context, Status.CANCELLED, "the handler was cancelled")
-            raise
-        except Exception as error:  # noqa: BLE001  # the fence around handlers
-            self._failed(context, error)
-
-    async def _pass_on(self, reply: AsyncIterator[Any], context: ServicerContext) -> None:
-        """What a generator yields; it is closed at once when nobody wants more, not when it is collected."""
-        try:
-            async for message in reply:
-                await context.write(message)
-        finally:
-            if isinstance(reply, AsyncGenerator):
-                await reply.aclose()
-
-    def _answer(self, context: ServicerContext, data: bytes) -> None:
-        """The reply of a unary call."""
-        if context.done():
-            return
-        call = context.call
-        limit = self.limits.max_send_message
-        is_short = context.is_plain and call.sending is State.IDLE and call.compression is None
-        if is_short and (limit is None or len(data) <= limit):
-            trailers = context.trailers()
-            self.connection.send_answer(call, data, [*OK, *trailers] if trailers else OK)
-            context.end(is_cancelled=False)
-            self._flush_soon()
-            return
-        if context.code() is Status.OK:
-            self.send_message(context, data)
-        self.finish(context, context.code(), context.details())
-
-    def _failed(self, context: ServicerContext, error: Exception) -> None:
-        if isinstance(error, AbortError) or context.done():
-            return
-        status, details = context.code(), context.details()
-        if status is Status.OK:
-            _log.exception("h2grpc.handler_crashed", extra={"path": context.call.path.decode("latin-1")})
-            status, details = Status.UNKNOWN, f"the handler failed with {type(error).__name__}"
-        self.finish(context, status, details)
+            context.task = self._loop.create_task(run_unary(self, context))
 
     def _on_other(self, request: OtherRequest) -> None:
         handler = self._home.other_requests
@@ -369,11 +300,11 @@ class ServerDriver(asyncio.Protocol):
             answer = OtherAnswer(500)
         if not self.connection.is_ended:
             self.connection.send_other(request, answer)
-            self._flush_soon()
+            self.flush_soon()
 
     # Bytes and time out
 
-    def _flush_soon(self) -> None:
+    def flush_soon(self) -> None:
         if not self._is_flushing:
             self._is_flushing = True
             self._loop.call_soon(self._flush)
@@ -393,7 +324,7 @@ class ServerDriver(asyncio.Protocol):
             if len(data) < self.limits.write_chunk and not connection.has_more:
                 break
         else:
-            self._flush_soon()
+            self.flush_soon()
         if events := connection.events():
             self._handle(events)
         if self._blocked:
@@ -429,6 +360,6 @@ class ServerDriver(asyncio.Protocol):
         self._timer, self._timer_at = None, float("inf")
         self.connection.tick(self.clock())
         self._handle(self.connection.events())
-        self._flush_soon()
+        self.flush_soon()
         if self._transport is not None and not self.connection.is_ended:
             self._set_timer()

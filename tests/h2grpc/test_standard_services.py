@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -75,6 +76,15 @@ async def test_reflection_lists_services_and_describes_them(channel: grpc.aio.Ch
         "grpc.reflection.v1alpha.ServerReflection",
     ]
     assert described.file_descriptor_response.file_descriptor_proto
+
+
+async def test_a_message_that_cannot_be_read_is_the_callers_fault(channel: grpc.aio.Channel) -> None:
+    check: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
+
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await check(b"\xff\xff\xff")
+    assert caught.value.code() == grpc.StatusCode.INTERNAL
+    assert caught.value.details() == "the message cannot be read as what the method takes"
 
 
 async def test_methods_that_a_servicer_leaves_out_are_unimplemented() -> None:
