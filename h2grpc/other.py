@@ -22,6 +22,8 @@ class OtherRequest:
     body: bytes = b""
     peer: str = ""
     owner: Any = None
+    held: int = 0
+    """Bytes of the body, as long as it is not whole."""
 
 
 @dataclass(frozen=True, slots=True)

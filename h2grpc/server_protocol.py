@@ -286,6 +286,7 @@ class ServerConnection(Connection):
 
     def _end(self, error_code: int, reason: str) -> None:
         for request, _ in self._others.values():
+            self._release(request)
             self._events.append(OtherLost(request))
         self._others.clear()
         super()._end(error_code, reason)
@@ -344,22 +345,32 @@ class ServerConnection(Connection):
         request, parts = entry
         if event.data:
             parts.append(event.data)
-        if sum(map(len, parts)) > self.limits.max_receive_message:
+            request.held += len(event.data)
+            self.counters["held_bytes"] += len(event.data)
+        is_too_large = request.held > self.limits.max_receive_message
+        if is_too_large or (not event.end_stream and self.counters["held_bytes"] > self.limits.max_held):
             del self._others[event.stream_id]
-            self._send_other(event.stream_id, request.method, OtherAnswer(413))
+            self._release(request)
+            self._send_other(event.stream_id, request.method, OtherAnswer(413 if is_too_large else 503))
             if not event.end_stream:
                 self._let_run_out(event.stream_id)
         elif event.end_stream:
-            request.body = b"".join(parts)
-            parts.clear()
-            self._events.append(OtherArrived(request))
+            self._other_is_whole(request, parts)
 
     def _on_trailers(self, event: ngh2.TrailersReceived) -> None:
         super()._on_trailers(event)
         if (entry := self._others.get(event.stream_id)) is not None:
-            request, parts = entry
-            request.body = b"".join(parts)
-            self._events.append(OtherArrived(request))
+            self._other_is_whole(*entry)
+
+    def _other_is_whole(self, request: OtherRequest, parts: list[bytes]) -> None:
+        self._release(request)
+        request.body = b"".join(parts)
+        parts.clear()
+        self._events.append(OtherArrived(request))
+
+    def _release(self, request: OtherRequest) -> None:
+        self.counters["held_bytes"] -= request.held
+        request.held = 0
 
     def _on_stream_reset(self, event: ngh2.StreamReset) -> None:
         is_cancelled = event.stream_id in self.calls or event.stream_id in self._others
@@ -379,4 +390,5 @@ class ServerConnection(Connection):
 
     def _lose_other(self, stream_id: int) -> None:
         if (entry := self._others.pop(stream_id, None)) is not None:
+            self._release(entry[0])
             self._events.append(OtherLost(entry[0]))
