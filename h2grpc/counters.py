@@ -11,6 +11,6 @@ class Counters(Counter[str]):
     """
     Numbers by name; a name that never happened reads 0.
 
-    ``connections``, ``calls`` and ``held_bytes`` are how many there are now. Everything else only grows: ``accepted``,
+    ``connections`` and ``held_bytes`` are how many there are now. Everything else only grows: ``accepted``,
     ``started``, ``cancelled``, ``expired``, ``refused``, and ``abuse.<kind>`` for each connection closed for it.
     """

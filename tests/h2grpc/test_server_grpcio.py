@@ -324,6 +324,20 @@ async def test_a_graceful_stop_answers_what_was_accepted() -> None:
         await stopping
 
 
+async def test_connections_that_come_of_age_lose_no_call() -> None:
+    async with serving("127.0.0.1:0", limits=Limits(max_age=0.05)) as stack:
+
+        async def calls() -> int:
+            answered = 0
+            while stack.server.counters["aged"] < 4:
+                answered += await stack.unary("echo")(b"x") == b"x"
+            return answered
+
+        answered = await asyncio.gather(*[calls() for _ in range(20)])
+
+        assert min(answered) > 0
+
+
 async def test_a_stop_without_grace_says_unavailable_and_cancels() -> None:
     async with serving("127.0.0.1:0") as stack:
         call = stack.unary("wait")(b"")
