@@ -22,6 +22,8 @@ def servicer(pb: ModuleType, stubs: ModuleType) -> Any:
 
     class TestServicer(stubs.TestServiceServicer):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
+            self.began = asyncio.Event()
+            """Some handler of a stream reads."""
             self.cancelled = asyncio.Event()
             """Some handler was cancelled by its client."""
             self.running = 0
@@ -40,6 +42,7 @@ def servicer(pb: ModuleType, stubs: ModuleType) -> Any:
         async def StreamingInputCall(self, requests: AsyncIterator[Any], context: Any) -> Any:
             size = 0
             self.running += 1
+            self.began.set()
             try:
                 async for request in requests:
                     size += len(request.payload.body)

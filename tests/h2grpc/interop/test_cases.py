@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -171,7 +171,7 @@ async def test_timeout_of_a_unary_stream(pair: Pair) -> None:
 async def test_cancel_after_begin(pair: Pair) -> None:
     call = pair.stub.StreamingInputCall()
     await call.write(pair.pb.StreamingInputCallRequest())
-    await until(lambda: pair.servicer.running == 1)
+    await pair.servicer.began.wait()
 
     assert call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -276,9 +276,3 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(client_protocol, "compress", compress)
     monkeypatch.setattr(server_protocol, "compress", compress)
     return used
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Turns of the loop until a condition of the other side holds; the case's own bound ends it."""
-    while not holds():  # noqa: ASYNC110  # the servicer knows no events of its tests
-        await asyncio.sleep(0)
