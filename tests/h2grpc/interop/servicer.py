@@ -24,8 +24,8 @@ def servicer(pb: ModuleType, stubs: ModuleType) -> Any:
         def __init__(self) -> None:
             self.began = asyncio.Event()
             """Some handler of a stream reads."""
-            self.cancelled = asyncio.Event()
-            """Some handler was cancelled by its client."""
+            self.ended = asyncio.Event()
+            """It reads no more. On grpc.aio a handler whose caller left may see an end before it is cancelled."""
             self.running = 0
 
         async def EmptyCall(self, request: Any, context: Any) -> Any:
@@ -46,11 +46,9 @@ def servicer(pb: ModuleType, stubs: ModuleType) -> Any:
             try:
                 async for request in requests:
                     size += len(request.payload.body)
-            except asyncio.CancelledError:
-                self.cancelled.set()
-                raise
             finally:
                 self.running -= 1
+                self.ended.set()
             return pb.StreamingInputCallResponse(aggregated_payload_size=size)
 
         async def StreamingOutputCall(self, request: Any, context: Any) -> AsyncIterator[Any]:
@@ -71,9 +69,6 @@ def servicer(pb: ModuleType, stubs: ModuleType) -> Any:
                     if parameters.held:
                         await asyncio.Event().wait()
                     yield pb.StreamingOutputCallResponse(payload=pb.Payload(body=bytes(parameters.size)))
-            except (asyncio.CancelledError, GeneratorExit):
-                self.cancelled.set()
-                raise
             finally:
                 self.running -= 1
 

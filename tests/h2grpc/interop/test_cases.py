@@ -177,7 +177,7 @@ async def test_cancel_after_begin(pair: Pair) -> None:
     with pytest.raises(asyncio.CancelledError):
         await call
     assert (await call.code()).name == "CANCELLED"
-    await pair.servicer.cancelled.wait()
+    await pair.servicer.ended.wait()
 
 
 async def test_cancel_after_first_response(pair: Pair) -> None:
