@@ -78,8 +78,9 @@ class Server:
         self._paths: list[Path] = []
         self._listeners: list[asyncio.Server] = []
         self.connections: set[ServerDriver] = set()
-        self._is_empty = asyncio.Event()
-        self._is_empty.set()
+        self.emptied = asyncio.Event()
+        """Set while there is no connection."""
+        self.emptied.set()
         self._is_stopping = False
         self._stopped = asyncio.Event()
 
@@ -145,13 +146,13 @@ class Server:
         if grace:
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace):
-                    await self._is_empty.wait()
+                    await self.emptied.wait()
         tasks = [context.task for connection in self.connections for context in connection.contexts]
         for connection in list(self.connections):
             connection.leave()
         with suppress(TimeoutError):
             async with asyncio.timeout(_CANCELLED_WITHIN):
-                await self._is_empty.wait()
+                await self.emptied.wait()
         waiting = [task for task in tasks if task is not None and not task.done()]
         if waiting:
             await asyncio.wait(waiting, timeout=_CANCELLED_WITHIN)
@@ -182,7 +183,7 @@ class Server:
             self.counters["refused_connections"] += 1
             return False
         self.connections.add(driver)
-        self._is_empty.clear()
+        self.emptied.clear()
         self.counters["accepted"] += 1
         self.counters["connections"] += 1
         return True
@@ -192,4 +193,4 @@ class Server:
             self.connections.discard(driver)
             self.counters["connections"] -= 1
             if not self.connections:
-                self._is_empty.set()
+                self.emptied.set()

@@ -75,8 +75,6 @@ class ServerDriver(asyncio.Protocol):
         self._is_flushing = self._is_paused = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
-        self.gone = asyncio.Event()
-        """Set when the transport is."""
 
     # asyncio.Protocol
 
@@ -120,7 +118,6 @@ class ServerDriver(asyncio.Protocol):
         for task in self._others:
             task.cancel()
         self._home.left(self)
-        self.gone.set()
 
     # For the server
 
