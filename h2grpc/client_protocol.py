@@ -8,6 +8,7 @@ connection likewise. A call that the server says it did not touch is marked so, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import ngh2
 
@@ -27,6 +28,8 @@ __all__ = ["ClientConnection"]
 
 
 class ClientConnection(Connection):
+    HANDLED: ClassVar[dict[type, str]] = Connection.HANDLED | {ngh2.ResponseReceived: "_on_response"}
+
     def __init__(
         self,
         limits: Limits,
@@ -47,7 +50,6 @@ class ClientConnection(Connection):
             (b"user-agent", user_agent.encode()),
             (b"grpc-accept-encoding", ACCEPTED),
         ]
-        self._on[ngh2.ResponseReceived] = self._on_response
         self.max_streams = self._engine.remote_settings[ngh2.Setting.MAX_CONCURRENT_STREAMS]
         """Calls at once that the peer allows; more wait in the engine until others end."""
 

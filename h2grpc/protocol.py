@@ -16,7 +16,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import ngh2
 
@@ -47,6 +47,24 @@ _GOAWAY: Final = bytes.fromhex("000008 07 00 00000000 00000000")
 class Connection:
     """Base of ``ServerConnection`` and ``ClientConnection``."""
 
+    HANDLED: ClassVar[dict[type, str]] = {
+        ngh2.DataReceived: "_on_data",
+        ngh2.StreamClosed: "_on_stream_closed",
+        ngh2.StreamReset: "_on_stream_reset",
+        ngh2.TrailersReceived: "_on_trailers",
+        ngh2.WindowUpdated: "_on_window_updated",
+        ngh2.SettingsReceived: "_on_settings",
+        ngh2.PingReceived: "_on_ping",
+        ngh2.PingAcknowledged: "_on_pong",
+        ngh2.GoAwayReceived: "_on_goaway",
+        ngh2.ConnectionClosed: "_on_closed",
+    }
+    """Which method is told of which event of the engine. Looked up once for a class, not kept by each connection."""
+    _on: ClassVar[dict[type, Callable[[Any, Any], None]]]
+
+    def __init_subclass__(cls) -> None:
+        cls._on = {kind: getattr(cls, name) for kind, name in cls.HANDLED.items()}
+
     def __init__(self, role: ngh2.Role, limits: Limits, counters: Counters, now: float) -> None:
         self.limits, self.counters = limits, counters
         self._engine = engine = ngh2.Connection(role, limits.engine())
@@ -69,18 +87,6 @@ class Connection:
         self._settings = Bucket(*limits.settings)
         self._empty = Bucket(*limits.empty_frames)
         self._updates = Bucket(*limits.window_updates)
-        self._on: dict[type, Callable[[Any], None]] = {
-            ngh2.DataReceived: self._on_data,
-            ngh2.StreamClosed: self._on_stream_closed,
-            ngh2.StreamReset: self._on_stream_reset,
-            ngh2.TrailersReceived: self._on_trailers,
-            ngh2.WindowUpdated: self._on_window_updated,
-            ngh2.SettingsReceived: self._on_settings,
-            ngh2.PingReceived: self._on_ping,
-            ngh2.PingAcknowledged: self._on_pong,
-            ngh2.GoAwayReceived: self._on_goaway,
-            ngh2.ConnectionClosed: self._on_closed,
-        }
         self._check_at = now + limits.handshake
 
     # Bytes and time in
@@ -287,7 +293,8 @@ class Connection:
     def _dispatch(self) -> None:
         on = self._on
         for event in self._engine.events():
-            on.get(type(event), _ignore)(event)
+            if (handle := on.get(type(event))) is not None:
+                handle(self, event)
             if self._is_ended:
                 return
 
@@ -430,7 +437,3 @@ class Connection:
             call.receiving = call.sending = State.RESET
             self._call_lost(call, Status.UNAVAILABLE, reason)
         self._events.append(ConnectionEnded(error_code, reason))
-
-
-def _ignore(event: object) -> None:
-    """Frames that mean nothing to gRPC."""

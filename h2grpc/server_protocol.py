@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import ClassVar, Final
 
 import ngh2
 
@@ -49,6 +49,8 @@ _DRAIN_WAIT: Final = 1.0
 
 
 class ServerConnection(Connection):
+    HANDLED: ClassVar[dict[type, str]] = Connection.HANDLED | {ngh2.RequestReceived: "_on_request"}
+
     def __init__(self, limits: Limits, counters: Counters, now: float, *, serves_others: bool = False) -> None:
         super().__init__(ngh2.Role.SERVER, limits, counters, now)
         self._serves_others = serves_others
@@ -61,7 +63,6 @@ class ServerConnection(Connection):
         self._drain_at: float | None = None
         self._is_draining = False
         self._leave_at: float | None = None
-        self._on[ngh2.RequestReceived] = self._on_request
 
     # Answering
 
