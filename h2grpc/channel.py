@@ -34,9 +34,6 @@ __all__ = ["Channel", "Connectivity", "insecure_channel", "secure_channel"]
 MOST_TRIES = 3
 """Of one call that each server it came to did not look at."""
 
-CLOSING_TIME = 1.0
-"""Seconds for a transport to send its last bytes."""
-
 
 class Connectivity(Enum):
     """The names of ``grpc.ChannelConnectivity``."""
@@ -90,6 +87,7 @@ class Channel:
         self.counters = Counters()
         self._target, self._ssl = target, ssl_context
         self._authority = authority or target.authority
+        self._server_name = authority or target.host or "localhost"
         self._backoff = Backoff(config.min_backoff, config.max_backoff, random)
         self._state = Connectivity.IDLE
         self._state_changed: asyncio.Future[None] | None = None
@@ -183,15 +181,11 @@ class Channel:
         if self._connecting is not None:
             self._connecting.cancel()
             senders.append(self._connecting)
-        drivers = list(self._drivers)
-        for driver in drivers:
+        for driver in list(self._drivers):
             driver.close()
-        if drivers:
-            await asyncio.wait([driver.closed for driver in drivers], timeout=CLOSING_TIME)
-        for driver in drivers:
-            if not driver.closed.done():
-                driver.abort()
-        await asyncio.gather(*senders, *(driver.closed for driver in drivers), return_exceptions=True)
+        await asyncio.gather(*senders, return_exceptions=True)
+        # Each is aborted by itself if it takes long.
+        await asyncio.gather(*(driver.closed for driver in self._drivers))
 
     # For calls
 
@@ -330,7 +324,7 @@ class Channel:
             self.loop,
             self.clock,
         )
-        name = None if self._ssl is None else self._authority.rpartition(":")[0] or self._authority
+        name = None if self._ssl is None else self._server_name
         if target.path is not None:
             transport: asyncio.BaseTransport
             transport, _ = await self.loop.create_unix_connection(

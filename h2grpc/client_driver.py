@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from h2grpc.call import Call
     from h2grpc.client_call import ClientCall
 
-__all__ = ["ClientDriver", "Owner"]
+__all__ = ["CLOSING_TIME", "ClientDriver", "Owner"]
+
+CLOSING_TIME = 1.0
+"""Seconds for a transport to send its last bytes."""
 
 
 class Owner(Protocol):
@@ -175,6 +178,10 @@ class ClientDriver(asyncio.Protocol):
         self._tell()
         if connection.is_ended:
             transport.close()
+            if self._wake is not None:
+                self._wake.cancel()
+            # A peer that takes nothing would keep the last bytes, and the socket, for ever.
+            self._wake = self._loop.call_later(CLOSING_TIME, transport.abort)
         elif connection.next_wake < self._wake_at:
             self._set_wake()
 
@@ -208,13 +215,18 @@ class ClientDriver(asyncio.Protocol):
         elif kind is CallHeaders:
             event.call.owner.on_headers(event.call.headers)
         elif kind is GoingAway:
-            if not self.is_leaving:
-                self.is_leaving = True
-                self._owner.on_leaving(self)
+            self._take_no_more()
             self._on_call_gone()
         elif kind is ConnectionEnded:
             self.reason = event.reason
+            # Its transport may take long to close, and nobody should wait for that.
+            self._take_no_more()
             self.flush_soon()
+
+    def _take_no_more(self) -> None:
+        if not self.is_leaving:
+            self.is_leaving = True
+            self._owner.on_leaving(self)
 
     def _on_call_gone(self) -> None:
         if not self.is_leaving:

@@ -287,6 +287,25 @@ async def test_a_silent_server_is_left_after_an_unanswered_ping(tmp_path: Path, 
     assert caught.value.code() is Status.UNAVAILABLE
 
 
+async def test_after_a_silent_server_was_left_the_next_call_has_a_new_connection(tmp_path: Path, address: str) -> None:
+    def go_silent_once(session: Session, event: Any) -> None:
+        if isinstance(event, ngh2.RequestReceived) and session.number == 1:
+            session.transport.pause_reading()
+        elif isinstance(event, ngh2.DataReceived):
+            session.answer(event.stream_id, b"back")
+
+    config = ChannelConfig(limits=replace(CLIENT_LIMITS, keepalive=0.02, keepalive_timeout=0.02))
+    async with (
+        scripted(tmp_path / "socket", go_silent_once),
+        h2grpc.insecure_channel(address, config=config) as channel,
+    ):
+        # More than a socket's buffers hold, so that the transport cannot close by itself.
+        first = channel.unary_unary("/echo/unary")(bytes(2_000_000))
+
+        assert await first.code() is Status.UNAVAILABLE
+        assert await channel.unary_unary("/echo/unary")(b"") == b"back"
+
+
 async def test_a_peer_that_is_no_http2_is_no_server(tmp_path: Path, address: str) -> None:
     async def speak_http1(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
