@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export RPY2_CFFI_MODE := ABI
 export PYTHON
 
-.PHONY: serve test bench lock proto format check-python clean
+.PHONY: serve test bench fuzz lock proto format check-python clean
 
 serve: $(VENV)/.serve
 	$(BIN)/lockgate serve examples
@@ -19,6 +19,11 @@ test: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m loadtests.bench
+
+# The test command runs a bounded turn of the same fuzzer.
+FOR_SECONDS ?= 600
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.support.h2grpc_fuzz $(FOR_SECONDS)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
