@@ -27,6 +27,7 @@ class Session(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
         self.engine.initiate_connection(self._settings)
+        self.engine.set_local_window_size(16 << 20)
         self.flush()
 
     def data_received(self, data: bytes) -> None:

@@ -291,16 +291,16 @@ async def test_after_a_silent_server_was_left_the_next_call_has_a_new_connection
     def go_silent_once(session: Session, event: Any) -> None:
         if isinstance(event, ngh2.RequestReceived) and session.number == 1:
             session.transport.pause_reading()
-        elif isinstance(event, ngh2.DataReceived):
+        elif isinstance(event, ngh2.DataReceived) and session.number > 1:
             session.answer(event.stream_id, b"back")
 
     config = ChannelConfig(limits=replace(CLIENT_LIMITS, keepalive=0.02, keepalive_timeout=0.02))
     async with (
-        scripted(tmp_path / "socket", go_silent_once),
+        scripted(tmp_path / "socket", go_silent_once, {ngh2.Setting.INITIAL_WINDOW_SIZE: 16 << 20}),
         h2grpc.insecure_channel(address, config=config) as channel,
     ):
         # More than a socket's buffers hold, so that the transport cannot close by itself.
-        first = channel.unary_unary("/echo/unary")(bytes(2_000_000))
+        first = channel.unary_unary("/echo/unary")(bytes(8_000_000))
 
         assert await first.code() is Status.UNAVAILABLE
         assert await channel.unary_unary("/echo/unary")(b"") == b"back"
