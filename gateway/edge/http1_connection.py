@@ -67,6 +67,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_ahead",
         "_ahead_bytes",
+        "_farewell",
         "_is_deaf",
         "_is_paused",
         "_is_reading_body",
@@ -101,6 +102,8 @@ class Connection(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
         """There while the client does not read."""
         self._stalled_size = 0
+        self._farewell: asyncio.TimerHandle | None = None
+        """Closes after a refusal, should the client not do it."""
 
     @property
     def is_busy(self) -> bool:
@@ -130,6 +133,8 @@ class Connection(asyncio.Protocol):
         task, self._task = self._task, None
         if task is not None and not task.cancelling():
             task.cancel()
+        if self._farewell is not None:
+            self._farewell.cancel()
         self._ahead.clear()
         self._unfed = b""
         self._reader.close()
@@ -322,4 +327,4 @@ class Connection(asyncio.Protocol):
             return
         if transport.can_write_eof():
             transport.write_eof()
-        self._loop.call_later(_LINGER_S, self.close)
+        self._farewell = self._loop.call_later(_LINGER_S, self.close)

@@ -124,16 +124,22 @@ class RequestReader:
             return
         self._fed = size = len(data)
         self._unproductive += size
-        try:
-            parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._ignore_upgrade(bytes(data[upgrade.args[0] :]))
-        except httptools.HttpParserCallbackError as error:
-            if isinstance(error.__context__, GatewayError):
-                raise error.__context__ from None
-            raise
-        except httptools.HttpParserError as error:
-            raise InvalidInput(f"expected an HTTP/1.1 request: {error}") from error
+        while True:
+            at: int | None = None
+            try:
+                parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                at = upgrade.args[0]
+            except httptools.HttpParserCallbackError as error:
+                if isinstance(error.__context__, GatewayError):
+                    raise error.__context__ from None
+                raise
+            except httptools.HttpParserError as error:
+                raise InvalidInput(f"expected an HTTP/1.1 request: {error}") from error
+            if at is None:
+                break
+            # Outside of the handler above, whose error would hide the one that a callback raises.
+            parser, data = self._past_upgrade(parser), data[at:]
         if self._unproductive > _HEADS * self._max_header + SLICE:
             # A head, a trailer or a chunk's extension without an end.
             raise InvalidInput(f"expected headers of at most {_HEADS * self._max_header} bytes together")
@@ -227,18 +233,18 @@ class RequestReader:
     def _too_large(self) -> TooLarge:
         return TooLarge(f"expected a body of at most {self._max_body} bytes")
 
-    def _ignore_upgrade(self, rest: bytes) -> None:
+    def _past_upgrade(self, parser: httptools.HttpRequestParser) -> httptools.HttpRequestParser:
         """
         An offer to change the protocol is not taken up, as HTTP allows; but llhttp leaves such a request's body out.
 
         A parser of its own is made to read it, with a head that only says how it is framed.
         """
         request = self.request
-        if self._skips_body and request is not None:
-            length = request.headers.get("content-length")
-            framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
-            self._skips_body = False
-            self._parser = httptools.HttpRequestParser(_BodyOnly(self.on_body, self.on_message_complete))
-            self._parser.feed_data(f"POST / HTTP/1.1\r\n{framing}\r\nConnection: close\r\n\r\n".encode())
-        if rest:
-            self.feed(rest)
+        if not self._skips_body or request is None:
+            return parser
+        length = request.headers.get("content-length")
+        framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
+        self._skips_body = False
+        self._parser = parser = httptools.HttpRequestParser(_BodyOnly(self.on_body, self.on_message_complete))
+        parser.feed_data(f"POST / HTTP/1.1\r\n{framing}\r\nConnection: close\r\n\r\n".encode())
+        return parser

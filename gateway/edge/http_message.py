@@ -1,7 +1,8 @@
 """
 An HTTP request and its answer as plain values, so that the handlers know no HTTP framework.
 
-aiohttp fills them today (``http_server``); any engine that can fill them runs the same handlers unchanged.
+Three fill them: ``http1`` (llhttp), ``http_server`` (aiohttp) and ``http2_rest``. Any engine that can runs the same
+handlers unchanged.
 """
 
 from __future__ import annotations

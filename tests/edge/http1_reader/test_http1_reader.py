@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -21,6 +20,8 @@ CHUNKS = (
     b"3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nTrailer: t\r\n\r\n"
 )
 UPGRADE = b"POST /u HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n"
+UPLOAD = UPGRADE + b"Content-Length: 5\r\n\r\nhello"
+OFFER = b"GET /u HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
 OLD = b"GET /old HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
 
 
@@ -56,12 +57,31 @@ def test_requests_are_the_same_however_the_bytes_are_cut(cuts: list[int]) -> Non
     assert read.connections == ["", "", "keep-alive"]
 
 
+def outcome(*parts: bytes) -> tuple[list[tuple[str, str, str, bytes]], bool]:
+    """Which requests were read, and whether all was well."""
+    read = Read()
+    try:
+        read(*parts)
+    except GatewayError:
+        return read.lines, False
+    return read.lines, True
+
+
 @settings(max_examples=300)
-@given(st.binary(max_size=300), st.integers(0, 90), st.integers(0, 60))
-def test_whatever_comes_is_a_request_or_a_refusal(noise: bytes, at: int, over: int) -> None:
-    data = HELLO + CHUNKS
-    with suppress(GatewayError):
-        Read()(data[:at] + noise + data[at + over :])
+@given(
+    st.lists(st.sampled_from([HELLO, CHUNKS, OLD, UPLOAD, OFFER]), min_size=1, max_size=3),
+    st.binary(max_size=8) | st.sampled_from([b"\r\n", b"Content-Length: 3\r\n", b"0\r\n\r\n", b"HTTP/2.0"]),
+    st.integers(0, 300),
+    st.integers(0, 20),
+    st.integers(1, 40),
+)
+def test_whatever_comes_is_a_request_or_a_refusal_however_it_is_cut(
+    requests: list[bytes], noise: bytes, at: int, over: int, size: int
+) -> None:
+    data = b"".join(requests)
+    data = data[:at] + noise + data[at + over :]
+
+    assert outcome(data) == outcome(*(data[i : i + size] for i in range(0, len(data), size)))
 
 
 def test_names_of_headers_are_lower_case_and_trailers_are_none() -> None:
@@ -167,6 +187,14 @@ def test_an_offer_to_upgrade_is_not_taken_up(framed: bytes, cut: int) -> None:
     read = Read()(data[:-cut], data[-cut:]) if cut else Read()(data)
 
     assert (read.lines, read.connections) == ([("POST", "/u", "", b"hello")], ["close"])
+
+
+def test_what_is_wrong_behind_an_offer_to_upgrade_is_refused() -> None:
+    read = Read()
+    with pytest.raises(InvalidInput, match="host"):
+        read(OFFER + b"GET / HTTP/1.1\r\n\r\n")
+
+    assert [each.path for each in read.requests] == ["/u"]
 
 
 def test_an_offer_to_upgrade_without_a_body_leaves_the_connection_as_it_is() -> None:
