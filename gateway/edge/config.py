@@ -22,7 +22,7 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     grpc_port: int = 8444
     http_engine: HttpEngineName = "httptools"
     """What speaks HTTP/1.1: a lean engine on llhttp, or aiohttp."""
-    grpc_engine: GrpcEngineName = "grpcio"
+    grpc_engine: GrpcEngineName = "h2grpc"
     """What speaks gRPC; with h2grpc the HTTP port takes HTTP/2 too. Where ngh2 cannot be had, grpcio is used."""
     personality: Personality = "managed"
     """Whose status codes ``/score`` speaks: a managed or Kubernetes endpoint's, or azmlinfsrv's."""
