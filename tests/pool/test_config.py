@@ -9,7 +9,7 @@ from gateway.pool.config import PoolConfig
 @pytest.mark.parametrize("name", [name for name in PoolConfig.__struct_fields__ if name != "grpc_engine"])
 def test_every_setting_is_positive(name: str) -> None:
     with pytest.raises(ValueError, match=name):
-        PoolConfig(**{name: 0})
+        msgspec.structs.replace(PoolConfig(), **{name: 0})
 
 
 def test_the_longest_backoff_is_not_shorter_than_the_first() -> None:

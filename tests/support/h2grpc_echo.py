@@ -116,7 +116,7 @@ class EchoServicer:
 
 def add_echo(servicer: EchoServicer, server: h2grpc.Server | grpc.aio.Server) -> None:
     unary = ("echo", "wait", "abort", "crash", "set_code", "headers", "peer")
-    handlers = {name: grpc.unary_unary_rpc_method_handler(getattr(servicer, name)) for name in unary}
+    handlers: dict[str, Any] = {name: grpc.unary_unary_rpc_method_handler(getattr(servicer, name)) for name in unary}
     for name in ("split", "pour", "drip"):
         handlers[name] = grpc.unary_stream_rpc_method_handler(getattr(servicer, name))
     for name in ("join", "idle"):
