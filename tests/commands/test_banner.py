@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from gateway.auth.bootstrap import StateFiles
-from gateway.commands.banner import banner
+from gateway.commands.banner import banner, shown_path
 from gateway.config import Config, Settings
 from gateway.control.endpoints import DeploymentConfig, EndpointConfig
 from gateway.edge.config import EdgeConfig
@@ -40,7 +40,7 @@ def test_a_sample_file_of_the_endpoint_is_offered_over_both_protocols(config: Co
     (folder / "price.json").write_text("[]")
     text = printed(config)
 
-    assert f"lockgate invoke price --data {folder}/price.json" in text
+    assert f"lockgate invoke price --data {shown_path(folder / 'price.json')}" in text
     assert "--protocol grpc" in text
     assert "expected.json" not in text
 
