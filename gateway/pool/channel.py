@@ -37,12 +37,6 @@ __all__ = ["ChannelState", "WorkerChannel"]
 log = structlog.get_logger()
 
 
-_LONG_COMPUTE = 0.002
-"""Seconds; ten times what a message to a worker and back takes."""
-_COMPUTE_WEIGHT = 0.2
-"""Of the newest batch."""
-
-
 class ChannelState(Enum):
     CONNECTING = "connecting"
     """No stream yet: nobody listens, or the model is loading."""
@@ -102,8 +96,6 @@ class WorkerChannel:
         self._watch: asyncio.TimerHandle | None = None
         self._watch_at = 0.0
         self._inputs = self._outputs = Layout.of(())
-        self._compute = 0.0
-        """Seconds that its model takes for a batch, averaged."""
 
     @property
     def is_open(self) -> bool:
@@ -272,8 +264,6 @@ class WorkerChannel:
         else:
             self.breaker.succeeded()
             self._backoff.reset()
-            if scored is not None:
-                self._compute += _COMPUTE_WEIGHT * (scored.compute - self._compute)
         if not batch.reply.done():
             if scored is not None:
                 batch.reply.set_result(scored)
@@ -319,9 +309,7 @@ class WorkerChannel:
             self._on_change()
 
     def _most_batches(self) -> int:
-        # A batch that waits at the worker saves it the time of one message; rows that gather here instead save it a
-        # whole batch. Which counts for more depends on how long the model computes.
-        most = self._config.batches_in_flight if self._compute < _LONG_COMPUTE else 1
+        most = self._config.batches_in_flight
         if self.breaker.state is BreakerState.CLOSED:
             return most
         return self.breaker.batches(self._clock(), most)

@@ -406,17 +406,3 @@ async def test_closing_the_pool_loses_what_is_out(worker: FakeWorker) -> None:
         await pool.close()
         with pytest.raises(WorkerLost):
             await task
-
-
-async def test_a_worker_whose_model_takes_long_gets_one_batch_at_a_time(worker: FakeWorker) -> None:
-    def slow(batch: wire.Batch) -> wire.Reply:
-        reply = answer(batch)
-        reply.compute_ns = 50_000_000
-        return reply
-
-    worker.script = slow
-    async with running([worker]) as (pool, _):
-        before = pool.places
-        await pool.score(rows_of(1), soon())
-
-        assert (before, pool.places) == (2, 1)
