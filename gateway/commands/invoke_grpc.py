@@ -17,26 +17,13 @@ import numpy as np
 from gateway.commands.invoke import InvokeOptions, Refused
 from gateway.core.errors import ConfigError, InvalidInput
 from gateway.core.payload import Named, Payload, Records, Table
+from gateway.core.tensor import BY_NAME
 from gateway.edge.json_forms import invocations_payload, score_payload
 from gateway.wire.v1 import grpc_service_pb2 as wire
 from gateway.wire.v1.grpc_service_pb2_grpc import GRPCInferenceServiceStub
 
 __all__ = ["ask_grpc", "columns_of", "records_of", "tensor_of"]
 
-_NUMPY = {
-    "BOOL": "?",
-    "UINT8": "u1",
-    "UINT16": "<u2",
-    "UINT32": "<u4",
-    "UINT64": "<u8",
-    "INT8": "i1",
-    "INT16": "<i2",
-    "INT32": "<i4",
-    "INT64": "<i8",
-    "FP16": "<f2",
-    "FP32": "<f4",
-    "FP64": "<f8",
-}
 _LENGTH = 4
 """Bytes before each string of a BYTES tensor that say how long it is."""
 
@@ -111,7 +98,7 @@ def tensor_of(datatype: str, values: Sequence[Any]) -> tuple[list[int], bytes]:
         if datatype == "BOOL":
             values = [value.lower() in ("true", "t", "1") if isinstance(value, str) else value for value in values]
         filled = [float("nan") if value is None and datatype.startswith("FP") else value for value in values]
-        array = np.array(filled, dtype=_NUMPY[datatype])
+        array = np.array(filled, dtype=BY_NAME[datatype].numpy)
         return list(array.shape), array.tobytes()
     except (ValueError, TypeError, KeyError) as error:
         raise ConfigError("--data", f"a column does not fit {datatype}: {error}") from error
@@ -134,7 +121,7 @@ def _values(output: wire.ModelInferResponse.InferOutputTensor, raw: bytes | None
     elif output.datatype == "BYTES":
         flat = _split(raw)
     else:
-        flat = np.frombuffer(raw, dtype=_NUMPY[output.datatype]).tolist()
+        flat = np.frombuffer(raw, dtype=BY_NAME[output.datatype].numpy).tolist()
     # As over HTTP: JSON has no word for what is not a number.
     plain = [None if isinstance(value, float) and not math.isfinite(value) else value for value in flat]
     shape = tuple(output.shape)

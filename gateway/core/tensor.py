@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["BY_NAME", "BY_NUMPY", "DataType"]
+__all__ = ["BY_NAME", "DataType"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,5 +61,3 @@ BY_NAME: dict[str, DataType] = {
         ("BYTES", "", 0),
     )
 }
-
-BY_NUMPY: dict[np.dtype[np.generic], DataType] = {t.numpy: t for t in BY_NAME.values() if t.code}
