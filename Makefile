@@ -37,9 +37,9 @@ UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3
 	--no-emit-index-url --no-annotate --no-header --quiet
 lock:
 	test -x $(BIN)/uv || ($(PYTHON) -m venv $(VENV) && $(BIN)/pip install uv)
-	$(UV_COMPILE) --extra r --extra onnx --extra embedded --extra dev --extra loadtests -o requirements/dev.txt
-	$(UV_COMPILE) --extra r --extra onnx --extra embedded -c requirements/dev.txt -o requirements/serve.txt
-	$(UV_COMPILE) --extra r --extra onnx-gpu --extra embedded -c requirements/dev.txt -o requirements/serve-gpu.txt
+	$(UV_COMPILE) --extra r --extra onnx --extra embedded --extra parquet --extra dev --extra loadtests -o requirements/dev.txt
+	$(UV_COMPILE) --extra r --extra onnx --extra embedded --extra parquet -c requirements/dev.txt -o requirements/serve.txt
+	$(UV_COMPILE) --extra r --extra onnx-gpu --extra embedded --extra parquet -c requirements/dev.txt -o requirements/serve-gpu.txt
 	printf '%s\n' setuptools hatchling cffi | $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-annotate --no-header --quiet -c requirements/dev.txt -o requirements/build.txt
 
