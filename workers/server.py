@@ -9,6 +9,7 @@ inbox; each reply comes back with one ``call_soon_threadsafe`` and leaves on the
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
@@ -181,9 +182,15 @@ class Server:
     """Runs a ``WorkerServicer`` and the health service on a thread of its own."""
 
     def __init__(
-        self, address: str, servicer: Callable[[], WorkerServicer], engine: Literal["h2grpc", "grpcio"] = "h2grpc"
+        self,
+        address: str,
+        servicer: Callable[[], WorkerServicer],
+        engine: Literal["h2grpc", "grpcio"] = "h2grpc",
+        *,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._address, self._make, self._engine_name = address, servicer, engine
+        """``tls`` is for TCP and insists on a certificate of gateways; only h2grpc takes it."""
+        self._address, self._make, self._engine_name, self._tls = address, servicer, engine, tls
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event
         self._servicer: WorkerServicer
@@ -226,8 +233,7 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
         try:
-            if server.add_insecure_port(self._address) == 0:
-                raise ServeError(f"{self._address}: cannot be listened on")
+            self._listen(server)
             await server.start()
         except (RuntimeError, ServeError) as error:
             self._started.set_exception(ServeError(f"{self._address}: cannot be listened on: {error}"))
@@ -235,6 +241,18 @@ class Server:
         self._started.set_result(None)
         await self._stop.wait()
         await server.stop(grace=_STOP)
+
+    def _listen(self, server: Any) -> None:
+        if self._tls is None or self._address.startswith("unix:"):
+            port = server.add_insecure_port(self._address)
+        elif isinstance(server, grpc.aio.Server):
+            raise ServeError("TLS needs the engine h2grpc, and ngh2 installed")
+        elif self._tls.verify_mode is not ssl.CERT_REQUIRED:
+            raise ServeError("expected TLS that asks for a certificate: whoever connects may send work and drain")
+        else:
+            port = server.add_secure_port(self._address, self._tls)
+        if port == 0:
+            raise ServeError("the port is taken")
 
     def _announce(self, state: State) -> None:
         self._servicer.announce(state)

@@ -10,12 +10,12 @@ reason (the worker died, hung past a batch's deadline and grace, or spoke nonsen
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
-import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
@@ -68,7 +68,7 @@ class WorkerChannel:
         random: Callable[[], float],
         on_change: Callable[[], None],
         on_description: Callable[[WorkerChannel, Description], None],
-        credentials: grpc.ChannelCredentials | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.address = address
         self.state = ChannelState.CONNECTING
@@ -81,7 +81,7 @@ class WorkerChannel:
         self._clock = clock
         self._on_change = on_change
         self._on_description = on_description
-        self._credentials = credentials
+        self._tls = tls
         self._backoff = Backoff(config.min_backoff_ms / 1000, config.max_backoff_ms / 1000, random)
         self.breaker = Breaker(
             config.breaker_failures, config.breaker_open_ms / 1000, config.breaker_max_open_ms / 1000
@@ -164,7 +164,7 @@ class WorkerChannel:
     async def _session(self) -> str:
         """From one connection to its end; why it ended."""
         config = self._config
-        async with connect(self.address, config, self._credentials) as channel:
+        async with connect(self.address, config, self._tls) as channel:
             description = description_of(await describe(channel, config.load_timeout_ms / 1000))
             stream = open_stream(channel)
             async with asyncio.timeout(config.connect_timeout_ms / 1000):

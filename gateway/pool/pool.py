@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import random as jitter
+import ssl
 import time
 from collections.abc import Callable, Sequence
 
-import grpc
 import structlog
 
 from gateway.core.deadline import Clock, Deadline
 from gateway.core.description import Description
-from gateway.core.errors import DeadlineExceeded, NotReady, WorkerFailed
+from gateway.core.errors import ConfigError, DeadlineExceeded, NotReady, WorkerFailed
 from gateway.core.rows import Rows
 from gateway.core.scoring import Scored
 from gateway.pool.channel import ChannelState, WorkerChannel
@@ -25,6 +25,7 @@ from gateway.pool.codec import Refused
 from gateway.pool.config import PoolConfig
 from gateway.pool.pick import pick
 from gateway.pool.snapshot import WorkerSnapshot
+from gateway.pool.transport import takes_tls
 
 __all__ = ["Pool"]
 
@@ -41,7 +42,7 @@ class Pool:
         config: PoolConfig,
         *,
         on_description: Callable[[Description], None] | None = None,
-        credentials: grpc.ChannelCredentials | None = None,
+        tls: ssl.SSLContext | None = None,
         clock: Clock = time.monotonic,
         random: Callable[[], float] = jitter.random,
     ) -> None:
@@ -56,6 +57,8 @@ class Pool:
         self._ended: asyncio.Event | None = None
         self.description: Description | None = None
         """What was published last; None until a worker has loaded the model."""
+        if tls is not None and not takes_tls(config):
+            raise ConfigError("pool.grpc_engine", "expected h2grpc, and ngh2 installed, for TLS to workers")
         self._channels = [
             WorkerChannel(
                 address,
@@ -64,7 +67,7 @@ class Pool:
                 random=random,
                 on_change=self._on_change,
                 on_description=self._on_description,
-                credentials=credentials,
+                tls=tls,
             )
             for address in addresses
         ]

@@ -7,6 +7,7 @@ worker cannot tell them apart.
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import replace
 from typing import Any, Protocol, TypeAlias
 
@@ -22,7 +23,7 @@ except ImportError as error:  # ngh2 has wheels for Linux and macOS only
     h2grpc = None  # type: ignore[assignment]
     structlog.get_logger().warning("pool.grpcio_instead_of_h2grpc", reason=str(error))
 
-__all__ = ["RPC_ERRORS", "Channel", "Stream", "connect", "describe", "open_stream"]
+__all__ = ["RPC_ERRORS", "Channel", "Stream", "connect", "describe", "open_stream", "takes_tls"]
 
 SERVICE = "/lockgate.workers.v1.Worker"
 
@@ -45,11 +46,19 @@ class Stream(Protocol):
     async def write(self, request: bytes) -> None: ...
 
 
-def connect(address: str, config: PoolConfig, credentials: grpc.ChannelCredentials | None = None) -> Channel:
-    """A channel of its own for one session; ``credentials`` are for TCP, a Unix socket has its directory's mode."""
-    if h2grpc is None or config.grpc_engine == "grpcio" or credentials is not None:
-        return _grpcio(address, config, credentials)
+def takes_tls(config: PoolConfig) -> bool:
+    """Whether ``connect`` can do TLS: grpcio has no use for Python's contexts."""
+    return h2grpc is not None and config.grpc_engine == "h2grpc"
+
+
+def connect(address: str, config: PoolConfig, tls: ssl.SSLContext | None = None) -> Channel:
+    """
+    A channel of its own for one session. ``tls`` is for TCP, and holds the certificate that the worker asks for; a Unix
+    socket has its directory's mode. Only where ``takes_tls`` says so may there be one.
+    """
     is_local = address.startswith("unix:")
+    if h2grpc is None or not takes_tls(config):
+        return _grpcio(address, config)
     limits = replace(
         h2grpc.CLIENT_LIMITS,
         max_receive_message=config.max_message_bytes,
@@ -58,11 +67,11 @@ def connect(address: str, config: PoolConfig, credentials: grpc.ChannelCredentia
         keepalive=None if is_local else config.keepalive_ms / 1000,
         keepalive_timeout=config.keepalive_ms / 1000,
     )
-    return h2grpc.insecure_channel(
-        address,
-        # Retries and back-off are the pool's.
-        config=h2grpc.ChannelConfig(limits=limits, max_replay=0, connect_timeout=config.connect_timeout_ms / 1000),
-    )
+    # Retries and back-off are the pool's.
+    settings = h2grpc.ChannelConfig(limits=limits, max_replay=0, connect_timeout=config.connect_timeout_ms / 1000)
+    if tls is None or is_local:
+        return h2grpc.insecure_channel(address, config=settings)
+    return h2grpc.secure_channel(address, tls, config=settings)
 
 
 async def describe(channel: Channel, timeout: float) -> wire.Description:  # noqa: ASYNC109  # gRPC's own
@@ -81,7 +90,7 @@ def open_stream(channel: Channel) -> Stream:
     return stream
 
 
-def _grpcio(address: str, config: PoolConfig, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
+def _grpcio(address: str, config: PoolConfig) -> grpc.aio.Channel:
     options: list[tuple[str, int]] = [
         ("grpc.max_send_message_length", config.max_message_bytes),
         ("grpc.max_receive_message_length", config.max_message_bytes),
@@ -91,9 +100,6 @@ def _grpcio(address: str, config: PoolConfig, credentials: grpc.ChannelCredentia
         ("grpc.enable_http_proxy", 0),
         ("grpc.min_reconnect_backoff_ms", config.connect_timeout_ms),
     ]
-    if address.startswith("unix:"):
-        return grpc.aio.insecure_channel(address, options=options)
-    options += [("grpc.keepalive_time_ms", config.keepalive_ms), ("grpc.keepalive_timeout_ms", config.keepalive_ms)]
-    if credentials is None:
-        return grpc.aio.insecure_channel(address, options=options)
-    return grpc.aio.secure_channel(address, credentials, options=options)
+    if not address.startswith("unix:"):
+        options += [("grpc.keepalive_time_ms", config.keepalive_ms), ("grpc.keepalive_timeout_ms", config.keepalive_ms)]
+    return grpc.aio.insecure_channel(address, options=options)
