@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.core.access import Caller, Grant, Principal, Role
 from gateway.core.errors import ConfigError, Forbidden, Unauthenticated
-from gateway.core.request import Principal
 
 __all__ = ["ApiKey", "KeyRing", "digest", "new_key", "write_keys"]
 
@@ -61,7 +61,7 @@ class KeyRing:
         for key in keys:
             known = bytes.fromhex(key.sha256)
             endpoints = None if key.endpoints is None else frozenset(key.endpoints)
-            self._principals[known] = (known, Principal(name=key.name, endpoints=endpoints))
+            self._principals[known] = (known, Principal(key.name, (Grant(frozenset({Role.SCORE}), endpoints),)))
 
     @classmethod
     def read(cls, path: Path) -> KeyRing:
@@ -73,8 +73,9 @@ class KeyRing:
         except (msgspec.MsgspecError, ValueError) as error:
             raise ConfigError(str(path), f"expected a key file: {error}") from error
 
-    async def __call__(self, credential: str | None, endpoint: str | None) -> Principal:
+    async def __call__(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
         """See ``Access``. The credential is ``Bearer <key>``; the scheme's case does not matter (RFC 9110)."""
+        credential = caller.credential
         if not credential:
             raise Unauthenticated("expected an Authorization header: Bearer <key>")
         scheme, _, key = credential.partition(" ")
@@ -86,6 +87,6 @@ class KeyRing:
         if known is None or not hmac.compare_digest(known[0], presented):
             raise Unauthenticated("the key is not valid here")
         principal = known[1]
-        if endpoint is not None and principal.endpoints is not None and endpoint not in principal.endpoints:
-            raise Forbidden(f'the key may not use endpoint "{endpoint}"')
+        if not principal.may(role, endpoint):
+            raise Forbidden(f'the key may not {role} endpoint "{endpoint}"' if endpoint else f"the key may not {role}")
         return principal

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core.access import Access
+from gateway.core.access import Access, Role
 from gateway.core.request import Answer, Authenticated, Received
 from gateway.core.service import Service
 
@@ -16,6 +16,6 @@ class Authenticate:
         self._access, self._inner = access, inner
 
     async def __call__(self, request: Received, /) -> Answer:
-        principal = await self._access(request.credential, request.endpoint)
+        principal = await self._access(request, request.endpoint, Role.SCORE)
         request.timeline.mark("auth")
         return await self._inner(Authenticated(request, principal))

@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from gateway.core.access import ClientCertificate, Principal
 from gateway.core.deadline import Deadline
 from gateway.core.payload import Payload
 from gateway.core.rows import Rows
 from gateway.core.signature import Signature
 from gateway.core.timeline import Timeline
 
-__all__ = ["Answer", "Authenticated", "Deployment", "Enriched", "Principal", "Received", "Routed"]
+__all__ = ["Answer", "Authenticated", "Deployment", "Enriched", "Received", "Routed"]
 
 
 @dataclass(slots=True)
@@ -44,20 +45,13 @@ class Received:
     """W3C trace context as received, or empty."""
     size: int = 0
     """Bytes of the body."""
+    certificate: ClientCertificate | None = None
+    """What the connection was made with, if the caller showed one."""
     timeline: Timeline = field(default_factory=Timeline, repr=False)
     id: str = ""
     """Ours: what the caller is told as ``x-request-id`` and the log says."""
     routed: Deployment | None = None
     """Noted by the routing stage for whoever keeps the record of requests; no stage decides by it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who calls. ``name`` is safe to log; it is never the credential."""
-
-    name: str
-    endpoints: frozenset[str] | None = None
-    """Endpoints that it may score; None for all."""
 
 
 @dataclass(slots=True)

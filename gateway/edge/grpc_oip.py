@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
+from gateway.core.access import Caller, Presented
 from gateway.core.catalog import Catalog, StatsSource
 from gateway.core.deadline import Clock, Deadline
 from gateway.core.errors import GatewayError, InvalidInput, NotSupported
@@ -155,21 +156,21 @@ class OipServicer(GRPCInferenceServiceServicer):
 
     async def ModelReady(self, request: pb.ModelReadyRequest, context: GrpcCall) -> pb.ModelReadyResponse:
         async def work() -> pb.ModelReadyResponse:
-            endpoint = await self._view.endpoint(_named(request.name), _credential(context))
+            endpoint = await self._view.endpoint(_named(request.name), _caller(context))
             return pb.ModelReadyResponse(ready=oip_metadata.find_version(endpoint, request.version).is_ready)
 
         return await self._fence.control(context, "ModelReady", work)
 
     async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: GrpcCall) -> pb.ModelMetadataResponse:
         async def work() -> pb.ModelMetadataResponse:
-            endpoint = await self._view.endpoint(_named(request.name), _credential(context))
+            endpoint = await self._view.endpoint(_named(request.name), _caller(context))
             return _message(oip_metadata.model_metadata(endpoint, request.version), pb.ModelMetadataResponse())
 
         return await self._fence.control(context, "ModelMetadata", work)
 
     async def ModelConfig(self, request: pb.ModelConfigRequest, context: GrpcCall) -> pb.ModelConfigResponse:
         async def work() -> pb.ModelConfigResponse:
-            endpoint = await self._view.endpoint(_named(request.name), _credential(context))
+            endpoint = await self._view.endpoint(_named(request.name), _caller(context))
             config = oip_metadata.model_config(endpoint, request.version)
             return _message({"config": config}, pb.ModelConfigResponse())
 
@@ -179,11 +180,11 @@ class OipServicer(GRPCInferenceServiceServicer):
         self, request: pb.ModelStatisticsRequest, context: GrpcCall
     ) -> pb.ModelStatisticsResponse:
         async def work() -> pb.ModelStatisticsResponse:
-            credential = _credential(context)
+            caller = _caller(context)
             if request.name:
-                endpoints = [await self._view.endpoint(request.name, credential)]
+                endpoints = [await self._view.endpoint(request.name, caller)]
             else:
-                endpoints = list(await self._view.endpoints(credential))
+                endpoints = list(await self._view.endpoints(caller))
             document = oip_metadata.statistics(endpoints, request.version, self._stats)
             return _message(document, pb.ModelStatisticsResponse())
 
@@ -193,7 +194,7 @@ class OipServicer(GRPCInferenceServiceServicer):
         self, request: pb.RepositoryIndexRequest, context: GrpcCall
     ) -> pb.RepositoryIndexResponse:
         async def work() -> pb.RepositoryIndexResponse:
-            endpoints = await self._view.endpoints(_credential(context))
+            endpoints = await self._view.endpoints(_caller(context))
             models = oip_metadata.repository_index(endpoints, only_ready=request.ready)
             return _message({"models": models}, pb.RepositoryIndexResponse())
 
@@ -229,6 +230,7 @@ class OipServicer(GRPCInferenceServiceServicer):
             caller_id(metadata, "managed"),
             metadata.get("traceparent", ""),
             request_size(request),
+            None,
             timeline,
         )
         received.id = self._fence.new_id()
@@ -273,9 +275,9 @@ def _message(document: dict[str, Any], message: M) -> M:
     return ParseDict(document, message)
 
 
-def _credential(call: GrpcCall) -> str | None:
+def _caller(call: GrpcCall) -> Caller:
     credential = dict(call.invocation_metadata() or ()).get("authorization")
-    return credential if isinstance(credential, str) else None
+    return Presented(credential if isinstance(credential, str) else None, None, call.peer())
 
 
 def _named(model: str) -> str:

@@ -67,6 +67,7 @@ class Intake:
             caller_id(headers, self._personality),
             headers.get("traceparent", ""),
             len(request.body),
+            request.certificate,
             timeline,
         )
         call.id = request.id

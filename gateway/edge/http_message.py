@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 
+from gateway.core.access import ClientCertificate
 from gateway.core.request import Received
 
 __all__ = ["HttpRequest", "HttpResponse"]
@@ -34,6 +35,13 @@ class HttpRequest:
     """Ours, never the caller's: goes out as ``x-request-id``."""
     call: Received | None = None
     """What this became for the core, set when a handler has asked it to score; read when the answer goes out."""
+    certificate: ClientCertificate | None = None
+    """Of the connection's peer, verified; None where it showed none."""
+
+    @property
+    def credential(self) -> str | None:
+        """The value of the ``Authorization`` header; with it a request is a ``Caller``."""
+        return self.headers.get("authorization")
 
 
 @dataclass(slots=True)

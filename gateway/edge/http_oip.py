@@ -123,7 +123,7 @@ class _OipFamily:
         timeout_us = 0
         if body.may_say_timeout:
             # It stands in the body, and nobody's body is read before they are known: so that is asked here already.
-            await self._view.check(model, headers.get("authorization"))
+            await self._view.check(model, request)
             timeout_us = body.timeout_us()
         answer = await self._intake.score(
             request, body.read, endpoint=model, deployment=pin, budget=timeout_us / 1e6 if timeout_us else None
@@ -180,10 +180,10 @@ class _OipFamily:
         return _json(oip_metadata.repository_index(endpoints, only_ready=asked.get("ready") is True))
 
     async def _endpoint(self, request: HttpRequest, captures: Mapping[str, str]) -> EndpointState:
-        return await self._view.endpoint(_model(captures), request.headers.get("authorization"))
+        return await self._view.endpoint(_model(captures), request)
 
     async def _visible(self, request: HttpRequest, captures: Mapping[str, str]) -> Sequence[EndpointState]:
-        states = await self._view.endpoints(request.headers.get("authorization"))
+        states = await self._view.endpoints(request)
         base = captures.get("endpoint")
         return states if base is None else [state for state in states if state.name == base]
 

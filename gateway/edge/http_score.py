@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from gateway.core.access import Access
+from gateway.core.access import Access, Role
 from gateway.core.catalog import Catalog, EndpointState
 from gateway.core.errors import GatewayError, NotFound
 from gateway.core.payload import Payload
@@ -78,7 +78,7 @@ class _ScoreFamily:
         # Unknown and closed endpoints must look alike to whoever has no credential.
         known = [state for state in self._catalog.endpoints() if endpoint in (None, state.name)]
         if len(known) != 1 or not known[0].is_open:
-            await self._access(headers.get("authorization"), endpoint)
+            await self._access(request, endpoint, Role.READ)
         state = self._catalog.endpoint(endpoint)
         version = parse_qs(request.query).get("version", ["2"])[-1]
         if version not in VERSIONS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gateway.core.access import Role
 from gateway.core.deadline import Clock
 from gateway.core.errors import DeadlineExceeded, Forbidden
 from gateway.core.request import Answer, Authenticated, Routed
@@ -28,8 +29,9 @@ class Routing:
     async def __call__(self, request: Authenticated, /) -> Answer:
         received, principal = request.received, request.principal
         route = self._table.route(received.endpoint)
-        if principal.endpoints is not None and route.endpoint not in principal.endpoints:
-            raise Forbidden(f'the key may not use endpoint "{route.endpoint}"')
+        # Where the wire named no endpoint, the auth stage could not ask for this one.
+        if received.endpoint is None and not principal.may(Role.SCORE, route.endpoint):
+            raise Forbidden(f'the key may not score endpoint "{route.endpoint}"')
         deployment = route.pick(received.deployment, self._draw())
         received.routed = deployment
         now = self._clock()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.auth.api_key import ApiKey, KeyRing, digest, new_key, write_keys
+from gateway.core.access import Presented, Role
 from gateway.core.errors import ConfigError, Forbidden, Unauthenticated
 
 KEY = new_key()
@@ -15,7 +16,7 @@ RING = KeyRing([ApiKey(name="demo", sha256=digest(KEY)), ApiKey(name="one", sha2
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 async def test_a_known_key_gives_its_principal(scheme: str) -> None:
-    assert (await RING(f"{scheme} {KEY}", "a")).name == "demo"
+    assert (await RING(Presented(f"{scheme} {KEY}"), "a", Role.SCORE)).name == "demo"
 
 
 @pytest.mark.parametrize(
@@ -24,14 +25,14 @@ async def test_a_known_key_gives_its_principal(scheme: str) -> None:
 )
 async def test_anything_else_is_unauthenticated_and_not_repeated(credential: str | None) -> None:
     with pytest.raises(Unauthenticated) as caught:
-        await RING(credential, "a")
+        await RING(Presented(credential), "a", Role.SCORE)
 
     assert KEY[:-1] not in str(caught.value)
 
 
 async def test_a_key_for_other_endpoints_is_forbidden() -> None:
     with pytest.raises(Forbidden):
-        await RING("Bearer lg_one", "b")
+        await RING(Presented("Bearer lg_one"), "b", Role.SCORE)
 
 
 def test_two_new_keys_differ_and_are_recognisable() -> None:
@@ -48,7 +49,7 @@ async def test_a_written_file_holds_no_key_and_is_read_back(tmp_path: Path) -> N
 
     assert KEY not in file.read_text()
     assert file.stat().st_mode & 0o777 == 0o600
-    assert (await KeyRing.read(file)(f"Bearer {KEY}", None)).name == "demo"
+    assert (await KeyRing.read(file)(Presented(f"Bearer {KEY}"), None, Role.SCORE)).name == "demo"
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"keys": [{"name": "x", "sha256": "zz"}]}', '{"keys": [], "more": 1}'])

@@ -5,9 +5,10 @@ from typing import cast
 
 import pytest
 
+from gateway.core.access import Principal
 from gateway.core.errors import DeadlineExceeded, NotReady
 from gateway.core.payload import Records
-from gateway.core.request import Deployment, Enriched, Principal, Received
+from gateway.core.request import Deployment, Enriched, Received
 from gateway.core.signature import Signature
 from gateway.dispatch.batcher import Batcher
 from gateway.dispatch.config import BatchConfig

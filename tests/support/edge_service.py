@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from gateway.core.access import Caller, Grant, Principal, Role
 from gateway.core.catalog import DeploymentState, EndpointState
 from gateway.core.errors import Forbidden, GatewayError, NotFound, Unauthenticated
 from gateway.core.payload import Payload
-from gateway.core.request import Answer, Deployment, Principal, Received
+from gateway.core.request import Answer, Deployment, Received
 from gateway.core.rows import Layout, Rows, Text
 from gateway.core.signature import Column, Kind, Signature
 from gateway.core.tensor import BY_NAME
@@ -78,10 +79,10 @@ class FakeCatalog:
 class FakeAccess:
     """``Bearer right`` may do all, ``Bearer other`` is known and may do nothing."""
 
-    async def __call__(self, credential: str | None, endpoint: str | None) -> Principal:
-        if credential == "Bearer right":
-            return Principal("caller")
-        if credential == "Bearer other":
+    async def __call__(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
+        if caller.credential == "Bearer right":
+            return Principal("caller", (Grant(frozenset({Role.SCORE})),))
+        if caller.credential == "Bearer other":
             raise Forbidden("not yours")
         raise Unauthenticated("expected a bearer key")
 
@@ -109,7 +110,7 @@ class FakeCore:
     async def __call__(self, request: Received, /) -> Answer:
         self.received.append(request)
         if not self.is_open:
-            await FakeAccess()(request.credential, request.endpoint)
+            await FakeAccess()(request, request.endpoint, Role.SCORE)
         self.payloads.append(request.read())
         self.started.set()
         self.arrivals.release()

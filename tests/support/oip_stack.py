@@ -10,9 +10,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from gateway.core.access import Caller, Grant, Principal, Role
 from gateway.core.catalog import DeploymentState, EndpointState, Stats
 from gateway.core.errors import Forbidden, GatewayError, ModelFailed, NotFound, NotReady, Overloaded, Unauthenticated
-from gateway.core.request import Answer, Deployment, Principal, Received
+from gateway.core.request import Answer, Deployment, Received
 from gateway.core.rows import Rows
 from gateway.core.signature import Column, Kind, Signature
 from gateway.core.tensor import BY_NAME
@@ -131,17 +132,17 @@ class OipStack:
     def stats(self, endpoint: str, deployment: str) -> Stats:
         return self.counters
 
-    async def access(self, credential: str | None, endpoint: str | None) -> Principal:
-        if credential != KEY:
+    async def access(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
+        if caller.credential != KEY:
             raise Unauthenticated("expected a key")
         if endpoint == "secret":
             raise Forbidden("not yours")
-        return Principal("test", frozenset(self._endpoints) - {"secret"})
+        return Principal("test", (Grant(frozenset({Role.SCORE}), frozenset(self._endpoints) - {"secret"}),))
 
     async def service(self, received: Received) -> Answer:
         """The stages between the edge and a model, in their order."""
         self.seen.append(received)
-        await self.access(received.credential, received.endpoint)
+        await self.access(received, received.endpoint, Role.SCORE)
         state = self.endpoint(received.endpoint)
         name = received.deployment or state.default.name
         if name not in state.deployments:

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.auth.api_key import KeyRing
 from gateway.auth.bootstrap import StateFiles, prepare_state
+from gateway.core.access import Presented, Role
 from gateway.core.errors import ConfigError
 
 NOW = datetime.now(UTC)
@@ -74,7 +75,7 @@ def test_a_directory_that_was_open_to_others_is_closed(tmp_path: Path) -> None:
 async def test_the_generated_key_opens_the_server_and_is_kept_only_as_a_digest(tmp_path: Path) -> None:
     files = prepare_state(tmp_path / "state")
     key = files.demo_key.read_text().strip()
-    principal = await KeyRing.read(files.keys)(f"Bearer {key}", "any")
+    principal = await KeyRing.read(files.keys)(Presented(f"Bearer {key}"), "any", Role.SCORE)
 
     assert principal.name == "demo"
     assert key not in files.keys.read_text()
