@@ -59,11 +59,15 @@ $(VENV)/.serve: requirements/serve.txt pyproject.toml $(VENV)/.build
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-$(VENV)/.dev: requirements/dev.txt pyproject.toml $(VENV)/.build
+NODE := tests/support/node
+$(VENV)/.dev: requirements/dev.txt pyproject.toml $(NODE)/package.json $(NODE)/package-lock.json $(VENV)/.build
 	sh tools/system-packages.sh test
+	@command -v npm >/dev/null 2>&1 || \
+		{ echo "npm is needed: tests call the server with gRPC's client for Node.js; install nodejs and npm and run make again"; exit 1; }
+	npm ci --prefix $(NODE) --ignore-scripts --no-audit --no-fund
 	$(BIN)/pip install --quiet --require-hashes --no-build-isolation -r requirements/dev.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@ $(VENV)/.serve
 
 clean:
-	rm -rf $(VENV) .lockgate
+	rm -rf $(VENV) $(NODE)/node_modules .lockgate

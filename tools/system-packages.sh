@@ -4,7 +4,12 @@
 set -eu
 
 needed="r-base-core r-cran-randomforest r-cran-ranger r-cran-rpart r-cran-gbm r-cran-glmnet r-cran-nnet r-cran-mgcv r-cran-survival r-cran-jsonlite r-cran-ggplot2"
-[ "${1:-serve}" = test ] && needed="$needed r-cran-plumber wrk curl"
+if [ "${1:-serve}" = test ]; then
+    needed="$needed r-cran-plumber wrk curl nghttp2-client"
+    # Asked for by command: Node.js from elsewhere often has npm in it, and Debian's npm does not go with it.
+    command -v node >/dev/null 2>&1 || needed="$needed nodejs"
+    command -v npm >/dev/null 2>&1 || needed="$needed npm"
+fi
 python="${PYTHON:-python3}"
 "$python" -c 'import ensurepip' 2>/dev/null || needed="$needed python3-venv"
 
