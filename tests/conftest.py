@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.samples import EXAMPLES
 from tests.support.stack import Stack, serving
+from tests.support.valkey import Valkey, private_valkey
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +17,17 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with serving(EXAMPLES, tmp_path_factory.mktemp("examples")) as stack:
         yield stack
     assert [event for event in stack.events if event.get("level") == "warning"] == []
+
+
+@pytest.fixture(scope="session")
+def shared_valkey() -> Iterator[Valkey]:
+    """One server for features; use ``valkey``, which empties it first."""
+    with private_valkey() as server:
+        yield server
+
+
+@pytest.fixture
+def valkey(shared_valkey: Valkey) -> Valkey:
+    """A real server for features, empty; to kill or pause one, make a ``private_valkey``."""
+    shared_valkey.empty()
+    return shared_valkey
