@@ -15,6 +15,7 @@ from typing import Literal
 
 import msgspec
 
+from gateway.auth.config import AuthConfig
 from gateway.control.endpoints import DeploymentConfig, EndpointConfig
 from gateway.control.yaml_file import read_yaml
 from gateway.core.errors import ConfigError
@@ -32,6 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     edge: EdgeConfig = EdgeConfig()
     pool: PoolConfig = PoolConfig()
+    auth: AuthConfig = AuthConfig()
     gateways: int = 1
     """Gateway processes; they share the ports."""
     admin_port: int = 8445

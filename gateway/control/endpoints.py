@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-__all__ = ["DeploymentConfig", "EndpointConfig"]
+__all__ = ["AuthMode", "DeploymentConfig", "EndpointConfig"]
+
+AuthMode: TypeAlias = Literal["key", "token", "aad_token"]
+"""What callers of an endpoint show: one of its keys, a token that it issued, or one of the identity provider."""
 
 NAME = re.compile(r"[a-zA-Z]([-a-zA-Z0-9]{0,30}[a-zA-Z0-9])?")
 """Azure ML's rule for endpoint and deployment names, without its lower limit of three characters."""
@@ -66,7 +69,8 @@ class EndpointConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     name: str
     deployments: dict[str, DeploymentConfig]
     description: str = ""
-    auth_mode: Literal["key"] = "key"
+    auth_mode: AuthMode = "key"
+    """What callers show; the admin API takes keys for every endpoint."""
     traffic: dict[str, int] = {}
     """Deployment → percent; sums to 100, or to 0 to take the endpoint out of service."""
     request_timeout_ms: int = 5000

@@ -65,10 +65,10 @@ class Principal:
 
     def may(self, role: Role, endpoint: str | None) -> bool:
         """``endpoint`` None asks whether there is any endpoint on which the role is held."""
-        return any(
-            role in grant.allowed and (endpoint is None or grant.endpoints is None or endpoint in grant.endpoints)
-            for grant in self.grants
-        )
+        for grant in self.grants:  # a loop, because a generator costs three times as much
+            if role in grant.allowed and (endpoint is None or grant.endpoints is None or endpoint in grant.endpoints):
+                return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)

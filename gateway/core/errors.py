@@ -42,11 +42,19 @@ class InvalidInput(GatewayError):
 
 
 class Unauthenticated(GatewayError):
-    """No credential, or one that is not valid here."""
+    """No credential, or one that is not valid here. ``challenge`` goes out as ``WWW-Authenticate`` (RFC 9110)."""
+
+    def __init__(self, message: str, challenge: str = "Bearer") -> None:
+        super().__init__(message)
+        self.challenge = challenge
 
 
 class Forbidden(GatewayError):
-    """A valid credential that may not do this."""
+    """A valid credential that may not do this. ``challenge`` is as above, or says only how one would be shown."""
+
+    def __init__(self, message: str, challenge: str = "Bearer") -> None:
+        super().__init__(message)
+        self.challenge = challenge
 
 
 class NotFound(GatewayError):

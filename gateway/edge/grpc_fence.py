@@ -14,7 +14,7 @@ from typing import NoReturn, TypeVar
 
 import structlog
 
-from gateway.core.errors import Cancelled, GatewayError, Overloaded
+from gateway.core.errors import Cancelled, Forbidden, GatewayError, Overloaded, Unauthenticated
 from gateway.core.request import Received
 from gateway.edge.grpc_call import GrpcCall
 from gateway.edge.http_intake import DEPLOYMENT_HEADER
@@ -85,6 +85,8 @@ class GrpcFence:
         if isinstance(error, Overloaded):
             # gRPC's own word for Retry-After (gRFC A6); clients that retry obey it.
             trailers.append(("grpc-retry-pushback-ms", str(max(1, round(error.retry_after * 1000)))))
+        elif isinstance(error, (Unauthenticated, Forbidden)):
+            trailers.append(("www-authenticate", error.challenge))
         if received is not None:
             if received.request_id:
                 trailers.append(("x-ms-client-request-id", received.request_id))

@@ -16,10 +16,12 @@ import structlog
 
 from gateway.core.errors import (
     Cancelled,
+    Forbidden,
     GatewayError,
     InvalidInput,
     MethodNotAllowed,
     Overloaded,
+    Unauthenticated,
 )
 from gateway.edge.http_message import HttpRequest, HttpResponse
 from gateway.edge.http_route import EncodeError, OnDone
@@ -82,8 +84,9 @@ class HttpExchange:
             headers.append(("Retry-After", str(max(1, ceil(error.retry_after)))))
         elif response.status in (429, 503):
             headers.append(("Retry-After", "1"))
-        if response.status == 401:
-            headers.append(("WWW-Authenticate", "Bearer"))
+        if isinstance(error, (Unauthenticated, Forbidden)):
+            # Managed endpoints answer 401 to what is forbidden, and no 401 may be without it.
+            headers.append(("WWW-Authenticate", error.challenge))
         elif isinstance(error, MethodNotAllowed):
             headers.append(("Allow", ", ".join(error.allowed)))
         return response

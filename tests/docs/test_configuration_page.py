@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gateway.auth.config import AuthConfig
 from gateway.config import Settings
 from gateway.control.endpoints import DeploymentConfig, EndpointConfig
 from gateway.edge.config import EdgeConfig
@@ -17,10 +18,17 @@ PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
 
 @pytest.mark.parametrize(
     ("kind", "prefix"),
-    [(EndpointConfig, ""), (DeploymentConfig, ""), (Settings, ""), (EdgeConfig, "edge."), (PoolConfig, "pool.")],
+    [
+        (EndpointConfig, ""),
+        (DeploymentConfig, ""),
+        (Settings, ""),
+        (EdgeConfig, "edge."),
+        (PoolConfig, "pool."),
+        (AuthConfig, "auth."),
+    ],
 )
 def test_every_setting_is_on_the_page(kind: type[msgspec.Struct], prefix: str) -> None:
-    sections = {"edge", "pool"} if kind is Settings else set()
+    sections = {"edge", "pool", "auth"} if kind is Settings else set()
     missing = [name for name in kind.__struct_fields__ if name not in sections and f"`{prefix}{name}`" not in PAGE]
 
     assert missing == []
