@@ -60,6 +60,15 @@ async def test_a_version_that_was_asked_for_is_found_in_the_statistics() -> None
     assert [(entry["name"], entry["version"]) for entry in stats["model_stats"]] == [("echo", "2")]
 
 
+async def test_every_part_of_computing_was_done_as_often_as_the_others() -> None:
+    (stats, _) = (await get("/v2/models/echo/stats"))["model_stats"]
+    parts = ("compute_input", "compute_infer", "compute_output")
+
+    assert {stats["inference_stats"][part]["count"] for part in parts} == {3}
+    for batch in stats["batch_stats"]:
+        assert len({batch[part]["count"] for part in parts}) == 1
+
+
 async def test_grpc_says_the_same_as_http(tmp_path: Path) -> None:
     async with serving(tmp_path) as edge:
         asked = {"metadata": AUTHORIZED, "timeout": 10}
