@@ -107,6 +107,8 @@ class FeatureView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Needed with ``format: feast``."""
     freshness: float | str | None = None
     """How old a value may be, for features that do not say so themselves. None: any age."""
+    ttl: float | str | None = None
+    """How long the store keeps a row after it was written, such as ``7d``. None: for ever."""
     on_missing: OnMissing = "fail"
     on_stale: OnStale = "fail"
     description: str = ""
@@ -122,6 +124,7 @@ class FeatureView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         if twice:
             raise ValueError(f"features: expected each name once, {', '.join(twice)} is there twice")
         _check("freshness", self.freshness, seconds)
+        _check("ttl", self.ttl, seconds)
         if (self.format == "feast") != (self.feast is not None):
             raise ValueError("feast: expected with format: feast, and only then")
         for feature in self.features:
@@ -138,6 +141,10 @@ class FeatureView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         """Seconds."""
         length = self.freshness if feature.freshness is None else feature.freshness
         return None if length is None else seconds(length)
+
+    @property
+    def ttl_seconds(self) -> float | None:
+        return None if self.ttl is None else seconds(self.ttl)
 
     @cached_property
     def positions(self) -> dict[str, int]:
