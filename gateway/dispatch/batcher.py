@@ -251,12 +251,15 @@ class Batcher:
         while self._again or self._window:
             attempt = self._again.popleft() if self._again else Attempt(self._window.take(self._limit.rows))
             now = self._clock()
+            # With others in line a place is worth more than a faint hope: whoever would most likely expire at the
+            # worker would take the time of somebody behind, and after a pause that goes on from one to the next.
+            soonest = now + self._forecast.batch if self._window else now
             live = []
             for ticket in attempt.tickets:
                 if ticket.reply.done():
                     continue
-                if ticket.deadline <= now:
-                    self._fail(ticket, _expired())
+                if ticket.deadline <= soonest:
+                    self._fail(ticket, _expired() if ticket.deadline <= now else _too_late())
                     continue
                 live.append(ticket)
                 if not ticket.left:
@@ -357,6 +360,10 @@ class Batcher:
         self._alarm.forget(ticket)
         if self._drained is not None and not self._alarm:
             self._drained.set()
+
+
+def _too_late() -> DeadlineExceeded:
+    return DeadlineExceeded("too little time was left to compute the answer")
 
 
 def _expired() -> DeadlineExceeded:

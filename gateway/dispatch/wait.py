@@ -16,6 +16,9 @@ WEIGHT = 0.1
 HEADROOM = 1.25
 """A forecast is off by some percent, and whoever is let in and expires at the worker has cost a place for nothing."""
 
+OUTLIER = 3.0
+"""Times its average that a batch's duration counts for at most; a model that became slower is learnt all the same."""
+
 UNKNOWN_RETRY = 1.0
 SHORTEST_RETRY = 0.05
 
@@ -23,12 +26,13 @@ SHORTEST_RETRY = 0.05
 class WaitForecast:
     """Exponentially weighted averages of rows and seconds between completions, and of a batch's own duration."""
 
-    __slots__ = ("_batch", "_gap", "_last", "_rows")
+    __slots__ = ("_gap", "_last", "_rows", "batch")
 
     def __init__(self) -> None:
         self._rows = 0.0
         self._gap = 0.0
-        self._batch = 0.0
+        self.batch = 0.0
+        """Seconds from leaving to the answer, pauses smoothed; 0 where nothing is known."""
         self._last: float | None = None
 
     def completed(self, rows: int, sent: float, now: float, is_line: bool) -> None:
@@ -40,7 +44,8 @@ class WaitForecast:
             # Faster than the forecast, even alone: without this a rate that was once too low would stay so, because
             # it keeps the line so short that it is never measured again.
             self._learn(rows, took)
-        self._batch += WEIGHT * (took - self._batch) if self._batch else took
+        # One pause of a worker (a garbage collection) says little about the next batch.
+        self.batch += WEIGHT * (min(took, OUTLIER * self.batch) - self.batch) if self.batch else took
         self._last = now if is_line else None
 
     def interrupted(self) -> None:
@@ -55,7 +60,7 @@ class WaitForecast:
     def wait(self, rows_ahead: int) -> float:
         """Seconds until the answer of a row that has ``rows_ahead`` rows before it; 0 where nothing is known."""
         rate = self.rate
-        return 0.0 if rate is None else (rows_ahead / rate + self._batch) * HEADROOM
+        return 0.0 if rate is None else (rows_ahead / rate + self.batch) * HEADROOM
 
     def retry_after(self, rows_too_many: float) -> float:
         """Seconds until ``rows_too_many`` rows will have left."""
@@ -65,7 +70,7 @@ class WaitForecast:
     def excess(self, rows_ahead: int, left: float) -> float:
         """Rows by which the line is too long for a caller who has ``left`` seconds; not above 0 when it is not."""
         rate = self.rate
-        return 0.0 if rate is None else rows_ahead - max(0.0, left / HEADROOM - self._batch) * rate
+        return 0.0 if rate is None else rows_ahead - max(0.0, left / HEADROOM - self.batch) * rate
 
     def _learn(self, rows: int, seconds: float) -> None:
         self._rows += WEIGHT * (rows - self._rows) if self._rows else rows

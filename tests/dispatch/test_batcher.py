@@ -262,6 +262,31 @@ async def test_expired_rows_never_reach_a_worker() -> None:
 
 
 @on_virtual_time
+async def test_a_row_that_would_expire_at_the_worker_gives_way_to_those_behind_it() -> None:
+    bench = Bench(max_rows=1)
+    await bench.fill()
+    hopeless, patient = bench.ask(1, seconds=15), bench.ask(2, seconds=50)
+    bench.loop.advance(10)
+    bench.scorer.answer()  # a batch takes ten seconds, and one has five left
+    await settle()
+
+    assert bench.scorer.seen == [[0], [2]]
+    assert (await outcome(hopeless), patient.is_done) == (DeadlineExceeded, False)
+
+
+@on_virtual_time
+async def test_with_nobody_behind_it_even_a_row_with_little_time_is_tried() -> None:
+    bench = Bench(max_rows=1)
+    await bench.fill()
+    bench.ask(1, seconds=15)
+    bench.loop.advance(10)
+    bench.scorer.answer()
+    await settle()
+
+    assert bench.scorer.seen == [[0], [1]]
+
+
+@on_virtual_time
 async def test_a_late_reply_is_dropped() -> None:
     bench = Bench()
     ticket = bench.ask(1, seconds=1)

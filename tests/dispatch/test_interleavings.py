@@ -153,7 +153,8 @@ def test_everybody_hears_exactly_once_of_his_own_rows_and_in_time(
         elif what is ModelFailed:
             assert any(value % GUILTY == 0 for value in caller.values)
         elif what is DeadlineExceeded:
-            assert at >= caller.ticket.deadline
+            # Before its time only who never left: it gave way to those behind it.
+            assert at >= caller.ticket.deadline or not caller.ticket.left
         else:
             assert what in (None, WorkerFailed)
 

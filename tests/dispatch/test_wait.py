@@ -54,6 +54,21 @@ def test_an_outage_does_not_count_as_a_slow_completion() -> None:
     assert forecast.rate == pytest.approx(3200)
 
 
+def test_one_long_pause_hardly_changes_what_a_batch_is_expected_to_take() -> None:
+    forecast = busy(32, 0.01)
+    forecast.completed(32, sent=1.0, now=3.0, is_line=True)
+
+    assert 0.02 < forecast.batch < 0.025
+
+
+def test_a_model_that_became_slow_is_believed_after_a_while() -> None:
+    forecast = busy(32, 0.01)
+    for i in range(60):
+        forecast.completed(32, sent=float(i), now=i + 1.0, is_line=True)
+
+    assert forecast.batch == pytest.approx(1.0, rel=0.05)
+
+
 def test_a_rate_that_became_faster_is_noticed_even_without_a_line() -> None:
     forecast = busy(1, 10.0)
     forecast.interrupted()
