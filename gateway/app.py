@@ -37,7 +37,7 @@ from gateway.dispatch.stage import Dispatch
 from gateway.edge.admission import Admit
 from gateway.edge.grpc_engine import grpc_server
 from gateway.edge.grpc_oip import OipServicer
-from gateway.edge.http_engine import http_server
+from gateway.edge.http_engine import http_server, plain_server
 from gateway.edge.http_exchange import HttpExchange
 from gateway.edge.http_intake import Intake
 from gateway.edge.http_mlflow import mlflow_routes
@@ -47,7 +47,7 @@ from gateway.edge.http_score import score_routes
 from gateway.edge.http_vetiver import vetiver_routes
 from gateway.edge.oip_view import OipView
 from gateway.edge.request_id import new_ids
-from gateway.edge.tls import server_context
+from gateway.edge.tls_reload import Certificates, TlsFiles
 from gateway.features.stage import Complete
 from gateway.pool.pool import Pool
 from gateway.routing.stage import Routing
@@ -148,12 +148,15 @@ class App:
             clock=time.monotonic,
             server_timing=self._edge.server_timing,
         )
-        certificate, private_key = files.certificate, files.private_key
-        self._grpc = grpc_server(self._edge, servicer, exchange, certificate=certificate, key=private_key)
-        http2 = self._grpc.http2
-        self._http = http_server(
-            self._edge, exchange, server_context(certificate, private_key, http2=http2 is not None), http2
+        tls = self._edge.tls
+        self._certificates = Certificates(
+            TlsFiles(tls.certificate or files.certificate, tls.key or files.private_key, tls.client_ca), tls.client_auth
         )
+        self._grpc = grpc_server(self._edge, servicer, exchange, self._certificates)
+        http2 = self._grpc.http2
+        https = http_server(self._edge, exchange, self._certificates.context(http2=http2 is not None), http2)
+        plain = plain_server(self._edge, exchange, http2)
+        self._http = [https] if plain is None else [https, plain]
 
     @property
     def is_ready(self) -> bool:
@@ -181,18 +184,21 @@ class App:
             for pool in self._pools.values():
                 links.create_task(pool.run())
             stack.push_async_callback(self._close_pools)
-            await self._http.start()
             stack.push_async_callback(self._close_batchers)
-            stack.push_async_callback(self._http.drain, self._drain)
+            for http in self._http:
+                await http.start()
+                stack.push_async_callback(http.drain, self._drain)
             await self._grpc.start(is_ready=self.is_ready)
             health = links.create_task(self._tell_health(), name="health")
+            renewal = links.create_task(self._certificates.run(), name="certificates")
             log.info("gateway.started", endpoints=sorted({endpoint for endpoint, _ in self._pools}))
             started()
             await stop.wait()
             self._is_draining = True
             log.info("gateway.draining")
             health.cancel()
-            await asyncio.gather(self._grpc.drain(self._drain), self._http.drain(self._drain))
+            renewal.cancel()
+            await asyncio.gather(*(server.drain(self._drain) for server in (self._grpc, *self._http)))
         log.info("gateway.stopped")
 
     async def _tell_health(self) -> None:

@@ -7,11 +7,13 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from gateway.edge.status import Personality
+from gateway.edge.tls import TlsConfig
 
-__all__ = ["EdgeConfig", "GrpcEngineName", "HttpEngineName"]
+__all__ = ["EdgeConfig", "GrpcEngineName", "HttpEngineName", "Plaintext"]
 
 HttpEngineName: TypeAlias = Literal["httptools", "aiohttp"]
 GrpcEngineName: TypeAlias = Literal["h2grpc", "grpcio"]
+Plaintext: TypeAlias = Literal["none", "loopback", "anywhere"]
 
 
 class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -20,6 +22,12 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     host: str = "0.0.0.0"  # noqa: S104  # serving others is the point
     http_port: int = 8443
     grpc_port: int = 8444
+    tls: TlsConfig = TlsConfig()
+    """Of both ports."""
+    plaintext: Plaintext = "none"
+    """Whether HTTP and gRPC are served without TLS too, and to whom: this machine, or whoever reaches ``host``."""
+    plaintext_port: int | None = None
+    """Where; gRPC only with h2grpc."""
     http_engine: HttpEngineName = "httptools"
     """What speaks HTTP/1.1: a lean engine on llhttp, or aiohttp."""
     grpc_engine: GrpcEngineName = "h2grpc"
@@ -47,6 +55,14 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         for name in ("http_port", "grpc_port"):
             if not 0 <= getattr(self, name) <= 65535:
                 raise ValueError(f"{name}: expected 0 to 65535, got {getattr(self, name)}")
+        if (self.plaintext == "none") != (self.plaintext_port is None):
+            raise ValueError(
+                "plaintext_port: expected a port, because plaintext is asked for"
+                if self.plaintext_port is None
+                else "plaintext: expected loopback or anywhere, because a plaintext_port is given"
+            )
+        if not 0 <= (self.plaintext_port or 0) <= 65535:
+            raise ValueError(f"plaintext_port: expected 0 to 65535, got {self.plaintext_port}")
         if self.max_header_bytes < 1024:
             raise ValueError(f"max_header_bytes: expected at least 1024, got {self.max_header_bytes}")
         for name in (

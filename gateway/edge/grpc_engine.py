@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -12,7 +11,8 @@ from gateway.edge.grpc_oip import OipServicer
 from gateway.edge.grpc_server import GrpcServer
 from gateway.edge.http_exchange import HttpExchange
 from gateway.edge.listener import ProtocolFactory
-from gateway.edge.tls import server_context
+from gateway.edge.tls_grpcio import server_credentials
+from gateway.edge.tls_reload import Certificates
 
 __all__ = ["GrpcEngine", "grpc_server"]
 
@@ -38,14 +38,18 @@ class GrpcEngine(Protocol):
 
 
 def grpc_server(
-    config: EdgeConfig, servicer: OipServicer, exchange: HttpExchange, *, certificate: Path, key: Path
+    config: EdgeConfig, servicer: OipServicer, exchange: HttpExchange, certificates: Certificates
 ) -> GrpcEngine:
-    """The engine that ``config.grpc_engine`` names, or grpcio where that cannot be imported; not started."""
+    """
+    The engine that ``config.grpc_engine`` names, or grpcio where that cannot be imported; not started.
+
+    Raises ``ConfigError`` when it cannot ask for certificates as it is told.
+    """
     if config.grpc_engine == "h2grpc":
         try:
             from gateway.edge.grpc_h2 import H2GrpcServer
         except ImportError as error:  # ngh2 has wheels for Linux and macOS only
             log.warning("edge.grpcio_instead_of_h2grpc", reason=str(error))
         else:
-            return H2GrpcServer(config, servicer, exchange, server_context(certificate, key))
-    return GrpcServer(config, servicer, certificate=certificate.read_bytes(), key=key.read_bytes())
+            return H2GrpcServer(config, servicer, exchange, certificates.context(http2=True))
+    return GrpcServer(config, servicer, credentials=server_credentials(certificates))

@@ -24,7 +24,7 @@ class GrpcServer:
     """
     One listener of one process; several processes may share the port.
 
-    ``certificate`` and ``key`` are PEM; without them the listener is plain, for tests and benchmarks only.
+    Without ``credentials`` the listener is plain, for tests and benchmarks only.
     """
 
     def __init__(
@@ -32,17 +32,15 @@ class GrpcServer:
         config: EdgeConfig,
         servicer: OipServicer,
         *,
-        certificate: bytes | None = None,
-        key: bytes | None = None,
+        credentials: grpc.ServerCredentials | None = None,
         options: Sequence[tuple[str, Any]] = (),
     ) -> None:
         self._server = grpc.aio.server(options=[*server_options(config), *options])
         self._services = GrpcServices(servicer, self._server)
         address = f"{config.host}:{config.grpc_port}"
-        if certificate is None or key is None:
+        if credentials is None:
             self.port: int = self._server.add_insecure_port(address)
         else:
-            credentials = grpc.ssl_server_credentials([(key, certificate)])
             self.port = self._server.add_secure_port(address, credentials)
         """The port in use, which differs from the configured one when that is 0."""
         self.http2 = None

@@ -25,7 +25,7 @@ from gateway.edge.http_oip import oip_routes
 from gateway.edge.http_router import HttpRouter
 from gateway.edge.oip_view import OipView
 from gateway.edge.request_id import new_ids
-from gateway.edge.tls import server_context
+from gateway.edge.tls_reload import Certificates, TlsFiles
 from gateway.wire.v1.grpc_service_pb2_grpc import GRPCInferenceServiceStub
 from tests.support.http_engine import on_engine
 from tests.support.oip_stack import KEY, OipStack
@@ -115,8 +115,9 @@ async def serving(
     chain.write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
     leaf.private_key_pem.write_to_path(str(key))
     exchange = exchange_of(stack, config)
-    rpc = grpc_server(config, servicer_of(stack, **settings), exchange, certificate=chain, key=key)
-    context = server_context(chain, key, http2=rpc.http2 is not None) if is_tls else None
+    certificates = Certificates(TlsFiles(chain, key))
+    rpc = grpc_server(config, servicer_of(stack, **settings), exchange, certificates)
+    context = certificates.context(http2=rpc.http2 is not None) if is_tls else None
     rest = http_server(config, exchange, context, rpc.http2)
     await rpc.start()
     await rest.start()

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from gateway.edge.config import EdgeConfig, GrpcEngineName
 from gateway.edge.grpc_engine import GrpcEngine, grpc_server
+from gateway.edge.tls_reload import Certificates, TlsFiles
 from tests.support.oip_edge import exchange_of, servicer_of
 from tests.support.oip_stack import OipStack
 
@@ -22,7 +23,7 @@ def made(folder: Path, engine: GrpcEngineName) -> GrpcEngine:
     leaf.private_key_pem.write_to_path(str(key))
     config = EdgeConfig(host="127.0.0.1", grpc_port=0, grpc_engine=engine)
     stack = OipStack()
-    return grpc_server(config, servicer_of(stack), exchange_of(stack), certificate=chain, key=key)
+    return grpc_server(config, servicer_of(stack), exchange_of(stack), Certificates(TlsFiles(chain, key)))
 
 
 @pytest.mark.parametrize(("engine", "shares"), [("h2grpc", True), ("grpcio", False)])
