@@ -37,6 +37,8 @@ __all__ = ["Connection"]
 SMALL: Final = 4096
 """Bytes of one call that are not worth counting against the limit of all."""
 
+_WORTH: Final = 1024
+"""Bytes that make up for the pings and window updates that answer them; who opens windows by less makes a flood."""
 _PONG: Final = 5
 """Times the timeout in which a ping must be answered by a peer that says other things meanwhile."""
 _length = struct.Struct(">I").unpack_from
@@ -145,6 +147,8 @@ class Connection:
             return self.data_to_send()
         if data:
             self._progress = self._now
+            if len(data) > _WORTH:
+                self._has_worked = True
         self._dispatch()
         return data
 

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from h2grpc.counters import Counters
 from h2grpc.events import CallLost, Message
 from h2grpc.limits import Limits
+from h2grpc.server_protocol import ServerConnection
 from h2grpc.status import Status
+from tests.support.h2grpc_frames import (
+    END_HEADERS,
+    END_STREAM,
+    GREETING,
+    HEADERS,
+    SETTINGS,
+    UPDATE,
+    frame,
+    request_block,
+)
 from tests.support.h2grpc_wire import Wire, of
 
 
@@ -40,6 +52,38 @@ def test_a_call_that_nobody_reads_leaves_the_others_their_windows() -> None:
     wire.begin(b"small")
 
     assert [event.data for event in of(wire.at_server, Message)] == [b"small"]
+
+
+def test_updates_and_pings_that_answer_one_long_message_are_no_flood() -> None:
+    """A client that looks for the delay of its line pings while data comes, as grpcio and grpc-go do."""
+    limits = Limits(window_updates=(20, 1), pings=(2, 1))
+    wire = Wire(limits, client_limits=Limits(stream_window=65_535, connection_window=65_535))
+    _, call = wire.begin(b"x")
+    wire.server.send_answer(call, b"y" * 4_000_000)
+    while data := wire.server.data_to_send():
+        wire.client.receive(data, wire.now)
+        if len(data) > 10_000:
+            wire.client.ping()
+        wire.server.receive(wire.client.data_to_send(), wire.now)
+
+    assert wire.counters["abuse.window_updates"] == wire.counters["abuse.pings"] == 0
+    assert [len(event.data) for event in of(wire.client.events(), Message)] == [4_000_000]
+
+
+def test_a_window_that_opens_by_a_byte_at_a_time_is_a_flood() -> None:
+    counters = Counters()
+    server = ServerConnection(Limits(window_updates=(20, 1)), counters, 0.0)
+    opens_by_nothing = frame(SETTINGS, 0, 0, (4).to_bytes(2, "big") + bytes(4))
+    server.receive(GREETING + opens_by_nothing + frame(HEADERS, END_HEADERS | END_STREAM, 1, request_block()), 0.0)
+    (call,) = server.calls.values()
+    server.send_answer(call, b"y" * 1_000)
+    sent = []
+    while not server.is_ended and len(sent) < 1_000:
+        server.receive(frame(UPDATE, 0, 1, b"\0\0\0\x01"), 0.0)
+        sent.append(server.data_to_send())
+
+    assert counters["abuse.window_updates"] == 1
+    assert 20 <= len(sent) <= 23
 
 
 def test_a_message_longer_than_the_window_is_taken_in_whole() -> None:
