@@ -1,0 +1,90 @@
+"""
+Slows down who keeps showing credentials that are not valid.
+
+A key has 256 bits, so this is not what keeps guesses out. It keeps them cheap: an address that has failed often is told
+to go away with a 429, in which clients back off, and the log does not fill with its failures. Only failures are slowed.
+A valid credential passes however many others failed from the same address, because behind one address stands a whole
+company, a cluster or a load balancer, and one broken client there must not lock the others out.
+
+Nothing is counted and nothing is looked up for a request that gets in. Who shows no credential at all has not failed a
+login and is told 401, however often.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from ipaddress import IPv6Address, ip_address
+from urllib.parse import unquote
+
+import structlog
+
+from gateway.core.access import Access, Caller, Principal, Role
+from gateway.core.deadline import Clock
+from gateway.core.errors import Overloaded, Unauthenticated
+from gateway.limits.bucket import Bucket
+
+__all__ = ["SlowFailures", "network_of"]
+
+log = structlog.get_logger()
+
+_MAX_NETWORKS = 10_000
+
+
+class SlowFailures:
+    """
+    Implements ``Access`` around another one: after ``failures`` of one address further ones are ``Overloaded``.
+
+    So many are forgiven in ``window`` seconds.
+    """
+
+    def __init__(self, inner: Access, *, failures: int, window: float, clock: Clock) -> None:
+        self._inner, self._clock = inner, clock
+        self._failures, self._rate = failures, failures / window
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    async def __call__(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
+        """See ``Access``. Raises ``Overloaded`` too, in place of ``Unauthenticated``."""
+        try:
+            return await self._inner(caller, endpoint, role)
+        except Unauthenticated as failure:
+            if caller.credential is not None:
+                self._failed(network_of(caller.peer), failure)
+            raise
+
+    def _failed(self, network: str, failure: Unauthenticated) -> None:
+        now = self._clock()
+        bucket = self._buckets.get(network)
+        if bucket is None:
+            if len(self._buckets) >= _MAX_NETWORKS:
+                self._buckets.popitem(last=False)
+            bucket = self._buckets[network] = Bucket(self._rate, self._failures, now)
+        self._buckets.move_to_end(network)
+        wait = bucket.wait(now)
+        if wait:
+            raise Overloaded("too many credentials from this address were not valid", wait) from failure
+        bucket.take(1.0)
+        if bucket.level < 1.0:
+            log.warning("limits.logins_slowed", network=network)
+
+
+def network_of(peer: str) -> str:
+    """
+    What counts as one address: of IPv6 the first 64 bits, since whoever has one address has them all.
+
+    ``peer`` is a bare address, or gRPC's ``ipv4:10.0.0.7:51234`` or ``ipv6:%5B::1%5D:51234``.
+    """
+    family, _, rest = peer.partition(":")
+    if family in ("ipv4", "ipv6"):
+        peer = unquote(rest).rpartition(":")[0].strip("[]")
+    try:
+        address = ip_address(peer.partition("%")[0])
+    except ValueError:
+        return peer[:64]
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return f"{IPv6Address(int(address) >> 64 << 64)}/64"
+    return str(address)

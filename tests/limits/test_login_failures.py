@@ -1,0 +1,104 @@
+"""Failed logins are slowed by address; nobody whose credential is valid ever notices."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.core.access import Caller, Presented, Principal, Role
+from gateway.core.errors import Forbidden, Overloaded, Unauthenticated
+from gateway.limits.login_failures import SlowFailures, network_of
+
+RIGHT, WRONG = "Bearer right", "Bearer wrong"
+
+
+class Door:
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.access = SlowFailures(self._judge, failures=3, window=30.0, clock=lambda: self.now)
+
+    async def knock(self, credential: str | None = WRONG, peer: str = "192.0.2.1") -> str:
+        try:
+            return (await self.access(Presented(credential, None, peer), "price", Role.SCORE)).name
+        except Overloaded as slowed:
+            return f"in {slowed.retry_after:g}"
+        except (Unauthenticated, Forbidden) as refused:
+            return type(refused).__name__
+
+    async def _judge(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
+        if caller.credential == RIGHT:
+            return Principal("anna")
+        raise Forbidden("no") if caller.credential == "Bearer known" else Unauthenticated("no")
+
+
+async def test_after_so_many_failures_further_ones_are_told_when_to_come_back() -> None:
+    door = Door()
+    said = [await door.knock() for _ in range(5)]
+
+    assert said == ["Unauthenticated"] * 3 + ["in 10"] * 2
+
+
+async def test_failures_are_forgiven_with_time() -> None:
+    door = Door()
+    for _ in range(5):
+        await door.knock()
+    door.now += 10
+
+    assert [await door.knock() for _ in range(2)] == ["Unauthenticated", "in 10"]
+
+
+async def test_a_valid_credential_passes_whoever_failed_from_there() -> None:
+    door = Door()
+    for _ in range(50):
+        await door.knock()
+
+    assert await door.knock(RIGHT) == "anna"
+
+
+async def test_other_addresses_are_not_slowed() -> None:
+    door = Door()
+    for _ in range(50):
+        await door.knock()
+
+    assert await door.knock(peer="192.0.2.2") == "Unauthenticated"
+
+
+@pytest.mark.parametrize("credential", [None, RIGHT, "Bearer known"])
+async def test_only_wrong_credentials_are_counted(credential: str | None) -> None:
+    door = Door()
+    for _ in range(50):
+        await door.knock(credential)
+
+    assert len(door.access) == 0
+
+
+async def test_one_address_is_one_whatever_the_protocol() -> None:
+    door = Door()
+    for peer in ("192.0.2.1", "ipv4:192.0.2.1:1234", "ipv4:192.0.2.1:9"):
+        await door.knock(peer=peer)
+
+    assert await door.knock(peer="192.0.2.1") == "in 10"
+
+
+async def test_no_more_addresses_are_remembered_than_fit() -> None:
+    door = Door()
+    for i in range(10_050):
+        await door.knock(peer=f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}")
+
+    assert len(door.access) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("peer", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("ipv4:192.0.2.1:443", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("ipv6:%5B2001:db8:1:2::9%5D:443", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("unix:/tmp/x", "unix:/tmp/x"),
+        ("", ""),
+    ],
+)
+def test_what_counts_as_one_address(peer: str, network: str) -> None:
+    assert network_of(peer) == network
