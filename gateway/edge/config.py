@@ -39,9 +39,9 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     max_header_bytes: int = 16 * 1024
     """Of the request line, and of one header."""
     body_timeout_ms: int = 60_000
-    """How long a body may take to arrive."""
+    """How long a body may take to arrive, and an answer to be taken."""
     idle_timeout_ms: int = 75_000
-    """How long a connection may be without a request, or take to send one's headers: longer than a load balancer's."""
+    """How long a connection may be without a request, and a request's headers may take: longer than a load balancer's."""
     max_in_flight: int = 4096
     """Requests being answered; the next is refused."""
     max_in_flight_bytes: int = 512 * 1024 * 1024

@@ -8,8 +8,8 @@ __all__ = ["HeaderTooLarge", "SlowRequest"]
 
 
 class HeaderTooLarge(InvalidInput):
-    """A header that is longer than its meaning allows."""
+    """A header, the request line or all headers together are longer than they may be."""
 
 
 class SlowRequest(InvalidInput):
-    """The body did not arrive within the read timeout."""
+    """The headers or the body did not arrive in the time that there is for them."""

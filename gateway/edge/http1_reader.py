@@ -15,8 +15,10 @@ from urllib.parse import unquote
 
 import httptools
 
+from gateway.core.access import ClientCertificate
 from gateway.core.errors import GatewayError, InvalidInput, TooLarge
 from gateway.edge.config import EdgeConfig
+from gateway.edge.errors import HeaderTooLarge
 from gateway.edge.http_answer import path_and_query
 from gateway.edge.http_message import HttpRequest
 
@@ -64,6 +66,7 @@ class RequestReader:
 
     __slots__ = (
         "_arrived",
+        "_certificate",
         "_fed",
         "_lines",
         "_max_body",
@@ -80,9 +83,11 @@ class RequestReader:
         "request",
     )
 
-    def __init__(self, config: EdgeConfig, peer: str, arrived: Arrived) -> None:
+    def __init__(
+        self, config: EdgeConfig, peer: str, arrived: Arrived, certificate: ClientCertificate | None = None
+    ) -> None:
         self._max_body, self._max_header = config.max_body_bytes, config.max_header_bytes
-        self._peer, self._arrived = peer, arrived
+        self._peer, self._arrived, self._certificate = peer, arrived, certificate
         self.request: HttpRequest | None = None
         """The one whose body is being read."""
         self.expects_continue = False
@@ -109,6 +114,11 @@ class RequestReader:
     def body_bytes(self) -> int:
         """How much is held of the body that is being read."""
         return self._size
+
+    @property
+    def is_in_head(self) -> bool:
+        """Whether as much of a request as its target is here, and the end of its headers is not."""
+        return self._target != b""
 
     def known(self) -> HttpRequest:
         """What is known of the request that could not be read, so that the refusal speaks its family's language."""
@@ -142,7 +152,7 @@ class RequestReader:
             parser, data = self._past_upgrade(parser), data[at:]
         if self._unproductive > _HEADS * self._max_header + SLICE:
             # A head, a trailer or a chunk's extension without an end.
-            raise InvalidInput(f"expected headers of at most {_HEADS * self._max_header} bytes together")
+            raise HeaderTooLarge(f"expected headers of at most {_HEADS * self._max_header} bytes together")
 
     def on_url(self, part: bytes) -> None:
         self._target += part
@@ -164,7 +174,9 @@ class RequestReader:
         name = parser.get_method()
         method = _METHODS.get(name) or name.decode("ascii")
         headers: dict[str, str] = {}
-        self.request = HttpRequest(method, path, query, headers, b"", self._peer)
+        self.request = request = HttpRequest(method, path, query, headers, b"", self._peer)
+        if self._certificate is not None:
+            request.certificate = self._certificate
         lines = self._lines
         self._check_sizes(target, lines)
         known = _NAMES
@@ -222,13 +234,13 @@ class RequestReader:
 
     def _check_sizes(self, target: bytes, lines: list[tuple[bytes, bytes]]) -> None:
         if len(lines) > _MAX_HEADERS:
-            raise InvalidInput(f"expected at most {_MAX_HEADERS} headers")
+            raise HeaderTooLarge(f"expected at most {_MAX_HEADERS} headers")
         if self._unproductive <= self._max_header:
             return  # all of it together is not more than one may be
         if len(target) > self._max_header:
-            raise InvalidInput(f"expected a request line of at most {self._max_header} bytes")
+            raise HeaderTooLarge(f"expected a request line of at most {self._max_header} bytes")
         if any(len(name) + len(value) > self._max_header for name, value in lines):
-            raise InvalidInput(f"expected headers of at most {self._max_header} bytes each")
+            raise HeaderTooLarge(f"expected headers of at most {self._max_header} bytes each")
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"expected a body of at most {self._max_body} bytes")

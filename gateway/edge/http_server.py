@@ -10,43 +10,29 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import time
 from typing import Any, cast
 from urllib.parse import unquote
 
-import structlog
 from aiohttp import HttpVersion11, web
 
 from gateway.core.errors import GatewayError, InvalidInput, TooLarge
 from gateway.edge.config import EdgeConfig
 from gateway.edge.errors import SlowRequest
-from gateway.edge.http_answer import DateHeader, encode_answer, path_and_query
+from gateway.edge.http_answer import encode_answer, path_and_query
 from gateway.edge.http_exchange import HttpExchange
+from gateway.edge.http_listener import LINGER_S, HttpListener
 from gateway.edge.http_message import HttpRequest, HttpResponse
-from gateway.edge.listener import ProtocolFactory, one_port
+from gateway.edge.listener import ProtocolFactory
+from gateway.edge.peer_certificate import certificate_of
 
 __all__ = ["HttpServer"]
 
-log = structlog.get_logger()
-
-_LINGER_S = 2.0
-"""How long the rest of a refused body is read and dropped, so that the client sees the answer and not a reset."""
 _DRAIN_ABOVE = 64 * 1024
 """Answers from this size on wait until the client has read enough."""
-_CLOSE_S = 1.0
-"""How long the last answer's bytes may take to leave, once it is there."""
-_CUT_S = 0.05
-"""The same for requests that are out of time: then they are cancelled."""
-_LAST_TURNS = 3
-"""Turns of the loop in which a drain still takes what the kernel had already received."""
 
 
-class HttpServer:
-    """
-    Listens from ``start`` until ``drain``. ``ssl_context`` None serves plain HTTP, for tests and for meshes.
-
-    With ``http2`` the port takes HTTP/2 too; such connections are that factory's, and draining them is not done here.
-    """
+class HttpServer(HttpListener):
+    engine = "aiohttp"
 
     def __init__(
         self,
@@ -55,76 +41,33 @@ class HttpServer:
         ssl_context: ssl.SSLContext | None,
         http2: ProtocolFactory | None = None,
     ) -> None:
-        self._config, self._exchange, self._ssl_context, self._http2 = config, exchange, ssl_context, http2
-        self._max_body = config.max_body_bytes
-        self._web: web.Server | None = None
-        self._listener: asyncio.Server | None = None
+        super().__init__(config, exchange, ssl_context, http2)
+        self._max_body, self._body_s = config.max_body_bytes, config.body_timeout_ms / 1000
+        self._asks_for_certificate = ssl_context is not None and ssl_context.verify_mode is not ssl.CERT_NONE
+        self._web: web.Server
         self._in_flight = 0
-        self._is_draining = False
-        self._idle = asyncio.Event()
-        self._date = DateHeader(time.time)
 
     @property
-    def port(self) -> int:
-        """The port that is listened on, also when the configuration left it to the kernel with 0."""
-        if self._listener is None:
-            raise RuntimeError("the server is not started")
-        port: int = self._listener.sockets[0].getsockname()[1]
-        return port
+    def in_flight(self) -> int:
+        return self._in_flight
 
-    async def start(self) -> None:
-        """Accepts connections from the moment this returns. Several processes may listen on one port."""
-        config = self._config
+    def protocol_factory(self) -> ProtocolFactory:
+        config = self.config
         self._web = web.Server(
             cast("Any", self._handle),
             handler_cancellation=True,
             access_log=None,
             auto_decompress=False,
             keepalive_timeout=config.idle_timeout_ms / 1000,
-            lingering_time=_LINGER_S,
+            lingering_time=LINGER_S,
             max_line_size=config.max_header_bytes,
             max_field_size=config.max_header_bytes,
         )
-        factory: ProtocolFactory = self._web
-        if self._http2 is not None:
-            is_tls, silence = self._ssl_context is not None, config.idle_timeout_ms / 1000
-            factory = one_port(factory, self._http2, is_tls=is_tls, silence=silence)
-        self._listener = await asyncio.get_running_loop().create_server(
-            factory,
-            config.host,
-            config.http_port,
-            ssl=self._ssl_context,
-            backlog=config.backlog,
-            reuse_port=True,
-        )
-        log.info("edge.http_listening", port=self.port, tls=self._ssl_context is not None)
+        return self._web
 
-    async def drain(self, grace: float) -> None:
-        """
-        Stop accepting, answer what has arrived with ``Connection: close``, then close; at most ``grace`` seconds long.
-
-        A connection that is idle when all is answered is closed without a word, as HTTP/1.1 allows.
-        """
-        if self._listener is None or self._web is None:
-            return
-        self._is_draining = True
-        self._listener.close()
-        close_s = _CLOSE_S
-        try:
-            async with asyncio.timeout(grace):
-                for _ in range(_LAST_TURNS):
-                    await asyncio.sleep(0)
-                while self._in_flight:
-                    self._idle.clear()
-                    await self._idle.wait()
-                    for _ in range(_LAST_TURNS):
-                        await asyncio.sleep(0)
-        except TimeoutError:
-            close_s = _CUT_S
-            log.warning("edge.http_drain_cut", in_flight=self._in_flight)
-        # What is left now is idle, or out of time: cancelled, and its connection closed.
+    async def _close(self, seconds: float) -> None:
         self._web.pre_shutdown()
-        await self._web.shutdown(timeout=close_s)
+        await self._web.shutdown(timeout=seconds)
 
     async def _handle(self, raw: web.BaseRequest) -> _Reply:
         self._in_flight += 1
@@ -135,27 +78,29 @@ class HttpServer:
             headers = raw.headers
             peer = raw.remote or ""
             request = HttpRequest(raw.method, path, query, cast("Any", headers), b"", peer)
+            if self._asks_for_certificate:
+                request.certificate = certificate_of(_transport(raw))
             content = raw.content
             is_whole = True
             if content.is_eof():
                 request.body = content.read_nowait()
                 if len(request.body) > self._max_body:
-                    response = self._exchange.refuse(request, self._too_large())
+                    response = self.exchange.refuse(request, self._too_large())
                 else:
-                    response = await self._exchange(request)
+                    response = await self.exchange(request)
             else:
                 try:
                     request.body = await self._body(raw)
                 except GatewayError as error:
                     is_whole = False
-                    response = self._exchange.refuse(request, error)
+                    response = self.exchange.refuse(request, error)
                 else:
-                    response = await self._exchange(request)
+                    response = await self.exchange(request)
             return self._reply(raw, response, is_whole)
         finally:
             self._in_flight -= 1
             if not self._in_flight:
-                self._idle.set()
+                self._changed.set()
 
     async def _body(self, raw: web.BaseRequest) -> bytes:
         """A body that had not arrived whole with its headers."""
@@ -167,7 +112,7 @@ class HttpServer:
         parts: list[bytes] = []
         size = 0
         try:
-            async with asyncio.timeout(self._config.body_timeout_ms / 1000):
+            async with asyncio.timeout(self._body_s):
                 while part := await raw.content.readany():
                     size += len(part)
                     if size > self._max_body:
@@ -176,21 +121,21 @@ class HttpServer:
         except web.RequestPayloadError as error:
             raise InvalidInput("the body is not framed as its headers say") from error
         except TimeoutError as error:
-            raise SlowRequest(f"the body did not arrive within {self._config.body_timeout_ms} ms") from error
+            raise SlowRequest(f"the body did not arrive within {self.config.body_timeout_ms} ms") from error
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"expected a body of at most {self._max_body} bytes")
 
     def _reply(self, raw: web.BaseRequest, response: HttpResponse, is_whole: bool) -> _Reply:
-        keep_alive = raw.keep_alive and is_whole and not self._is_draining
+        keep_alive = raw.keep_alive and is_whole and not self.is_draining
         connection = ""
         if not keep_alive:
             connection = "close"
         elif raw.version < HttpVersion11:
             connection = "keep-alive"
-        data = encode_answer(response, self._date(), connection, has_body=raw.method != "HEAD")
-        return _Reply(raw, data, response.status, keep_alive)
+        data = encode_answer(response, self.date(), connection, has_body=raw.method != "HEAD")
+        return _Reply(raw, data, response.status, keep_alive, self._body_s)
 
 
 class _Reply:
@@ -200,18 +145,24 @@ class _Reply:
     tests/contract/test_http_server.py holds aiohttp to that.
     """
 
-    __slots__ = ("_data", "_raw", "keep_alive", "status")
+    __slots__ = ("_data", "_raw", "_seconds", "keep_alive", "status")
 
-    def __init__(self, raw: web.BaseRequest, data: bytes, status: int, keep_alive: bool) -> None:
-        self._raw, self._data, self.status, self.keep_alive = raw, data, status, keep_alive
+    def __init__(self, raw: web.BaseRequest, data: bytes, status: int, keep_alive: bool, seconds: float) -> None:
+        self._raw, self._data, self._seconds = raw, data, seconds
+        self.status, self.keep_alive = status, keep_alive
 
     async def prepare(self, request: web.BaseRequest) -> None:
         """Nothing is sent before the whole answer is."""
 
     async def write_eof(self) -> None:
-        _transport(self._raw).write(self._data)
+        transport = _transport(self._raw)
+        transport.write(self._data)
         if len(self._data) > _DRAIN_ABOVE:
-            await self._raw.writer.drain()
+            try:
+                async with asyncio.timeout(self._seconds):
+                    await self._raw.writer.drain()
+            except TimeoutError:
+                transport.abort()
 
 
 def _transport(raw: web.BaseRequest) -> asyncio.WriteTransport:

@@ -12,6 +12,7 @@ import pytest
 from gateway.core.signature import Column, Kind
 from gateway.core.tensor import BY_NAME
 from gateway.edge.config import EdgeConfig
+from gateway.edge.http1 import Http1Server
 from gateway.edge.http_message import HttpRequest, HttpResponse
 from gateway.edge.http_route import Route
 from gateway.edge.http_score import encode_score_error
@@ -115,8 +116,9 @@ async def test_a_connection_whose_request_does_not_come_is_closed(sent: bytes) -
     config = msgspec.structs.replace(CONFIG, idle_timeout_ms=100)
     async with serving(FakeCore(), config=config) as edge, connected(edge) as wire:
         wire.send(sent)
+        last_words = await wire.rest()
 
-        assert await wire.rest() == b""
+    assert last_words == b"" or (sent and last_words.startswith(b"HTTP/1.1 408 "))  # aiohttp says nothing
 
 
 async def test_who_waits_for_100_continue_gets_it() -> None:
@@ -132,7 +134,7 @@ async def test_a_header_over_the_limit_is_refused() -> None:
     async with serving(FakeCore(), config=CONFIG) as edge, connected(edge) as wire:
         wire.send(post(BODY, "X-Long: " + "a" * 4000))
 
-        assert (await wire.answer())[0] == 400
+        assert (await wire.answer())[0] == (431 if isinstance(edge.server, Http1Server) else 400)  # aiohttp's own
 
 
 @pytest.mark.parametrize("junk", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", b"GET\r\n\r\n"])

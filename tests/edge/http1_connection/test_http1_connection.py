@@ -85,7 +85,7 @@ class FakeOwner:
         self.left: list[asyncio.Task[None] | None] = []
 
     def opened(self, connection: Connection) -> None: ...
-    def settled(self) -> None: ...
+    def settled(self, connection: Connection) -> None: ...
     def gone(self, connection: Connection, task: asyncio.Task[None] | None) -> None:
         self.left.append(task)
 
@@ -147,6 +147,7 @@ async def test_of_a_burst_only_a_part_is_read_before_it_is_due() -> None:
     connection, _, _ = connect()
     connection.data_received(b"".join(GET % n for n in range(20_000)))
 
+    assert connection._ahead is not None
     assert len(connection._ahead) < 1000
 
     connection.connection_lost(None)
@@ -186,26 +187,46 @@ async def test_nothing_is_begun_for_a_client_that_does_not_read() -> None:
     connection.connection_lost(None)
 
 
-async def test_a_client_that_never_reads_is_cut_off() -> None:
+async def test_an_answer_that_is_not_taken_in_time_is_given_up() -> None:
     connection, transport, _ = connect()
     connection.pause_writing()
     transport.unsent = 100_000
-    connection.sweep(10.0, 5.0)
-    connection.sweep(85.0, 5.0)
+    connection.sweep(65.0, 5.0)
     is_early = transport.is_aborted
-    connection.sweep(90.1, 5.0)
+    connection.sweep(65.1, 5.0)
 
     assert (is_early, transport.is_aborted) == (False, True)
 
 
-async def test_a_client_that_reads_slowly_is_not_cut_off() -> None:
+async def test_an_answer_that_is_taken_drop_by_drop_wins_no_time() -> None:
     connection, transport, _ = connect()
     connection.pause_writing()
-    for now in range(10, 1000, 60):
+    for now in range(10, 60, 5):
         transport.unsent = 100_000 - now
         connection.sweep(float(now), 5.0)
+    is_early = transport.is_aborted
+    connection.sweep(65.1, 5.0)
+
+    assert (is_early, transport.is_aborted) == (False, True)
+
+
+async def test_each_answer_has_its_own_time_to_be_taken() -> None:
+    connection, transport, owner = connect()
+    connection.pause_writing()
+    connection.resume_writing()
+    owner.now = 60.0
+    connection.pause_writing()
+    connection.sweep(120.0, 5.0)
 
     assert not transport.is_aborted
+
+
+async def test_an_idle_client_that_has_not_taken_its_last_answer_is_cut_off() -> None:
+    connection, transport, _ = connect()
+    transport.unsent = 100
+    connection.sweep(80.1, 5.0)
+
+    assert (transport.is_aborted, transport.is_closed) == (True, False)
 
 
 async def test_an_idle_connection_is_closed_after_its_time_and_not_before() -> None:
@@ -222,9 +243,35 @@ async def test_a_head_that_trickles_in_wins_no_time() -> None:
     for i, byte in enumerate(GET[:20]):
         owner.now = i * 4.0
         connection.data_received(bytes([byte]))
+        connection.sweep(owner.now, 5.0)
+    before = transport.statuses
+    connection.sweep(20.0 + 80.1, 5.0)  # its target began to arrive in the fifth piece, at 16 s
+    await turns()
+
+    assert (before, transport.statuses, b"did not arrive" in transport.written) == ([], [400], True)
+
+
+async def test_a_head_has_its_time_from_its_beginning_however_long_nothing_came() -> None:
+    connection, transport, owner = connect()
+    head = GET % 7
+    owner.now = 74.0
+    connection.data_received(head[:20])
+    connection.sweep(75.0, 5.0)
+    connection.sweep(100.0, 5.0)
+    connection.data_received(head[20:])
+    await turns()
+
+    assert (transport.is_closed, owner.exchange.begun) == (False, ["/7"])
+
+    connection.connection_lost(None)
+
+
+async def test_less_than_a_target_is_closed_without_a_word() -> None:
+    connection, transport, _ = connect()
+    connection.data_received(b"GE")
     connection.sweep(80.1, 5.0)
 
-    assert transport.is_closed
+    assert (transport.is_closed, transport.written) == (True, b"")
 
 
 async def test_a_request_that_is_worked_on_has_no_limit_here() -> None:
@@ -249,6 +296,7 @@ async def test_a_body_that_trickles_in_wins_no_time() -> None:
     await turns()
 
     assert (is_early, transport.statuses) == (False, [400])
+    assert b"the body did not arrive within 60000 ms" in transport.written
 
 
 async def test_a_refusal_ends_our_half_and_drops_what_still_comes() -> None:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from gateway.edge.listener import PREFACE, one_port
+from gateway.edge.listener import PREFACE, OnePort
 
 
 class FakeTransport(asyncio.Transport):
@@ -41,8 +41,13 @@ class Speaker(asyncio.Protocol):
         self.heard += data
 
 
-def accepted(*, alpn: str | None = None, is_tls: bool = False, silence: float = 60.0) -> FakeTransport:
-    protocol = one_port(lambda: Speaker("http1"), lambda: Speaker("http2"), is_tls=is_tls, silence=silence)()
+def one_port(**changes: Any) -> OnePort:
+    settings: dict[str, Any] = {"is_tls": False, "silence": 60.0}
+    return OnePort(lambda: Speaker("http1"), lambda: Speaker("http2"), **(settings | changes))
+
+
+def accepted(*, alpn: str | None = None, port: OnePort | None = None, **settings: Any) -> FakeTransport:
+    protocol = (port or one_port(**settings))()
     transport = FakeTransport(protocol, alpn)
     protocol.connection_made(transport)
     return transport
@@ -105,3 +110,57 @@ async def test_who_has_spoken_is_not_closed() -> None:
     await asyncio.sleep(0)
 
     assert not transport.is_closed
+
+
+async def test_a_port_that_closes_leaves_those_that_have_not_said_what_they_speak() -> None:
+    port = one_port()
+    silent, speaking = accepted(port=port), accepted(port=port)
+    hear(speaking, b"GET")
+    port.close()
+
+    assert (silent.is_closed, speaking.is_closed) == (True, False)
+
+    cast("asyncio.Protocol", silent.protocol).connection_lost(None)
+
+
+async def test_a_port_forgets_who_left_in_mid_preface() -> None:
+    port = one_port()
+    transport = accepted(port=port)
+    cast("asyncio.Protocol", transport.protocol).connection_lost(None)
+    port.close()
+
+    assert not transport.is_closed
+
+
+def test_a_client_is_expected_until_its_handshake_is_done() -> None:
+    changes: list[str] = []
+    port = one_port(is_tls=True, on_change=lambda: changes.append("changed"), on_secured=lambda: changes.append("done"))
+    protocol = port()
+    before = (port.is_expecting, list(changes))
+    protocol.connection_made(FakeTransport(protocol, "h2"))
+
+    assert (before, port.is_expecting, changes) == ((True, []), False, ["done", "changed"])
+
+
+def test_a_client_whose_handshake_failed_is_not_expected_any_more() -> None:
+    changes: list[str] = []
+    port = one_port(is_tls=True, on_change=lambda: changes.append("changed"))
+    protocol = port()
+    is_expected = port.is_expecting
+    del protocol  # all that a failed handshake does to it
+
+    assert (is_expected, port.is_expecting, changes) == (True, False, ["changed"])
+
+
+def test_a_port_without_http_2_speaks_http_1_1_whatever_was_agreed_on() -> None:
+    port = OnePort(lambda: Speaker("http1"), None, is_tls=True, silence=60.0)
+    speaker = hear(accepted(port=port, alpn="h2"))
+
+    assert speaker is not None
+    assert speaker.name == "http1"
+
+
+def test_a_port_in_clear_text_without_http_2_does_not_look() -> None:
+    protocol = OnePort(lambda: Speaker("http1"), None, is_tls=False, silence=60.0)()
+
+    assert isinstance(protocol, Speaker)
