@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from gateway.auth.client_certificate import CertificateGrant
 from gateway.core.access import Role
 
 __all__ = ["ALGORITHMS", "AuthConfig", "ClaimGrant", "OidcConfig"]
@@ -116,6 +117,8 @@ class AuthConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """For endpoints with ``auth_mode: aad_token``."""
     keys_from: Path | None = None
     """A mounted secret with further keys: a folder of one file per key, or one JSON file."""
+    certificates: list[CertificateGrant] = []
+    """Who may come with a client certificate instead; needs ``edge.tls.client_auth``."""
     token_lifetime_s: int = 3600
     """Of the tokens that endpoints with ``auth_mode: token`` take; what Azure ML's last."""
     token_leeway_s: int = 30
