@@ -20,11 +20,12 @@ from pathlib import Path
 
 import structlog
 
-from gateway.auth.api_key import KeyRing
 from gateway.auth.bootstrap import StateFiles
+from gateway.auth.credentials import Credentials
 from gateway.auth.stage import Authenticate
 from gateway.config import Config
 from gateway.control.admin_api import serve_admin
+from gateway.control.admin_keys import key_routes
 from gateway.control.gateway_admin import GatewayAdmin
 from gateway.control.registry import Registry
 from gateway.core.catalog import Stats
@@ -46,6 +47,7 @@ from gateway.edge.http_router import HttpRouter
 from gateway.edge.http_score import score_routes
 from gateway.edge.http_vetiver import vetiver_routes
 from gateway.edge.oip_view import OipView
+from gateway.edge.plain_status import plain_status
 from gateway.edge.request_id import new_ids
 from gateway.edge.tls_reload import Certificates, TlsFiles
 from gateway.features.stage import Complete
@@ -116,7 +118,10 @@ class App:
         )
         self._changed = asyncio.Event()
         registry.on_change(self._registry_changed)
-        access = KeyRing.read(files.keys)
+        self._credentials = Credentials(
+            files, settings.auth, {name: endpoint.auth_mode for name, endpoint in config.endpoints.items()}
+        )
+        access = self._credentials.access
         admitted = Admit(
             Authenticate(access, self._routing),
             max_in_flight=self._edge.max_in_flight,
@@ -178,6 +183,7 @@ class App:
                     port=self._admin_port,
                     path=self._admin_socket,
                     extra={"/examples": admin.examples},
+                    routes=key_routes(self._credentials.desk, plain_status),
                 )
             )
             links = await stack.enter_async_context(asyncio.TaskGroup())
@@ -190,6 +196,7 @@ class App:
                 stack.push_async_callback(http.drain, self._drain)
             await self._grpc.start(is_ready=self.is_ready)
             health = links.create_task(self._tell_health(), name="health")
+            following = links.create_task(self._credentials.run(), name="credentials")
             renewal = links.create_task(self._certificates.run(), name="certificates")
             log.info("gateway.started", endpoints=sorted({endpoint for endpoint, _ in self._pools}))
             started()
@@ -199,6 +206,7 @@ class App:
             health.cancel()
             renewal.cancel()
             await asyncio.gather(*(server.drain(self._drain) for server in (self._grpc, *self._http)))
+            following.cancel()
         log.info("gateway.stopped")
 
     async def _tell_health(self) -> None:

@@ -2,39 +2,62 @@
 API keys: long random strings, known to us only by their SHA-256 digest.
 
 A key has 256 bits of entropy, so a plain digest is as good as a slow password hash, and looking one up costs about a
-microsecond. The file holds names and digests; the keys themselves are shown once, when they are made.
+microsecond. What is kept of a key is its name, its digest and what it may do; the key itself is shown once, when it is
+made.
 """
 
 from __future__ import annotations
 
 import hashlib
-import hmac
+import re
 import secrets
-from pathlib import Path
+from typing import Literal, TypeAlias
 
 import msgspec
 
-from gateway.core.access import Caller, Grant, Principal, Role
-from gateway.core.errors import ConfigError, Forbidden, Unauthenticated
+from gateway.core.access import Grant, Principal, Role
 
-__all__ = ["ApiKey", "KeyRing", "digest", "new_key", "write_keys"]
+__all__ = ["PREFIX", "SLOTS", "ApiKey", "Slot", "digest", "new_key", "slot_name", "slot_of"]
 
 PREFIX = "lg_"
 """Lets secret scanners recognise a key."""
 
+Slot: TypeAlias = Literal["primary", "secondary"]
+SLOTS: tuple[Slot, Slot] = ("primary", "secondary")
+"""Each endpoint has two keys of its own, so that callers can move to one while the other is made anew."""
 
-class ApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is kept of one key."""
+_NAME = re.compile(r"[A-Za-z0-9][-._A-Za-z0-9]{0,79}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What is kept of one key. Times are Unix seconds."""
 
     name: str
+    """Stands in the log; unique."""
     sha256: str
     """Hexadecimal digest of the whole key, prefix included."""
     endpoints: list[str] | None = None
-    """Endpoints that it may score; null for all."""
+    """Endpoints that the roles are for; null for all."""
+    roles: tuple[Role, ...] = (Role.SCORE,)
+    created: int = 0
+    expires: int | None = None
+    """When it stops being valid; null for never."""
 
+    def __post_init__(self) -> None:
+        # Whoever mistakes the key for its name must not find it in a log.
+        if self.name.startswith(PREFIX) or not _NAME.fullmatch(self.name):
+            raise ValueError("name: expected up to 80 letters, digits, dots or dashes, and no key")
+        if not _DIGEST.fullmatch(self.sha256):
+            raise ValueError("sha256: expected 64 hexadecimal digits in lower case")
+        if not self.roles:
+            raise ValueError("roles: expected at least one")
 
-class _KeyFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    keys: list[ApiKey]
+    @property
+    def principal(self) -> Principal:
+        """Who holds it."""
+        endpoints = None if self.endpoints is None else frozenset(self.endpoints)
+        return Principal(self.name, (Grant(frozenset(self.roles), endpoints),), "key")
 
 
 def new_key() -> str:
@@ -47,46 +70,12 @@ def digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def write_keys(path: Path, keys: list[ApiKey]) -> None:
-    """Write the key file, readable by its owner only."""
-    path.touch(mode=0o600)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(_KeyFile(keys=keys)), indent=2))
+def slot_name(endpoint: str, slot: Slot) -> str:
+    """The name of one of an endpoint's two keys; endpoints have no dot in their names."""
+    return f"{endpoint}.{slot}"
 
 
-class KeyRing:
-    """Who holds which key. Implements ``gateway.core.access.Access``."""
-
-    def __init__(self, keys: list[ApiKey]) -> None:
-        self._principals: dict[bytes, tuple[bytes, Principal]] = {}
-        for key in keys:
-            known = bytes.fromhex(key.sha256)
-            endpoints = None if key.endpoints is None else frozenset(key.endpoints)
-            self._principals[known] = (known, Principal(key.name, (Grant(frozenset({Role.SCORE}), endpoints),)))
-
-    @classmethod
-    def read(cls, path: Path) -> KeyRing:
-        """Read a key file. Raises ``ConfigError``."""
-        try:
-            return cls(msgspec.json.decode(path.read_bytes(), type=_KeyFile).keys)
-        except FileNotFoundError as error:
-            raise ConfigError(str(path), "expected a key file") from error
-        except (msgspec.MsgspecError, ValueError) as error:
-            raise ConfigError(str(path), f"expected a key file: {error}") from error
-
-    async def __call__(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
-        """See ``Access``. The credential is ``Bearer <key>``; the scheme's case does not matter (RFC 9110)."""
-        credential = caller.credential
-        if not credential:
-            raise Unauthenticated("expected an Authorization header: Bearer <key>")
-        scheme, _, key = credential.partition(" ")
-        if scheme.lower() != "bearer" or not key:
-            raise Unauthenticated("expected an Authorization header of the form: Bearer <key>")
-        presented = hashlib.sha256(key.strip().encode()).digest()
-        # Looked up by digest: how long that takes says nothing about the key itself.
-        known = self._principals.get(presented)
-        if known is None or not hmac.compare_digest(known[0], presented):
-            raise Unauthenticated("the key is not valid here")
-        principal = known[1]
-        if not principal.may(role, endpoint):
-            raise Forbidden(f'the key may not {role} endpoint "{endpoint}"' if endpoint else f"the key may not {role}")
-        return principal
+def slot_of(name: str) -> tuple[str, Slot] | None:
+    """The endpoint and slot that such a name stands for."""
+    endpoint, _, slot = name.rpartition(".")
+    return next(((endpoint, known) for known in SLOTS if known == slot and endpoint), None)

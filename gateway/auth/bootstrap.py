@@ -1,11 +1,11 @@
 """
-The state directory of a first start: a development certificate and one API key, so that nothing is ever served in the
+The state directory of a first start: a development certificate and two API keys, so that nothing is ever served in the
 clear or to everybody.
 
 ``.lockgate/`` is readable by its owner only. The CA signs one server certificate and its private key is never written:
 whoever trusts ``ca.pem`` trusts exactly what was made here. When the certificate is about to end, or the host is
-called something else, both are made again. The API key is in ``demo.key`` for its owner's use; the server reads its
-digest from ``keys.json``. What is there and still good is never touched.
+called something else, both are made again. ``demo.key`` scores and ``admin.key`` opens the admin API; both are for
+their owner's use, the server reads their digests from ``keys.json``. What is there and still good is never touched.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 
-from gateway.auth.api_key import ApiKey, new_key, write_keys
+from gateway.auth.api_key import ApiKey, new_key
 from gateway.auth.api_key import digest as key_digest
 from gateway.auth.certificates import Authority, Use, alternative_name, write_whole
+from gateway.auth.key_file import write_keys
+from gateway.core.access import Role
 from gateway.core.errors import ConfigError
 
 __all__ = ["StateFiles", "prepare_state"]
@@ -50,13 +52,28 @@ class StateFiles:
 
     @property
     def demo_key(self) -> Path:
-        """The API key itself."""
+        """The API key itself: it scores on every endpoint."""
         return self.root / "demo.key"
+
+    @property
+    def admin_key(self) -> Path:
+        """The key to the admin API."""
+        return self.root / "admin.key"
 
     @property
     def keys(self) -> Path:
         """Digests of all API keys."""
         return self.root / "keys.json"
+
+    @property
+    def key_uses(self) -> Path:
+        """When each was used last."""
+        return self.root / "key-uses.json"
+
+    @property
+    def token_keys(self) -> Path:
+        """Private keys that sign tokens; made with the first token."""
+        return self.root / "token-keys.json"
 
     @property
     def run(self) -> Path:
@@ -76,7 +93,7 @@ def prepare_state(root: Path, now: datetime | None = None, hostname: str | None 
         if not _is_good(files, names, now):
             _make_certificates(files, names, now)
         if not files.keys.exists():
-            _make_key(files)
+            _make_keys(files, now)
     except OSError as error:
         raise ConfigError(str(root), f"expected a directory that can be written: {error.strerror}") from error
     return files
@@ -107,7 +124,10 @@ def _make_certificates(files: StateFiles, names: list[str], now: datetime) -> No
     write_whole(files.ca, authority.certificate, 0o644)
 
 
-def _make_key(files: StateFiles) -> None:
-    key = new_key()
-    write_whole(files.demo_key, f"{key}\n".encode(), 0o600)
-    write_keys(files.keys, [ApiKey(name="demo", sha256=key_digest(key))])
+def _make_keys(files: StateFiles, now: datetime) -> None:
+    made = []
+    for file, name, role in ((files.demo_key, "demo", Role.SCORE), (files.admin_key, "admin", Role.ADMIN)):
+        key = new_key()
+        write_whole(file, f"{key}\n".encode(), 0o600)
+        made.append(ApiKey(name=name, sha256=key_digest(key), roles=(role,), created=int(now.timestamp())))
+    write_keys(files.keys, made)

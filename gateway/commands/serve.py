@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway.auth.bootstrap import StateFiles, prepare_state
+from gateway.auth.credentials import Credentials
 from gateway.commands.banner import banner, shown_path
 from gateway.commands.child_logs import ChildLogs, child_logs
 from gateway.commands.fleet import Fleet
@@ -36,7 +37,9 @@ from gateway.commands.machine import Machine, fits
 from gateway.commands.ports import refuse_taken_ports
 from gateway.config import Config, load
 from gateway.control.admin_api import serve_admin
+from gateway.control.admin_keys import key_routes
 from gateway.core.errors import ConfigError
+from gateway.edge.plain_status import plain_status
 from gateway.telemetry.logs import configure_logs
 from workers.affinity import read_available
 from workers.child import ChildState
@@ -122,6 +125,9 @@ class _Serving:
         )
         self._fleet = Fleet(machine.admin_sockets, lambda: self._supervisor.states)
         self._groups = {spec.name for spec in machine.groups}
+        self._credentials = Credentials(
+            files, config.settings.auth, {name: endpoint.auth_mode for name, endpoint in config.endpoints.items()}
+        )
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -129,13 +135,21 @@ class _Serving:
             loop.add_signal_handler(number, self._on_signal, number)
         async with AsyncExitStack() as stack:
             try:
-                await stack.enter_async_context(serve_admin(self._fleet, port=self._config.settings.admin_port))
+                await stack.enter_async_context(
+                    serve_admin(
+                        self._fleet,
+                        port=self._config.settings.admin_port,
+                        routes=key_routes(self._credentials.desk, plain_status),
+                    )
+                )
             except OSError as error:
                 raise ConfigError("--admin-port", f"cannot be listened on: {error.strerror}") from error
             if self._logs:
                 await stack.enter_async_context(self._logs.followed())
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            tasks.create_task(self._supervisor.run(self._stop), name="supervisor")
+            supervising = tasks.create_task(self._supervisor.run(self._stop), name="supervisor")
+            following = tasks.create_task(self._credentials.run(), name="credentials")
+            supervising.add_done_callback(lambda _: following.cancel())
             announced = await self._announce()
             if not announced:
                 self._stop.set()

@@ -1,13 +1,14 @@
 """
-What probes and scrapers ask: ``/livez``, ``/readyz`` and ``/metrics``, on loopback or a Unix socket only.
+The admin API, on loopback or a Unix socket only.
 
-There is no key to it, so it must not be reachable from outside, and it says nothing that is the callers': names of
-endpoints, whether they can serve and why not, and counters.
+What probes and scrapers ask (``/livez``, ``/readyz`` and ``/metrics``) takes no key, so it must not be reachable from
+outside, and it says nothing that is the callers': names of endpoints, whether they can serve and why not, and counters.
+Whatever changes or reveals more comes as ``routes``, and judges its callers by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from gateway.telemetry.metrics import CONTENT_TYPE
 
 __all__ = ["AdminSource", "Readiness", "serve_admin"]
 
+_LARGEST = 64 * 1024
+"""Bytes of a body."""
 _SHUTDOWN = 1.0
 """Seconds for a scrape that is under way when the process leaves."""
 
@@ -47,12 +50,15 @@ async def serve_admin(
     port: int | None = None,
     path: Path | None = None,
     extra: Mapping[str, Callable[[], Awaitable[Any]]] | None = None,
+    routes: Iterable[web.AbstractRouteDef] = (),
 ) -> AsyncIterator[int]:
     """
     Serve the three routes for the length of the block, on ``port`` of loopback (0: any) or the Unix socket ``path``;
-    gives the port, or 0. ``extra`` are further paths with what is answered there as JSON. Raises ``OSError``.
+    gives the port, or 0. ``extra`` are further paths with what is answered there as JSON, without a key; ``routes``
+    judge their callers. Raises ``OSError``.
     """
-    app = web.Application()
+    app = web.Application(client_max_size=_LARGEST)
+    app.add_routes(routes)
     app.router.add_get("/livez", _alive)
     app.router.add_get("/readyz", _ready(source))
     app.router.add_get("/metrics", _metrics(source))

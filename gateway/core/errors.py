@@ -11,9 +11,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "BadFeatures",
     "Cancelled",
     "ConfigError",
     "DeadlineExceeded",
+    "FeaturesUnavailable",
     "Forbidden",
     "GatewayError",
     "InvalidInput",
@@ -42,19 +44,23 @@ class InvalidInput(GatewayError):
 
 
 class Unauthenticated(GatewayError):
-    """No credential, or one that is not valid here. ``challenge`` goes out as ``WWW-Authenticate`` (RFC 9110)."""
+    """
+    No credential, or one that is not valid here. ``challenge`` goes out as ``WWW-Authenticate`` (RFC 9110).
 
-    def __init__(self, message: str, challenge: str = "Bearer") -> None:
+    ``who`` is a principal's name, where one is known, for the audit trail.
+    """
+
+    def __init__(self, message: str, challenge: str = "Bearer", who: str = "") -> None:
         super().__init__(message)
-        self.challenge = challenge
+        self.challenge, self.who = challenge, who
 
 
 class Forbidden(GatewayError):
-    """A valid credential that may not do this. ``challenge`` is as above, or says only how one would be shown."""
+    """A valid credential that may not do this. ``challenge`` and ``who`` as above."""
 
-    def __init__(self, message: str, challenge: str = "Bearer") -> None:
+    def __init__(self, message: str, challenge: str = "Bearer", who: str = "") -> None:
         super().__init__(message)
-        self.challenge = challenge
+        self.challenge, self.who = challenge, who
 
 
 class NotFound(GatewayError):
@@ -99,6 +105,16 @@ class Overloaded(GatewayError):
     def __init__(self, message: str, retry_after: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class FeaturesUnavailable(GatewayError):
+    """The feature store cannot be asked, and the view's policy is to fail then."""
+
+    retryable = True
+
+
+class BadFeatures(GatewayError):
+    """What the feature store holds may not be used: too old, damaged, or nothing that the model takes."""
 
 
 class DeadlineExceeded(GatewayError):

@@ -1,38 +1,13 @@
-"""Only a known key gets in, and only where it may."""
+"""What is kept of a key, and what it lets its holder do."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from gateway.auth.api_key import ApiKey, KeyRing, digest, new_key, write_keys
-from gateway.core.access import Presented, Role
-from gateway.core.errors import ConfigError, Forbidden, Unauthenticated
+from gateway.auth.api_key import ApiKey, digest, new_key, slot_name, slot_of
+from gateway.core.access import Role
 
 KEY = new_key()
-RING = KeyRing([ApiKey(name="demo", sha256=digest(KEY)), ApiKey(name="one", sha256=digest("lg_one"), endpoints=["a"])])
-
-
-@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
-async def test_a_known_key_gives_its_principal(scheme: str) -> None:
-    assert (await RING(Presented(f"{scheme} {KEY}"), "a", Role.SCORE)).name == "demo"
-
-
-@pytest.mark.parametrize(
-    "credential",
-    [None, "", "Bearer", "Bearer ", KEY, f"Basic {KEY}", f"Bearer {KEY}x", f"Bearer {KEY[:-1]}", "Bearer é"],
-)
-async def test_anything_else_is_unauthenticated_and_not_repeated(credential: str | None) -> None:
-    with pytest.raises(Unauthenticated) as caught:
-        await RING(Presented(credential), "a", Role.SCORE)
-
-    assert KEY[:-1] not in str(caught.value)
-
-
-async def test_a_key_for_other_endpoints_is_forbidden() -> None:
-    with pytest.raises(Forbidden):
-        await RING(Presented("Bearer lg_one"), "b", Role.SCORE)
 
 
 def test_two_new_keys_differ_and_are_recognisable() -> None:
@@ -43,19 +18,39 @@ def test_two_new_keys_differ_and_are_recognisable() -> None:
     assert len(first) == 46
 
 
-async def test_a_written_file_holds_no_key_and_is_read_back(tmp_path: Path) -> None:
-    file = tmp_path / "keys.json"
-    write_keys(file, [ApiKey(name="demo", sha256=digest(KEY))])
+def test_a_key_scores_on_all_endpoints_unless_it_says_otherwise() -> None:
+    principal = ApiKey(name="demo", sha256=digest(KEY)).principal
 
-    assert KEY not in file.read_text()
-    assert file.stat().st_mode & 0o777 == 0o600
-    assert (await KeyRing.read(file)(Presented(f"Bearer {KEY}"), None, Role.SCORE)).name == "demo"
+    assert [principal.may(role, "any") for role in (Role.SCORE, Role.READ, Role.KEYS)] == [True, True, False]
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"keys": [{"name": "x", "sha256": "zz"}]}', '{"keys": [], "more": 1}'])
-def test_a_broken_key_file_is_refused_by_name(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "keys.json"
-    file.write_text(text)
+def test_a_key_of_one_endpoint_is_for_no_other() -> None:
+    principal = ApiKey(name="one", sha256=digest(KEY), endpoints=["a"], roles=(Role.KEYS,)).principal
 
-    with pytest.raises(ConfigError, match=r"keys\.json"):
-        KeyRing.read(file)
+    assert (principal.may(Role.KEYS, "a"), principal.may(Role.KEYS, "b")) == (True, False)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../keys", "é", "x" * 81, KEY])
+def test_a_name_that_is_none_is_refused_and_not_repeated(name: str) -> None:
+    with pytest.raises(ValueError, match="name: expected") as caught:
+        ApiKey(name=name, sha256=digest(KEY))
+
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("sha256", ["", "zz", digest(KEY).upper(), digest(KEY)[1:], KEY])
+def test_only_a_digest_is_kept(sha256: str) -> None:
+    with pytest.raises(ValueError, match="sha256: expected"):
+        ApiKey(name="demo", sha256=sha256)
+
+
+@pytest.mark.parametrize(
+    ("name", "slot"),
+    [("a.primary", ("a", "primary")), ("a-b.secondary", ("a-b", "secondary")), ("a", None), (".primary", None)],
+)
+def test_a_slot_is_read_off_its_name(name: str, slot: object) -> None:
+    assert slot_of(name) == slot
+
+
+def test_a_slots_name_leads_back_to_it() -> None:
+    assert slot_of(slot_name("price", "secondary")) == ("price", "secondary")

@@ -9,9 +9,10 @@ from stat import S_IMODE
 
 import pytest
 
-from gateway.auth.api_key import KeyRing
+from gateway.auth.api_key import digest
 from gateway.auth.bootstrap import StateFiles, prepare_state
-from gateway.core.access import Presented, Role
+from gateway.auth.key_file import read_keys
+from gateway.core.access import Role
 from gateway.core.errors import ConfigError
 
 NOW = datetime.now(UTC)
@@ -72,13 +73,20 @@ def test_a_directory_that_was_open_to_others_is_closed(tmp_path: Path) -> None:
     assert S_IMODE(prepare_state(tmp_path / "state").root.stat().st_mode) == 0o700
 
 
-async def test_the_generated_key_opens_the_server_and_is_kept_only_as_a_digest(tmp_path: Path) -> None:
+def test_of_the_two_generated_keys_one_scores_and_one_is_for_the_admin_api(tmp_path: Path) -> None:
     files = prepare_state(tmp_path / "state")
-    key = files.demo_key.read_text().strip()
-    principal = await KeyRing.read(files.keys)(Presented(f"Bearer {key}"), "any", Role.SCORE)
+    roles = {key.sha256: (key.name, key.roles) for key in read_keys(files.keys)}
+    made = [digest(file.read_text().strip()) for file in (files.demo_key, files.admin_key)]
 
-    assert principal.name == "demo"
-    assert key not in files.keys.read_text()
+    assert [roles[sha256] for sha256 in made] == [("demo", (Role.SCORE,)), ("admin", (Role.ADMIN,))]
+
+
+def test_generated_keys_are_kept_only_as_digests_and_shown_to_their_owner_alone(tmp_path: Path) -> None:
+    files = prepare_state(tmp_path / "state")
+    keys = [file.read_text().strip() for file in (files.demo_key, files.admin_key)]
+
+    assert not [key for key in keys if key in files.keys.read_text()]
+    assert {S_IMODE(file.stat().st_mode) for file in (files.demo_key, files.admin_key, files.keys)} == {0o600}
 
 
 def test_a_second_start_changes_nothing(tmp_path: Path) -> None:
@@ -88,7 +96,7 @@ def test_a_second_start_changes_nothing(tmp_path: Path) -> None:
     first = contents(prepare_state(tmp_path / "state"))
 
     assert contents(prepare_state(tmp_path / "state")) == first
-    assert set(first) == {"ca.pem", "server.pem", "server.key", "demo.key", "keys.json"}
+    assert set(first) == {"ca.pem", "server.pem", "server.key", "demo.key", "admin.key", "keys.json"}
 
 
 def test_a_certificate_that_is_about_to_end_is_renewed_and_the_key_kept(tmp_path: Path) -> None:

@@ -1,0 +1,130 @@
+"""
+Which proof an endpoint takes, and who is turned away.
+
+Each endpoint has one ``auth_mode``; a request is judged by the verifier of its endpoint, and where the wire names none
+and there is only one, by that one's. What belongs to no single endpoint, such as a list of models, is judged by the
+form of what was shown, and only for the endpoints that take that form. A client certificate counts where no
+``Authorization`` header was sent: whoever sends one wants to be judged by it. What nothing allows is refused, and every
+refusal is an audit event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.auth.audit import Audit
+from gateway.auth.bearer import challenge, forbidden, invalid, missing
+from gateway.auth.policy import narrowed
+from gateway.auth.token import is_of_lockgate
+from gateway.control.endpoints import AuthMode
+from gateway.core.access import Access, Caller, Principal, Role
+from gateway.core.errors import ConfigError, Forbidden, Unauthenticated
+
+__all__ = ["AdminAccess", "EndpointAccess", "Verifiers"]
+
+_PLAIN = "Bearer"
+_SAFE = frozenset(" !#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz{|}~")
+"""What may stand in a quoted string of a header."""
+
+Verifiers = Mapping[AuthMode, Access]
+
+
+class EndpointAccess:
+    """
+    Implements ``gateway.core.access.Access`` for what is served to callers.
+
+    Raises ``ConfigError`` for an endpoint whose mode nothing verifies.
+    """
+
+    def __init__(
+        self,
+        modes: Mapping[str, AuthMode],
+        verifiers: Verifiers,
+        audit: Audit,
+        *,
+        certificates: Access | None = None,
+    ) -> None:
+        self._verifiers, self._audit, self._certificates = verifiers, audit, certificates
+        self.install(modes)
+
+    def install(self, modes: Mapping[str, AuthMode]) -> None:
+        """Judge by these endpoints from now on."""
+        for endpoint, mode in modes.items():
+            if mode not in self._verifiers:
+                raise ConfigError(f"endpoint {endpoint}", f'auth_mode: expected settings for "{mode}" (auth.oidc)')
+        self._by_endpoint = {endpoint: self._verifiers[mode] for endpoint, mode in modes.items()}
+        self._only = next(iter(modes)) if len(modes) == 1 else None
+        # Where all take the same, nothing has to be taken away from anybody.
+        self._same = next(iter(set(modes.values()))) if len(set(modes.values())) == 1 else None
+        self._takers = {
+            mode: frozenset(name for name, wanted in modes.items() if wanted == mode) for mode in self._verifiers
+        }
+
+    async def __call__(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
+        """See ``Access``."""
+        if endpoint is None:
+            endpoint = self._only
+        try:
+            if caller.credential is None and caller.certificate is not None and self._certificates is not None:
+                return await self._certificates(caller, endpoint, role)
+            verify = self._by_endpoint.get(endpoint) if endpoint is not None else None
+            if verify is None:
+                return await self._of_no_endpoint(caller, endpoint, role)
+            return await verify(caller, endpoint, role)
+        except (Unauthenticated, Forbidden) as refusal:
+            _complete(refusal, caller)
+            self._audit.refused(caller, endpoint, role, refusal)
+            raise
+
+    async def _of_no_endpoint(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
+        """A list, or a name that we do not know: it must not be told from one that the caller may not use."""
+        mode = self._same or _form_of(caller.credential, self._verifiers)
+        principal = await self._verifiers[mode](caller, endpoint, role)
+        if self._same is None:
+            principal = narrowed(principal, self._takers[mode])
+        if not principal.may(role, endpoint):
+            raise forbidden(_WORDS[mode], role, endpoint, principal.name)
+        return principal
+
+
+class AdminAccess:
+    """
+    Implements ``gateway.core.access.Access`` for the admin API: whatever an endpoint takes, its keys are managed with a
+    key, or a token of the identity provider, that has the role.
+    """
+
+    def __init__(self, verifiers: Verifiers, audit: Audit) -> None:
+        self._verifiers, self._audit = verifiers, audit
+
+    async def __call__(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
+        """See ``Access``."""
+        try:
+            return await self._verifiers[_form_of(caller.credential, self._verifiers)](caller, endpoint, role)
+        except (Unauthenticated, Forbidden) as refusal:
+            _complete(refusal, caller)
+            self._audit.refused(caller, endpoint, role, refusal)
+            raise
+
+
+_WORDS: Mapping[AuthMode, str] = {"key": "key", "token": "token", "aad_token": "token"}
+
+
+def _form_of(credential: str | None, verifiers: Verifiers) -> AuthMode:
+    """What the credential looks like. It decides only who is asked: whoever is asked checks everything."""
+    if credential is None or not credential[7:].startswith("eyJ"):
+        return "key"
+    if "token" in verifiers and is_of_lockgate(credential[7:]):
+        return "token"
+    return "aad_token" if "aad_token" in verifiers else "token" if "token" in verifiers else "key"
+
+
+def _complete(refusal: Unauthenticated | Forbidden, caller: Caller) -> None:
+    """A challenge for a refusal that brought none of its own."""
+    if refusal.challenge != _PLAIN:
+        return
+    if isinstance(refusal, Forbidden):
+        refusal.challenge = challenge("insufficient_scope")
+    elif caller.credential is None:
+        refusal.challenge = missing("").challenge
+    else:
+        refusal.challenge = invalid("".join(letter for letter in str(refusal) if letter in _SAFE)).challenge

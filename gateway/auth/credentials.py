@@ -1,0 +1,89 @@
+"""
+Everything by which one process knows its callers: opened together, followed while it runs, and closed.
+
+The supervisor's admin API and every gateway have one; they share nothing but the files in the state directory. One task
+looks at all files, so that what was revoked is refused within a second everywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+from gateway.auth.access import AdminAccess, EndpointAccess
+from gateway.auth.audit import Audit
+from gateway.auth.bootstrap import StateFiles
+from gateway.auth.config import AuthConfig
+from gateway.auth.desk import Desk
+from gateway.auth.key_book import KeyBook
+from gateway.auth.key_store import KeyStore
+from gateway.auth.key_uses import KeyUses
+from gateway.auth.oidc import OidcAccess
+from gateway.auth.token import TokenAccess
+from gateway.control.endpoints import AuthMode
+from gateway.core.access import Access
+
+__all__ = ["Credentials"]
+
+_EVERY = 0.25
+"""Seconds between two looks at the files: a look at one costs 2 µs."""
+_FLUSH = 240
+"""Looks after which the times of last use are written: once a minute."""
+
+
+class Credentials:
+    """
+    ``access`` judges callers of endpoints, ``admin`` those of the admin API, ``desk`` does what the latter ask.
+
+    ``modes`` is the ``auth_mode`` of each endpoint. Raises ``ConfigError`` for files that cannot be read.
+    """
+
+    def __init__(
+        self,
+        files: StateFiles,
+        config: AuthConfig,
+        modes: Mapping[str, AuthMode],
+        *,
+        certificates: Access | None = None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        uses = KeyUses(files.key_uses)
+        self._keys = KeyStore(files.keys, config.keys_from, uses, clock=wall_clock)
+        self._tokens = TokenAccess(files.token_keys, clock=wall_clock, leeway=config.token_leeway_s)
+        self._oidc = OidcAccess(config.oidc) if config.oidc is not None else None
+        verifiers: dict[AuthMode, Access] = {"key": self._keys, "token": self._tokens}
+        if self._oidc is not None:
+            verifiers["aad_token"] = self._oidc
+        self._audit = Audit(clock=time.monotonic)
+        self.access = EndpointAccess(modes, verifiers, self._audit, certificates=certificates)
+        self.admin = AdminAccess(verifiers, self._audit)
+        self.desk = Desk(
+            self.admin,
+            KeyBook(files.keys, uses, config.keys_from, clock=wall_clock),
+            self._audit,
+            lambda: modes,
+            token_keys=files.token_keys,
+            lifetime=config.token_lifetime_s,
+            clock=wall_clock,
+        )
+
+    async def run(self, pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """Follow everything until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            if self._oidc is not None:
+                tasks.create_task(self._oidc.run(), name="oidc")
+            tasks.create_task(self._follow(pause), name="credentials")
+
+    async def _follow(self, pause: Callable[[float], Awaitable[None]]) -> None:
+        try:
+            while True:
+                for _ in range(_FLUSH):
+                    await pause(_EVERY)
+                    self._keys.refresh()
+                    self._tokens.refresh()
+                    self._audit.sweep()
+                await asyncio.to_thread(self._keys.flush)
+        finally:
+            self._audit.close()
+            self._keys.flush()

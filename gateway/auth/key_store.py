@@ -1,0 +1,103 @@
+"""
+The keys as the files say now: followed while the process runs, and who used which when.
+
+``Credentials`` has the files looked at four times a second, so a revocation holds within a second in every process that
+reads them; a key that is not known makes us look at once, so a fresh one works everywhere the moment it is made. A file
+that became unreadable is refused and what was known is kept: a slip of an editor must not lock everybody out, and
+whoever wants that takes the keys out of the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from gateway.auth.bearer import bearer, forbidden, invalid
+from gateway.auth.key_file import mount_stamp, read_keys, read_mounted
+from gateway.auth.key_ring import Holder, KeyRing
+from gateway.auth.key_uses import KeyUses
+from gateway.auth.sealed_file import stamp
+from gateway.core.access import Caller, Principal, Role
+from gateway.core.errors import ConfigError
+
+__all__ = ["KeyStore"]
+
+log = structlog.get_logger()
+
+
+class KeyStore:
+    """
+    Implements ``gateway.core.access.Access`` for keys; ``refresh`` keeps it fresh.
+
+    ``mounted`` is a secret with further keys. ``clock`` gives Unix seconds. Raises ``ConfigError`` when the files
+    cannot be read at the start.
+    """
+
+    def __init__(self, path: Path, mounted: Path | None, uses: KeyUses, *, clock: Callable[[], float]) -> None:
+        self._path, self._mounted, self._uses, self._clock = path, mounted, uses, clock
+        self._stamps = self._look()
+        self._ring = self._read()
+
+    async def __call__(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
+        """See ``Access``."""
+        key = bearer(caller.credential, "key")
+        presented = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+        holder = self._ring.find(presented) or self._look_again(presented)
+        now = self._clock()
+        if holder.expires <= now:
+            raise invalid("the key has expired", holder.key.name)
+        holder.last_used = now
+        principal = holder.principal
+        if not principal.may(role, endpoint):
+            raise forbidden("key", role, endpoint, principal.name)
+        return principal
+
+    def refresh(self) -> bool:
+        """Take over what has changed; whether anything had."""
+        stamps = self._look()
+        if stamps == self._stamps:
+            return False
+        self._stamps = stamps
+        try:
+            ring = self._read()
+        except ConfigError as refusal:
+            log.error("auth.keys_refused", reason=str(refusal), kept=len(self._ring))
+            return False
+        before = {holder.digest: holder for holder in self._ring}
+        for holder in ring:
+            if (known := before.get(holder.digest)) is not None:
+                holder.last_used = known.last_used
+        added = {holder.key.name for holder in ring if holder.digest not in before}
+        after = {holder.digest for holder in ring}
+        removed = {holder.key.name for holder in self._ring if holder.digest not in after}
+        self._ring = ring
+        log.info("auth.keys_changed", added=sorted(added), removed=sorted(removed))
+        return True
+
+    def flush(self) -> None:
+        """Write the times of last use. Blocks for a moment."""
+        self._uses.note({holder.key.name: int(holder.last_used) for holder in self._ring if holder.last_used})
+
+    def _look_again(self, presented: bytes) -> Holder:
+        # Only our own file: looking through a mounted folder is no work for strangers to order.
+        if stamp(self._path) != self._stamps[0]:
+            self.refresh()
+            holder = self._ring.find(presented)
+            if holder is not None:
+                return holder
+        raise invalid("the key is not valid here")
+
+    def _look(self) -> tuple[object, ...]:
+        try:
+            return stamp(self._path), mount_stamp(self._mounted) if self._mounted is not None else ()
+        except OSError:  # a folder in the middle of being replaced
+            return stamp(self._path), None
+
+    def _read(self) -> KeyRing:
+        keys = read_keys(self._path)
+        if self._mounted is not None:
+            keys += read_mounted(self._mounted)
+        return KeyRing(keys, str(self._path))
