@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from gateway.commands.keys_options import keys_app, token
 from gateway.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -214,6 +215,10 @@ def check(
 def version() -> None:
     """Print the version."""
     typer.echo(f"lockgate {installed_version('lockgate')}")
+
+
+app.add_typer(keys_app)
+app.command()(token)
 
 
 def _console() -> Console:

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from gateway.auth.access import AdminAccess, EndpointAccess
 from gateway.auth.audit import Audit
 from gateway.auth.bootstrap import StateFiles
+from gateway.auth.client_certificate import CertificateAccess
 from gateway.auth.config import AuthConfig
 from gateway.auth.desk import Desk
 from gateway.auth.key_book import KeyBook
@@ -45,7 +46,6 @@ class Credentials:
         config: AuthConfig,
         modes: Mapping[str, AuthMode],
         *,
-        certificates: Access | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         uses = KeyUses(files.key_uses)
@@ -55,6 +55,7 @@ class Credentials:
         verifiers: dict[AuthMode, Access] = {"key": self._keys, "token": self._tokens}
         if self._oidc is not None:
             verifiers["aad_token"] = self._oidc
+        certificates = CertificateAccess(config.certificates) if config.certificates else None
         self._audit = Audit(clock=time.monotonic)
         self.access = EndpointAccess(modes, verifiers, self._audit, certificates=certificates)
         self.admin = AdminAccess(verifiers, self._audit)
