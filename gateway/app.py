@@ -52,6 +52,7 @@ from gateway.edge.request_id import new_ids
 from gateway.edge.tls_reload import Certificates, TlsFiles
 from gateway.features.stage import Complete
 from gateway.pool.pool import Pool
+from gateway.pool.tls import link_context, refuse_open_links
 from gateway.routing.stage import Routing
 from gateway.routing.table import RouteTable
 from gateway.telemetry.metrics import GatewayMetrics
@@ -92,17 +93,20 @@ class App:
         self._pools: dict[_Key, Pool] = {}
         self._batchers: dict[_Key, Batcher] = {}
         max_rows: dict[_Key, int] = {}
+        link = link_context(settings.pool)
         for endpoint, endpoint_config in config.endpoints.items():
             for name, wanted in endpoint_config.deployments.items():
                 key = endpoint, name
                 addresses = plan.get(endpoint, {}).get(name, ())
                 if not addresses:
                     raise ConfigError("plan", f"expected addresses of the workers of {endpoint}/{name}")
+                refuse_open_links(settings.pool, addresses)
                 pool = Pool(
                     f"{endpoint}/{name}",
                     addresses,
                     settings.pool,
                     on_description=partial(self._described, key),
+                    tls=link,
                 )
                 pool.on_place(partial(self._workers_changed, key))
                 self._pools[key] = pool

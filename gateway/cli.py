@@ -145,9 +145,15 @@ def worker(
     min_vsize_mb: Annotated[int, typer.Option(min=0, help="Room before R collects garbage by itself.")] = 256,
     memory_limit_mb: Annotated[int, typer.Option(min=0, help="Memory at which a worker is replaced; 0: never.")] = 0,
     drain_ms: Annotated[int, typer.Option(min=0, help="How long accepted batches may take after SIGTERM.")] = 10_000,
+    tls_ca: Annotated[Path | None, typer.Option(help="Who signs the certificates of gateways (PEM).")] = None,
+    tls_certificate: Annotated[Path | None, typer.Option(help="What is shown to gateways (PEM).")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Listen on TCP beyond this machine without TLS.")
+    ] = False,
 ) -> None:
-    """Run the workers of one model, for gateways elsewhere."""
-    from gateway.commands.worker import become_worker
+    """Run the workers of one model, for gateways elsewhere. On TCP they take mutual TLS with a private CA."""
+    from gateway.commands.worker import become_worker, link_files
 
     become_worker(
         model,
@@ -161,6 +167,8 @@ def worker(
             "memory_limit_mb": memory_limit_mb,
         },
         drain_ms,
+        tls=link_files(tls_ca, tls_certificate, tls_key),
+        is_insecure=insecure,
     )
 
 

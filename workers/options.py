@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["GroupOptions", "WorkerOptions"]
+__all__ = ["GroupOptions", "LinkOptions", "WorkerOptions", "is_local"]
+
+
+def is_local(address: str) -> bool:
+    """Whether ``unix:/path`` or ``host:port`` can be reached from this machine alone."""
+    if address.startswith("unix:"):
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class LinkOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Files for mutual TLS with the gateways; see ``workers.tls``."""
+
+    ca: str
+    certificate: str
+    key: str
 
 
 class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,5 +64,7 @@ class GroupOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Between the soft interrupt of a batch over its budget and SIGKILL."""
     grpc_engine: Literal["h2grpc", "grpcio"] = "h2grpc"
     """What serves; without ngh2 there is only grpcio."""
+    tls: LinkOptions | None = None
+    """For addresses on TCP."""
     drain_ms: int = 10_000
     """How long accepted batches may take after SIGTERM."""

@@ -17,6 +17,7 @@ import signal
 import threading
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from time import monotonic
 
 import structlog
@@ -71,6 +72,7 @@ def _serve(options: WorkerOptions, group: GroupOptions, runtime: Runtime, loaded
     from workers.memory import MemoryLimit
     from workers.model_loop import ModelLoop
     from workers.server import ServeError, Server, WorkerServicer
+    from workers.tls import LinkContext, LinkFiles, LinkTlsError
     from workers.turns import Turn, turn_path
     from workers.watchdog import Watchdog
 
@@ -80,7 +82,13 @@ def _serve(options: WorkerOptions, group: GroupOptions, runtime: Runtime, loaded
     def servicer() -> WorkerServicer:
         return WorkerServicer(codec=codec, inbox=inbox, lifecycle=lifecycle, description=description, drain=loop.drain)
 
-    server = Server(options.address, servicer, group.grpc_engine)
+    tls = None
+    if (link := group.tls) is not None:
+        try:
+            tls = LinkContext(LinkFiles(Path(link.ca), Path(link.certificate), Path(link.key)), is_server=True)
+        except LinkTlsError as error:
+            return _failed(options, error, Exit.SERVE_FAILED)
+    server = Server(options.address, servicer, group.grpc_engine, tls=tls)
     lifecycle = Lifecycle(server.announce)
     watchdog = Watchdog(runtime.interrupt, monotonic, group.interrupt_grace_ms / 1000)
     loop = ModelLoop(

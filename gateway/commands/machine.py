@@ -19,7 +19,7 @@ from gateway.config import Config
 from gateway.control.endpoints import DeploymentConfig
 from workers.affinity import Available, CorePlan, Need, plan_cores
 from workers.child import ChildSpec
-from workers.options import GroupOptions, WorkerOptions
+from workers.options import GroupOptions, LinkOptions, WorkerOptions
 
 __all__ = ["Machine", "fits", "group_options", "group_spec", "python"]
 
@@ -94,6 +94,7 @@ def group_options(
     workers: list[WorkerOptions],
     drain_ms: int,
     engine: Literal["h2grpc", "grpcio"] = "h2grpc",
+    tls: LinkOptions | None = None,
 ) -> GroupOptions:
     """What the workers of one deployment are told."""
     return GroupOptions(
@@ -106,6 +107,7 @@ def group_options(
         min_vsize_mb=deployment.min_vsize_mb,
         memory_limit_mb=deployment.memory_limit_mb,
         grpc_engine=engine,
+        tls=tls,
         drain_ms=drain_ms,
     )
 

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-__all__ = ["PoolConfig"]
+__all__ = ["LinkTlsConfig", "PoolConfig"]
+
+
+class LinkTlsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Mutual TLS with workers on TCP. Files are in PEM, and looked at again for each new link."""
+
+    ca: Path
+    """The private authority that signs workers' certificates."""
+    certificate: Path
+    """What this gateway shows to workers."""
+    key: Path
+    server_name: str = ""
+    """The name in the workers' certificates, where it is not the host of their address."""
 
 
 class PoolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -14,6 +27,9 @@ class PoolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     grpc_engine: Literal["h2grpc", "grpcio"] = "h2grpc"
     """Of the links to the workers. Without ngh2 there is only grpcio, and that is used."""
+    tls: LinkTlsConfig | None = None
+    insecure: bool = False
+    """Whether rows may go to workers on other machines in clear text."""
     batches_in_flight: int = 2
     """Per worker: one that it scores and one that is there when it has done so."""
     hang_grace_ms: int = 1000
@@ -37,8 +53,10 @@ class PoolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Between pings on TCP; a Unix socket needs none."""
 
     def __post_init__(self) -> None:
+        if self.tls is not None and self.insecure:
+            raise ValueError("insecure: expected false where there is tls")
         for name in self.__struct_fields__:
-            if name != "grpc_engine" and getattr(self, name) < 1:
+            if name not in ("grpc_engine", "tls", "insecure") and getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if self.max_backoff_ms < self.min_backoff_ms:
             raise ValueError(f"max_backoff_ms: expected at least min_backoff_ms ({self.min_backoff_ms})")

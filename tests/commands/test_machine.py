@@ -6,12 +6,13 @@ import msgspec
 import pytest
 
 from gateway.commands.machine import Machine, fits
-from gateway.commands.worker import worker_spec
+from gateway.commands.worker import link_files, worker_spec
 from gateway.config import Config, Settings
 from gateway.control.endpoints import DeploymentConfig, EndpointConfig
 from gateway.core.errors import ConfigError
 from workers.affinity import Available
 from workers.options import GroupOptions
+from workers.tls import LinkFiles
 
 MODEL = Path("/models/one.onnx")
 
@@ -86,7 +87,7 @@ def test_a_pod_of_workers_uses_all_cores(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").touch()
     addresses = ["0.0.0.0:9000", "0.0.0.0:9001"]
     available = Available(cores=(0, 1), count=2)
-    spec = worker_spec(tmp_path / "m.onnx", addresses, "w", {}, drain_ms=1, available=available)
+    spec = worker_spec(tmp_path / "m.onnx", addresses, "w", {}, drain_ms=1, available=available, is_insecure=True)
     told = msgspec.json.decode(spec.argv[-1], type=GroupOptions)
 
     assert [(worker.address, worker.cores) for worker in told.workers] == [("0.0.0.0:9000", [0]), ("0.0.0.0:9001", [1])]
@@ -96,3 +97,31 @@ def test_a_pod_of_workers_uses_all_cores(tmp_path: Path) -> None:
 def test_an_address_that_cannot_be_listened_on_is_refused(tmp_path: Path, address: str) -> None:
     with pytest.raises(ConfigError, match="--address"):
         worker_spec(tmp_path, [address], "w", {}, drain_ms=1, available=Available(cores=(0,), count=1))
+
+
+REMOTE = ["0.0.0.0:9000", "worker.test:9000"]
+
+
+@pytest.mark.parametrize("address", REMOTE)
+def test_a_worker_does_not_listen_beyond_its_machine_without_tls(tmp_path: Path, address: str) -> None:
+    with pytest.raises(ConfigError, match="expected --tls-ca"):
+        worker_spec(tmp_path, [address], "w", {}, drain_ms=1, available=Available(cores=(0,), count=1))
+
+
+def test_a_worker_does_so_when_it_is_told_in_words(tmp_path: Path) -> None:
+    one = Available(cores=(0,), count=1)
+
+    assert worker_spec(tmp_path, REMOTE[:1], "w", {}, drain_ms=1, available=one, is_insecure=True).argv
+
+
+def test_the_files_of_a_worker_are_looked_at_before_it_is_started(tmp_path: Path) -> None:
+    tls = LinkFiles(tmp_path / "ca.pem", tmp_path / "own.pem", tmp_path / "own.key")
+
+    with pytest.raises(ConfigError, match=r"--tls-certificate: .*expected a file in PEM format"):
+        worker_spec(tmp_path, REMOTE[:1], "w", {}, drain_ms=1, available=Available(cores=(0,), count=1), tls=tls)
+
+
+def test_the_options_of_tls_come_together_or_not_at_all(tmp_path: Path) -> None:
+    assert link_files(None, None, None) is None
+    with pytest.raises(ConfigError, match="together"):
+        link_files(tmp_path / "ca.pem", None, None)

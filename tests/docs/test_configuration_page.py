@@ -7,15 +7,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from feature_cache.schema import Entity, FeastSource, Feature
+from feature_cache.settings import CircuitSettings, LocalSettings, TlsSettings
 from gateway.auth.config import AuthConfig
 from gateway.config import Settings
 from gateway.control.endpoints import DeploymentConfig, EndpointConfig
 from gateway.edge.config import EdgeConfig
 from gateway.edge.tls import TlsConfig
-from gateway.pool.config import PoolConfig
+from gateway.features.config import EmbeddedConfig, FeatureStoreConfig, ViewFile
+from gateway.pool.config import LinkTlsConfig, PoolConfig
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
-SECTIONS = {"edge", "pool", "auth", "tls"}
+SECTIONS = {"edge", "pool", "auth", "tls", "features", "local", "circuit", "embedded", "feast"}
 """Classes of their own."""
 
 
@@ -28,7 +31,17 @@ SECTIONS = {"edge", "pool", "auth", "tls"}
         (EdgeConfig, "edge."),
         (TlsConfig, "edge.tls."),
         (PoolConfig, "pool."),
+        (LinkTlsConfig, "pool.tls."),
         (AuthConfig, "auth."),
+        (FeatureStoreConfig, "features."),
+        (EmbeddedConfig, "features.embedded."),
+        (LocalSettings, "features.local."),
+        (CircuitSettings, "features.circuit."),
+        (TlsSettings, "features.tls."),
+        (ViewFile, ""),
+        (Entity, ""),
+        (Feature, ""),
+        (FeastSource, "feast."),
     ],
 )
 def test_every_setting_is_on_the_page(kind: type[msgspec.Struct], prefix: str) -> None:
