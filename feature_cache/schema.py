@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import date, datetime
-from functools import cached_property
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -94,7 +93,7 @@ class FeastSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
                 raise ValueError(f"{field}: expected a name")
 
 
-class FeatureView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
+class FeatureView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of features by entity."""
 
     name: str
@@ -146,7 +145,7 @@ class FeatureView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def ttl_seconds(self) -> float | None:
         return None if self.ttl is None else seconds(self.ttl)
 
-    @cached_property
+    @property
     def positions(self) -> dict[str, int]:
         """Feature's name → its place in a row."""
         return {feature.name: place for place, feature in enumerate(self.features)}
