@@ -39,12 +39,15 @@ def server(
     other_requests: OtherHandler | None = None,
     compression: str | None = None,
     max_connections: int | None = None,
+    admits: Callable[[str], bool] | None = None,
+    on_left: Callable[[str], None] | None = None,
     reuse_port: bool = False,
     clock: Callable[[], float] = monotonic,
 ) -> Server:
     """
     A server that listens nowhere yet.
 
+    ``admits`` is asked about the peer of each new connection, ``on_left`` told when one that was admitted is over.
     ``options`` are grpcio's names for some of ``limits`` and for ``reuse_port``; ``other_requests`` answers what
     comes over HTTP/2 and is no gRPC; ``compression`` (gzip, deflate) is used for callers who can read it.
     """
@@ -54,6 +57,8 @@ def server(
         other_requests=other_requests,
         compression=compression,
         max_connections=max_connections,
+        admits=admits,
+        on_left=on_left,
         reuse_port=reuse_port if says is None else says,
         clock=clock,
     )
@@ -67,6 +72,8 @@ class Server:
         other_requests: OtherHandler | None = None,
         compression: str | None = None,
         max_connections: int | None = None,
+        admits: Callable[[str], bool] | None = None,
+        on_left: Callable[[str], None] | None = None,
         reuse_port: bool = False,
         clock: Callable[[], float] = monotonic,
     ) -> None:
@@ -74,6 +81,7 @@ class Server:
         self.counters = Counters()
         self.handlers = Handlers()
         self._max_connections, self._reuse_port = max_connections, reuse_port
+        self._admits, self._on_left = admits, on_left
         self._sockets: list[tuple[socket.socket, ssl.SSLContext | None]] = []
         self._paths: list[Path] = []
         self._listeners: list[asyncio.Server] = []
@@ -182,6 +190,9 @@ class Server:
         if self._is_stopping or (self._max_connections is not None and len(self.connections) >= self._max_connections):
             self.counters["refused_connections"] += 1
             return False
+        if self._admits is not None and not self._admits(driver.peer):
+            self.counters["refused_connections"] += 1
+            return False
         self.connections.add(driver)
         self.emptied.clear()
         self.counters["accepted"] += 1
@@ -192,5 +203,7 @@ class Server:
         if driver in self.connections:
             self.connections.discard(driver)
             self.counters["connections"] -= 1
+            if self._on_left is not None:
+                self._on_left(driver.peer)
             if not self.connections:
                 self.emptied.set()

@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from gateway.edge.cors import is_origin
 from gateway.edge.status import Personality
 from gateway.edge.tls import TlsConfig
 
@@ -41,7 +42,7 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     body_timeout_ms: int = 60_000
     """How long a body may take to arrive, and an answer to be taken."""
     idle_timeout_ms: int = 75_000
-    """How long a connection may be without a request, and a request's headers may take: longer than a load balancer's."""
+    """How long a connection may be without a request, and headers may take to arrive: longer than a load balancer's."""
     max_in_flight: int = 4096
     """Requests being answered; the next is refused."""
     max_in_flight_bytes: int = 512 * 1024 * 1024
@@ -50,6 +51,10 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Whether answers say how long each stage took."""
     backlog: int = 1024
     """Connections that the kernel keeps until they are accepted."""
+    max_connections_per_address: int = 0
+    """Of HTTP/1.1, and as many of HTTP/2; of IPv6 the first 64 bits are one address. 0: any number. Not with grpcio."""
+    cors_origins: list[str] = []
+    """Pages of which origins may call from a browser, such as ``https://app.example.org``."""
 
     def __post_init__(self) -> None:
         for name in ("http_port", "grpc_port"):
@@ -75,3 +80,8 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        if self.max_connections_per_address < 0:
+            raise ValueError(f"max_connections_per_address: expected 0 or more, got {self.max_connections_per_address}")
+        for origin in self.cors_origins:
+            if not is_origin(origin):
+                raise ValueError(f'cors_origins: expected origins such as https://app.example.org, got "{origin}"')

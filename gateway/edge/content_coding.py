@@ -1,7 +1,9 @@
 """
 Takes content encodings off a body, with a limit on what comes out: a kilobyte can hold a gigabyte of zeros.
 
-``deflate`` means the zlib format (RFC 9110 §8.4.1.2), but some clients send raw deflate; both are read.
+``deflate`` means the zlib format (RFC 9110 §8.4.1.2), but some clients send raw deflate; both are read. A gzip body may
+consist of several members; they are read piece by piece and there is a limit on them, because each one that ends makes
+zlib copy what is left of its piece: of a body of empty members that would be its size squared.
 """
 
 from __future__ import annotations
@@ -14,6 +16,9 @@ __all__ = ["decoded"]
 
 _GZIP = 16 + zlib.MAX_WBITS
 _MAX_ENCODINGS = 2
+_MAX_MEMBERS = 2048
+"""As many as a body of the largest size has that was packed in blocks of 64 KiB, twice over."""
+_PIECE = 64 * 1024
 
 
 def decoded(body: bytes, content_encoding: str | None, limit: int) -> bytes:
@@ -40,20 +45,30 @@ def decoded(body: bytes, content_encoding: str | None, limit: int) -> bytes:
 
 def _inflated(body: bytes, window_bits: int, limit: int) -> bytes:
     parts: list[bytes] = []
-    size = 0
-    while body:
-        inflater = zlib.decompressobj(window_bits)
-        try:
-            # One byte more than allowed is enough to know.
-            part = inflater.decompress(body, limit + 1 - size)
-        except zlib.error as error:
-            raise InvalidInput("the compressed body is damaged") from error
-        size += len(part)
-        if size > limit:
-            raise TooLarge(f"expected at most {limit} bytes after decompression")
-        if not inflater.eof:
-            raise InvalidInput("the compressed body ends too early")
-        parts.append(part)
-        # A gzip body may have several members.
-        body = inflater.unused_data if window_bits == _GZIP else b""
+    size = members = 0
+    inflater = None
+    for at in range(0, len(body), _PIECE):
+        piece = body[at : at + _PIECE]
+        while piece:
+            if inflater is None:
+                if members and window_bits != _GZIP:
+                    return b"".join(parts)  # what follows a zlib stream is nobody's
+                members += 1
+                if members > _MAX_MEMBERS:
+                    raise TooLarge(f"expected a body of at most {_MAX_MEMBERS} compressed members")
+                inflater = zlib.decompressobj(window_bits)
+            try:
+                # One byte more than allowed is enough to know.
+                part = inflater.decompress(piece, limit + 1 - size)
+            except zlib.error as error:
+                raise InvalidInput("the compressed body is damaged") from error
+            size += len(part)
+            if size > limit:
+                raise TooLarge(f"expected at most {limit} bytes after decompression")
+            parts.append(part)
+            piece = inflater.unused_data
+            if inflater.eof:
+                inflater = None
+    if inflater is not None:
+        raise InvalidInput("the compressed body ends too early")
     return b"".join(parts)

@@ -11,6 +11,7 @@ import ssl
 
 import h2grpc
 from gateway.edge.config import EdgeConfig
+from gateway.edge.connection_limit import PerAddress
 from gateway.edge.grpc_oip import OipServicer
 from gateway.edge.grpc_services import GrpcServices, server_options
 from gateway.edge.http2_rest import RestOverHttp2
@@ -25,7 +26,10 @@ class H2GrpcServer:
     def __init__(
         self, config: EdgeConfig, servicer: OipServicer, exchange: HttpExchange, context: ssl.SSLContext | None
     ) -> None:
+        places = PerAddress(config.max_connections_per_address)
         self._server = h2grpc.server(
+            admits=places.enters,
+            on_left=places.left,
             options=server_options(config),
             other_requests=RestOverHttp2(exchange, max_body_bytes=config.max_body_bytes),
             reuse_port=True,

@@ -11,6 +11,7 @@ import asyncio
 import ssl
 
 from gateway.edge.config import EdgeConfig
+from gateway.edge.connection_limit import PerAddress
 from gateway.edge.http1_connection import Connection
 from gateway.edge.http_exchange import HttpExchange
 from gateway.edge.http_listener import HttpListener
@@ -40,6 +41,7 @@ class Http1Server(HttpListener):
         self.now = 0.0
         self._connections: set[Connection] = set()
         self._newcomers: set[Connection] = set()
+        self._places = PerAddress(config.max_connections_per_address)
         self._cut: set[asyncio.Task[None]] = set()
         """Requests that were cancelled and are not over yet."""
         shortest = min(config.body_timeout_ms, config.idle_timeout_ms) / 1000
@@ -75,6 +77,9 @@ class Http1Server(HttpListener):
     # What the connections call.
 
     def opened(self, connection: Connection) -> None:
+        if not self._places.enters(connection.peer):
+            connection.abort()
+            return
         self._connections.add(connection)
         if self.is_draining:
             self._newcomers.add(connection)
@@ -84,7 +89,9 @@ class Http1Server(HttpListener):
         self._no_newcomer(connection)
 
     def gone(self, connection: Connection, task: asyncio.Task[None] | None) -> None:
-        self._connections.discard(connection)
+        if connection in self._connections:
+            self._connections.discard(connection)
+            self._places.left(connection.peer)
         if task is not None:
             self._cut.add(task)
             task.add_done_callback(self._cut.discard)

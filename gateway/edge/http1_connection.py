@@ -51,6 +51,11 @@ class Connection(Receiver):
         """Whether a request has arrived, at least its head, and is not answered."""
         return self._task is not None or (self._is_reading_body and not self._is_deaf)
 
+    @property
+    def peer(self) -> str:
+        """Whose it is, once it is made."""
+        return self._reader.peer
+
     # What the loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -129,7 +134,8 @@ class Connection(Receiver):
             self._transport.close()
 
     def abort(self) -> None:
-        """Closes without waiting for the client to read."""
+        """Closes without waiting for the client to read; what still comes is dropped."""
+        self._is_deaf = True
         if self._transport is not None:
             self._transport.abort()
 

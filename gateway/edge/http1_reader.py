@@ -73,13 +73,13 @@ class RequestReader:
         "_max_header",
         "_parser",
         "_parts",
-        "_peer",
         "_place",
         "_size",
         "_skips_body",
         "_target",
         "_unproductive",
         "expects_continue",
+        "peer",
         "request",
     )
 
@@ -87,7 +87,7 @@ class RequestReader:
         self, config: EdgeConfig, peer: str, arrived: Arrived, certificate: ClientCertificate | None = None
     ) -> None:
         self._max_body, self._max_header = config.max_body_bytes, config.max_header_bytes
-        self._peer, self._arrived, self._certificate = peer, arrived, certificate
+        self.peer, self._arrived, self._certificate = peer, arrived, certificate
         self.request: HttpRequest | None = None
         """The one whose body is being read."""
         self.expects_continue = False
@@ -125,7 +125,7 @@ class RequestReader:
         if self.request is not None:
             return self.request
         path, query = path_and_query(self._target.decode("ascii", "replace"))
-        return HttpRequest("", path, query, {}, b"", self._peer)
+        return HttpRequest("", path, query, {}, b"", self.peer)
 
     def feed(self, data: bytes | memoryview) -> None:
         """Raises ``GatewayError``: the answer to the request that could not be read."""
@@ -174,7 +174,7 @@ class RequestReader:
         name = parser.get_method()
         method = _METHODS.get(name) or name.decode("ascii")
         headers: dict[str, str] = {}
-        self.request = request = HttpRequest(method, path, query, headers, b"", self._peer)
+        self.request = request = HttpRequest(method, path, query, headers, b"", self.peer)
         if self._certificate is not None:
             request.certificate = self._certificate
         lines = self._lines

@@ -23,6 +23,7 @@ from gateway.core.errors import (
     Overloaded,
     Unauthenticated,
 )
+from gateway.edge.cors import Cors
 from gateway.edge.http_message import HttpRequest, HttpResponse
 from gateway.edge.http_route import EncodeError, OnDone
 from gateway.edge.http_router import HttpRouter
@@ -32,18 +33,30 @@ __all__ = ["HttpExchange"]
 
 log = structlog.get_logger()
 
+_MAX_TEXT = 2000
+"""Characters of an error, as over gRPC."""
+
 
 class HttpExchange:
     """Answers any request."""
 
     def __init__(
-        self, router: HttpRouter, *, new_id: Callable[[], str], on_done: OnDone, server_timing: bool = True
+        self,
+        router: HttpRouter,
+        *,
+        new_id: Callable[[], str],
+        on_done: OnDone,
+        server_timing: bool = True,
+        cors: Cors | None = None,
     ) -> None:
         self._router, self._new_id, self._on_done, self._server_timing = router, new_id, on_done, server_timing
+        self._cors = cors
 
     async def __call__(self, request: HttpRequest, /) -> HttpResponse:
         """Never raises but ``CancelledError``."""
         request.id = self._new_id()
+        if self._cors is not None and (allowed := self._cors.preflight(request)) is not None:
+            return self._finish(request, allowed, None)
         encode_error: EncodeError | None = None
         error: GatewayError | None = None
         try:
@@ -78,6 +91,9 @@ class HttpExchange:
         return self._finish(request, self._refusal(request, error, None), error)
 
     def _refusal(self, request: HttpRequest, error: GatewayError, encode_error: EncodeError | None) -> HttpResponse:
+        text = str(error)
+        if len(text) > _MAX_TEXT:  # it repeats a name, and names can be as long as a body
+            error.args = (text[:_MAX_TEXT] + "…",)
         response = (encode_error or self._router.encode_error_for(request.path))(error)
         headers = response.headers
         if isinstance(error, Overloaded):
@@ -94,6 +110,8 @@ class HttpExchange:
     def _finish(self, request: HttpRequest, response: HttpResponse, error: GatewayError | None) -> HttpResponse:
         headers = response.headers
         headers.append(("x-request-id", request.id))
+        if self._cors is not None:
+            self._cors.mark(request, response)
         call = request.call
         if call is not None:
             if call.request_id:

@@ -17,6 +17,7 @@ from aiohttp import HttpVersion11, web
 
 from gateway.core.errors import GatewayError, InvalidInput, TooLarge
 from gateway.edge.config import EdgeConfig
+from gateway.edge.connection_limit import PerAddress
 from gateway.edge.errors import SlowRequest
 from gateway.edge.http_answer import encode_answer, path_and_query
 from gateway.edge.http_exchange import HttpExchange
@@ -53,8 +54,9 @@ class HttpServer(HttpListener):
 
     def protocol_factory(self) -> ProtocolFactory:
         config = self.config
-        self._web = web.Server(
+        self._web = _Web(
             cast("Any", self._handle),
+            PerAddress(config.max_connections_per_address),
             handler_cancellation=True,
             access_log=None,
             auto_decompress=False,
@@ -136,6 +138,30 @@ class HttpServer(HttpListener):
             connection = "keep-alive"
         data = encode_answer(response, self.date(), connection, has_body=raw.method != "HEAD")
         return _Reply(raw, data, response.status, keep_alive, self._body_s)
+
+
+class _Web(web.Server):
+    """Counts connections by address."""
+
+    def __init__(self, handler: Any, places: PerAddress, **settings: Any) -> None:
+        super().__init__(handler, **settings)
+        self._places = places
+        self._peers: dict[Any, str] = {}
+
+    def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        peer = transport.get_extra_info("peername")
+        address = peer[0] if isinstance(peer, tuple) else ""
+        if self._places.enters(address):
+            self._peers[handler] = address
+        else:
+            transport.abort()
+
+    def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
+        super().connection_lost(handler, exc)
+        address = self._peers.pop(handler, None)
+        if address is not None:
+            self._places.left(address)
 
 
 class _Reply:

@@ -21,6 +21,12 @@ __all__ = ["collect", "frame", "raw_tensor", "value_tensor"]
 _MAX_ELEMENTS = (1 << 31) - 1
 """More than any message can carry, so larger dimensions are mistakes; also guards what multiplies them later."""
 
+_MAX_DIMENSIONS = 32
+"""numpy's own limit is 64; a shape of millions of them would only cost us the multiplication."""
+
+_MAX_STRINGS = 1 << 20
+"""Strings are counted one by one; more of them than this in one tensor would hold up everybody else."""
+
 _LENGTH = struct.Struct("<I")
 
 
@@ -74,6 +80,8 @@ def frame(element: bytes) -> bytes:
 
 
 def _elements(name: str, shape: tuple[int, ...]) -> int:
+    if len(shape) > _MAX_DIMENSIONS:
+        raise InvalidInput(f'input "{name}": expected at most {_MAX_DIMENSIONS} dimensions, got {len(shape)}')
     count = 1
     widest = 1
     for dimension in shape:
@@ -81,8 +89,9 @@ def _elements(name: str, shape: tuple[int, ...]) -> int:
             raise InvalidInput(f'input "{name}": expected dimensions of 0 or more, got shape {list(shape)}')
         count *= dimension
         widest *= dimension or 1
-    if widest > _MAX_ELEMENTS:
-        raise InvalidInput(f'input "{name}": expected at most {_MAX_ELEMENTS} elements, got shape {list(shape)}')
+        # Within the loop, so that no number ever gets longer than two of these.
+        if dimension > _MAX_ELEMENTS or widest > _MAX_ELEMENTS:
+            raise InvalidInput(f'input "{name}": expected at most {_MAX_ELEMENTS} elements, got shape {list(shape)}')
     return count
 
 
@@ -95,8 +104,10 @@ def _datatype(name: str, datatype: str) -> DataType:
 
 def _check_framing(name: str, raw: bytes | memoryview, count: int, shape: tuple[int, ...]) -> None:
     """Raises unless ``raw`` is exactly ``count`` elements, each after its own length."""
+    if count > _MAX_STRINGS:
+        raise InvalidInput(f'input "{name}": expected at most {_MAX_STRINGS} strings, got shape {list(shape)}')
     at, end, found = 0, len(raw), 0
-    while at < end:
+    while at < end and found <= count:
         if at + 4 > end:
             raise InvalidInput(f'input "{name}": expected a length of 4 bytes before element {found}, got {end - at}')
         length = _LENGTH.unpack_from(raw, at)[0]
@@ -105,7 +116,8 @@ def _check_framing(name: str, raw: bytes | memoryview, count: int, shape: tuple[
             raise InvalidInput(f'input "{name}": expected {length} bytes for element {found}, got {length - at + end}')
         found += 1
     if found != count:
-        raise InvalidInput(f'input "{name}": expected {count} elements for shape {list(shape)} of BYTES, got {found}')
+        got = f"more than {count}" if found > count else str(found)
+        raise InvalidInput(f'input "{name}": expected {count} elements for shape {list(shape)} of BYTES, got {got}')
 
 
 def _flattened(name: str, values: list[Any], shape: tuple[int, ...]) -> list[Any]:

@@ -13,17 +13,16 @@ login and is told 401, however often.
 from __future__ import annotations
 
 from collections import OrderedDict
-from ipaddress import IPv6Address, ip_address
-from urllib.parse import unquote
 
 import structlog
 
 from gateway.core.access import Access, Caller, Principal, Role
 from gateway.core.deadline import Clock
 from gateway.core.errors import Overloaded, Unauthenticated
+from gateway.core.network import network_of
 from gateway.limits.bucket import Bucket
 
-__all__ = ["SlowFailures", "network_of"]
+__all__ = ["SlowFailures"]
 
 log = structlog.get_logger()
 
@@ -68,23 +67,3 @@ class SlowFailures:
         bucket.take(1.0)
         if bucket.level < 1.0:
             log.warning("limits.logins_slowed", network=network)
-
-
-def network_of(peer: str) -> str:
-    """
-    What counts as one address: of IPv6 the first 64 bits, since whoever has one address has them all.
-
-    ``peer`` is a bare address, or gRPC's ``ipv4:10.0.0.7:51234`` or ``ipv6:%5B::1%5D:51234``.
-    """
-    family, _, rest = peer.partition(":")
-    if family in ("ipv4", "ipv6"):
-        peer = unquote(rest).rpartition(":")[0].strip("[]")
-    try:
-        address = ip_address(peer.partition("%")[0])
-    except ValueError:
-        return peer[:64]
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return f"{IPv6Address(int(address) >> 64 << 64)}/64"
-    return str(address)

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.access import Caller, Presented, Principal, Role
 from gateway.core.errors import Forbidden, Overloaded, Unauthenticated
-from gateway.limits.login_failures import SlowFailures, network_of
+from gateway.limits.login_failures import SlowFailures
 
 RIGHT, WRONG = "Bearer right", "Bearer wrong"
 
@@ -85,20 +85,3 @@ async def test_no_more_addresses_are_remembered_than_fit() -> None:
         await door.knock(peer=f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}")
 
     assert len(door.access) == 10_000
-
-
-@pytest.mark.parametrize(
-    ("peer", "network"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("ipv4:192.0.2.1:443", "192.0.2.1"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("ipv6:%5B2001:db8:1:2::9%5D:443", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("unix:/tmp/x", "unix:/tmp/x"),
-        ("", ""),
-    ],
-)
-def test_what_counts_as_one_address(peer: str, network: str) -> None:
-    assert network_of(peer) == network

@@ -13,6 +13,7 @@ from gateway.core.catalog import EndpointState
 from gateway.core.errors import GatewayError
 from gateway.core.request import Received
 from gateway.edge.config import EdgeConfig
+from gateway.edge.cors import Cors
 from gateway.edge.http_engine import HttpEngine, http_server
 from gateway.edge.http_exchange import HttpExchange
 from gateway.edge.http_intake import Intake
@@ -67,6 +68,7 @@ def exchange_of(
         new_id=new_ids(),
         on_done=lambda call, status, error: sink.append((call, status, error)),
         server_timing=config.server_timing,
+        cors=Cors(config.cors_origins) if config.cors_origins else None,
     )
 
 

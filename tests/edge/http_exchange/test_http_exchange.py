@@ -12,6 +12,7 @@ from gateway.core.errors import (
     Cancelled,
     Forbidden,
     GatewayError,
+    InvalidInput,
     NotReady,
     Overloaded,
     Unauthenticated,
@@ -172,3 +173,10 @@ def test_a_request_that_could_not_be_read_is_answered_in_its_familys_words() -> 
     response = exchange_of(FakeCore(), EdgeConfig()).refuse(post(), error)
 
     assert response.body == encode_score_error("managed", error).body
+
+
+async def test_a_refusal_that_repeats_a_long_name_is_cut() -> None:
+    core = FakeCore(error=InvalidInput(f'column "{"x" * 1_000_000}": expected a value'))
+    answer = await exchange_of(core, EdgeConfig())(HttpRequest("POST", "/score", "", {}, BODY))
+
+    assert (answer.status, len(answer.body) < 2100) == (400, True)

@@ -55,7 +55,7 @@ def test_strings_are_counted_by_their_lengths() -> None:
     ("raw", "said"),
     [
         (frame(b"a"), "expected 2 elements for shape [2] of BYTES, got 1"),
-        (frame(b"a") * 3, "expected 2 elements for shape [2] of BYTES, got 3"),
+        (frame(b"a") * 3, "expected 2 elements for shape [2] of BYTES, got more than 2"),
         (frame(b"a") + struct.pack("<I", 5) + b"1234", "expected 5 bytes for element 1, got 4"),
         (frame(b"a") + b"\1\0\0", "expected a length of 4 bytes before element 1, got 3"),
         (struct.pack("<I", 2**32 - 1), "expected 4294967295 bytes for element 0, got 0"),
@@ -110,3 +110,39 @@ def test_two_tensors_of_one_name_are_refused() -> None:
 def test_a_request_without_tensors_is_refused() -> None:
     with pytest.raises(InvalidInput, match="at least one"):
         collect([])
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        [2**31],
+        [0, 2**31],
+        [2**31 - 1, 2**31 - 1, 0],
+        [65_536, 65_536],
+        [2**62, 2**62, 2],
+        [10**4000],
+        [0] * 31 + [10**4000],
+    ],
+)
+@pytest.mark.parametrize("raw", [True, False])
+def test_no_product_of_dimensions_overflows_or_hides_behind_a_zero(shape: list[int], raw: bool) -> None:
+    assert "expected at most 2147483647 elements" in refusal("FP32", shape, b"" if raw else [], raw=raw)
+
+
+@pytest.mark.parametrize("dimensions", [33, 1_000_000])
+def test_a_shape_of_too_many_dimensions_is_refused_before_they_are_multiplied(dimensions: int) -> None:
+    said = refusal("FP32", [2**31 - 1] * dimensions, b"", raw=True)
+
+    assert said == f'input "t": expected at most 32 dimensions, got {dimensions}'
+
+
+def test_more_strings_than_anybody_counts_are_refused_before_they_are_counted() -> None:
+    said = refusal("BYTES", [(1 << 20) + 1], bytes(4 * ((1 << 20) + 1)), raw=True)
+
+    assert "expected at most 1048576 strings" in said
+
+
+def test_strings_are_not_counted_beyond_what_the_shape_says() -> None:
+    said = refusal("BYTES", [1], bytes(4_000_000), raw=True)
+
+    assert said == 'input "t": expected 1 elements for shape [1] of BYTES, got more than 1'
