@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from gateway.commands.certs_options import certs_app
 from gateway.commands.keys_options import keys_app, token
 from gateway.core.errors import ConfigError
 
@@ -225,6 +226,7 @@ def version() -> None:
     typer.echo(f"lockgate {installed_version('lockgate')}")
 
 
+app.add_typer(certs_app)
 app.add_typer(keys_app)
 app.command()(token)
 
