@@ -150,7 +150,7 @@ async def test_five_thousand_of_its_calls_end_as_they_were_meant_to_and_each_onc
     servicer.release.set()
     answered = await blocking.apart(answers)
     await blocking.apart(lambda: blocking.unary("echo")(b"behind everything that was cancelled"))
-    await blocking.apart(all_ended.wait)
+    await blocking.apart(lambda: all_ended.wait(30))
 
     assert expired == {"DEADLINE_EXCEEDED"}
     assert cancelled == {"CANCELLED"}
