@@ -8,7 +8,7 @@ supervisor knows of every process. A gateway that does not answer in time counts
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,7 @@ class Fleet:
                 "endpoints": endpoints,
                 "gateways": {index: answer.get("ready", False) for index, answer in gateways.items()},
                 "processes": processes,
+                **_certificate(gateways.values()),
             },
         )
 
@@ -104,6 +105,14 @@ async def _get(socket: Path, path: str) -> str:
             return await response.text()
     except (aiohttp.ClientError, OSError, TimeoutError):
         return ""
+
+
+def _certificate(answers: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What the gateways show to callers; that which ends first, should one of them be behind."""
+    shown: list[Mapping[str, Any]] = [answer["certificate"] for answer in answers if answer.get("certificate")]
+    if not shown:
+        return {}
+    return {"certificate": min(shown, key=lambda certificate: str(certificate["not_after"]))}
 
 
 def _decoded(text: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.control.admin_api import Readiness
@@ -13,10 +13,20 @@ __all__ = ["GatewayAdmin"]
 
 
 class GatewayAdmin:
-    """Implements ``AdminSource``. ``is_ready`` says whether all that has traffic can serve; false while draining."""
+    """
+    Implements ``AdminSource``. ``is_ready`` says whether all that has traffic can serve; false while draining.
 
-    def __init__(self, catalog: Catalog, metrics: GatewayMetrics, is_ready: Callable[[], bool]) -> None:
-        self._catalog, self._metrics, self._is_ready = catalog, metrics, is_ready
+    ``certificate`` tells which one is shown to callers, and for how long it is good.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        metrics: GatewayMetrics,
+        is_ready: Callable[[], bool],
+        certificate: Callable[[], Mapping[str, Any]] = dict,
+    ) -> None:
+        self._catalog, self._metrics, self._is_ready, self._certificate = catalog, metrics, is_ready, certificate
 
     async def readiness(self) -> Readiness:
         endpoints = {
@@ -26,7 +36,10 @@ class GatewayAdmin:
             }
             for endpoint in self._catalog.endpoints()
         }
-        return Readiness(self._is_ready(), {"endpoints": endpoints})
+        certificate = self._certificate()
+        return Readiness(
+            self._is_ready(), {"endpoints": endpoints, **({"certificate": certificate} if certificate else {})}
+        )
 
     async def metrics(self) -> bytes:
         return self._metrics.text()

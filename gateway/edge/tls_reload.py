@@ -113,6 +113,11 @@ class Certificates:
         return (self.current.ends - self._now()) / timedelta(days=1)
 
     @property
+    def ends_at(self) -> float:
+        """The same as Unix time."""
+        return self.current.ends.timestamp()
+
+    @property
     def facts(self) -> dict[str, Any]:
         """For whoever is on call; as JSON values."""
         return {

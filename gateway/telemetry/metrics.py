@@ -24,11 +24,17 @@ _NS = 1e-9
 
 
 class GatewayMetrics:
-    """``in_flight``: requests being answered at the moment."""
+    """``in_flight``: requests being answered; ``certificate_ends``: Unix time of the end of what callers are shown."""
 
     def __init__(
-        self, recorder: Recorder, catalog: Catalog, stats: StatsSource, in_flight: Callable[[], int] = lambda: 0
+        self,
+        recorder: Recorder,
+        catalog: Catalog,
+        stats: StatsSource,
+        in_flight: Callable[[], int] = lambda: 0,
+        certificate_ends: Callable[[], float] | None = None,
     ) -> None:
+        self._certificate_ends = certificate_ends
         self._recorder, self._catalog, self._stats, self._in_flight = recorder, catalog, stats, in_flight
 
     def text(self) -> bytes:
@@ -38,6 +44,13 @@ class GatewayMetrics:
         self._write_errors(out)
         self._write_batches(out)
         out.gauge(names.IN_FLIGHT, "Requests being answered at this moment.", (), [((), self._in_flight())])
+        if self._certificate_ends is not None:
+            out.gauge(
+                names.CERTIFICATE_ENDS,
+                "When the server's certificate ends, as Unix time.",
+                (),
+                [((), self._certificate_ends())],
+            )
         return out.text()
 
     def _write_requests(self, out: Exposition) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "BATCH_ROWS",
+    "CERTIFICATE_ENDS",
     "COMPUTE_SECONDS",
     "ERRORS",
     "GATEWAY_LABEL",
@@ -31,6 +32,7 @@ ROWS = "lockgate_rows"
 BATCH_ROWS = "lockgate_batch_rows"
 QUEUE_SECONDS = "lockgate_queue_seconds"
 COMPUTE_SECONDS = "lockgate_compute_seconds"
+CERTIFICATE_ENDS = "lockgate_certificate_not_after_seconds"
 PROCESS_UP = "lockgate_process_up"
 PROCESS_RESTARTS = "lockgate_process_restarts"
 WORKER_RESTARTS = "lockgate_worker_restarts"

@@ -13,12 +13,13 @@ from workers.child import ChildState
 
 
 class Gateway:
-    def __init__(self, *, is_ready: bool = True, reason: str = "") -> None:
+    def __init__(self, *, is_ready: bool = True, reason: str = "", ends: str = "") -> None:
         self.is_ready, self.reason = is_ready, reason
+        self._extra = {"certificate": {"not_after": ends}} if ends else {}
 
     async def readiness(self) -> Readiness:
         state = {"ready": self.is_ready, "weight": 100, "reason": self.reason}
-        return Readiness(self.is_ready, {"endpoints": {"price": {"blue": state}}})
+        return Readiness(self.is_ready, {"endpoints": {"price": {"blue": state}}, **self._extra})
 
     async def metrics(self) -> bytes:
         return b"# TYPE a counter\na_total 1\n"
@@ -72,6 +73,14 @@ async def test_a_gateway_that_does_not_answer_makes_it_not_ready(gateways: Gatew
 
     assert not readiness.is_ready
     assert readiness.details["gateways"] == {"0": True, "1": False}
+
+
+async def test_the_certificate_that_ends_first_is_told(gateways: Gateways) -> None:
+    for ends in ("2027-01-01", "2026-12-01", ""):
+        await gateways.add(Gateway(ends=ends))
+    readiness = await gateways.fleet(group()).readiness()
+
+    assert readiness.details["certificate"] == {"not_after": "2026-12-01"}
 
 
 async def test_a_deployment_is_as_ready_as_its_worst_gateway_says(gateways: Gateways) -> None:

@@ -82,6 +82,12 @@ def test_the_text_is_what_the_reference_implementation_writes() -> None:
     ]
 
 
+def test_the_end_of_the_certificate_is_exposed() -> None:
+    text = GatewayMetrics(recorder(), FixedCatalog(), FixedStats(), certificate_ends=lambda: 1.8e9).text()
+
+    assert samples(text)["lockgate_certificate_not_after_seconds{}"] == 1.8e9
+
+
 def test_requests_and_their_time_are_exposed_by_status() -> None:
     kept = recorder()
     kept.on_done(received(routed=deployment()), 200, None)
