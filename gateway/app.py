@@ -132,7 +132,13 @@ class App:
             max_bytes=self._edge.max_in_flight_bytes,
         )
         self._recorder = Recorder(registry, time.monotonic)
-        self._metrics = GatewayMetrics(self._recorder, registry, self, lambda: admitted.in_flight)
+        self._metrics = GatewayMetrics(
+            self._recorder,
+            registry,
+            self,
+            lambda: admitted.in_flight,
+            certificate_ends=lambda: self._certificates.ends_at,
+        )
         view, new_id = OipView(registry, access), new_ids()
         intake = Intake(admitted, registry, personality=self._edge.personality, clock=time.monotonic)
         router = HttpRouter(
@@ -180,7 +186,9 @@ class App:
     async def run(self, stop: asyncio.Event, started: Callable[[], None] = lambda: None) -> None:
         """Serve until ``stop`` is set, then drain; calls ``started`` when all listen. ``OSError``: a port is taken."""
         async with AsyncExitStack() as stack:
-            admin = GatewayAdmin(self._registry, self._metrics, lambda: self.is_ready)
+            admin = GatewayAdmin(
+                self._registry, self._metrics, lambda: self.is_ready, lambda: self._certificates.facts
+            )
             await stack.enter_async_context(
                 serve_admin(
                     admin,
