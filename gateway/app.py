@@ -36,6 +36,7 @@ from gateway.dispatch.batcher import Batcher
 from gateway.dispatch.config import BatchConfig
 from gateway.dispatch.stage import Dispatch
 from gateway.edge.admission import Admit
+from gateway.edge.cors import Cors
 from gateway.edge.grpc_engine import grpc_server
 from gateway.edge.grpc_oip import OipServicer
 from gateway.edge.http_engine import http_server, plain_server
@@ -51,6 +52,7 @@ from gateway.edge.plain_status import plain_status
 from gateway.edge.request_id import new_ids
 from gateway.edge.tls_reload import Certificates, TlsFiles
 from gateway.features.stage import Complete
+from gateway.limits.limits import Limits
 from gateway.pool.pool import Pool
 from gateway.pool.tls import link_context, refuse_open_links
 from gateway.routing.stage import Routing
@@ -112,7 +114,9 @@ class App:
                 self._pools[key] = pool
                 max_rows[key] = wanted.max_queue_rows
 
-        dispatch = Dispatch(self._batcher_of)
+        only_endpoint = next(iter(config.endpoints)) if len(config.endpoints) == 1 else None
+        self._limits = limits = Limits(settings.limits, time.monotonic, only_endpoint=only_endpoint)
+        dispatch = limits.charge_rows(Dispatch(self._batcher_of))
         complete = Complete(max_rows, dispatch)
         self._routing = Routing(
             RouteTable(registry.endpoints()),
@@ -125,9 +129,9 @@ class App:
         self._credentials = Credentials(
             files, settings.auth, {name: endpoint.auth_mode for name, endpoint in config.endpoints.items()}
         )
-        access = self._credentials.access
+        access = limits.slow_failures(self._credentials.access)
         admitted = Admit(
-            Authenticate(access, self._routing),
+            Authenticate(access, limits.let_in(self._routing)),
             max_in_flight=self._edge.max_in_flight,
             max_bytes=self._edge.max_in_flight_bytes,
         )
@@ -150,7 +154,11 @@ class App:
             ]
         )
         exchange = HttpExchange(
-            router, new_id=new_id, on_done=self._recorder.on_done, server_timing=self._edge.server_timing
+            router,
+            new_id=new_id,
+            on_done=self._recorder.on_done,
+            server_timing=self._edge.server_timing,
+            cors=Cors(self._edge.cors_origins) if self._edge.cors_origins else None,
         )
         servicer = OipServicer(
             admitted,
@@ -210,6 +218,7 @@ class App:
             health = links.create_task(self._tell_health(), name="health")
             following = links.create_task(self._credentials.run(), name="credentials")
             renewal = links.create_task(self._certificates.run(), name="certificates")
+            sharing = links.create_task(self._limits.run(), name="limits")
             log.info("gateway.started", endpoints=sorted({endpoint for endpoint, _ in self._pools}))
             started()
             await stop.wait()
@@ -219,6 +228,7 @@ class App:
             renewal.cancel()
             await asyncio.gather(*(server.drain(self._drain) for server in (self._grpc, *self._http)))
             following.cancel()
+            sharing.cancel()
         log.info("gateway.stopped")
 
     async def _tell_health(self) -> None:

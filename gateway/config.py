@@ -20,6 +20,7 @@ from gateway.control.endpoints import DeploymentConfig, EndpointConfig
 from gateway.control.yaml_file import read_yaml
 from gateway.core.errors import ConfigError
 from gateway.edge.config import EdgeConfig
+from gateway.limits.config import LimitsConfig
 from gateway.pool.config import PoolConfig
 
 __all__ = ["Config", "Settings", "load"]
@@ -34,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     edge: EdgeConfig = EdgeConfig()
     pool: PoolConfig = PoolConfig()
     auth: AuthConfig = AuthConfig()
+    limits: LimitsConfig = LimitsConfig()
     gateways: int = 1
     """Gateway processes; they share the ports."""
     admin_port: int = 8445

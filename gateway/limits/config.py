@@ -76,4 +76,13 @@ class LimitsConfig(CallerLimits, frozen=True, kw_only=True, forbid_unknown_field
     @property
     def limits_anybody(self) -> bool:
         """Whether requests have to pass the limits at all."""
-        return self.is_set or any(each.is_set for each in (*self.callers.values(), *self.endpoints.values()))
+        return any(each.is_set for each in self._all)
+
+    @property
+    def limits_rows(self) -> bool:
+        """Whether rows have to be charged to anybody."""
+        return any(each.rows_per_s for each in self._all)
+
+    @property
+    def _all(self) -> tuple[CallerLimits, ...]:
+        return (self, *self.callers.values(), *self.endpoints.values())

@@ -9,16 +9,17 @@ import pytest
 
 from feature_cache.schema import Entity, FeastSource, Feature
 from feature_cache.settings import CircuitSettings, LocalSettings, TlsSettings
-from gateway.auth.config import AuthConfig
+from gateway.auth.config import AuthConfig, ClaimGrant, OidcConfig
 from gateway.config import Settings
 from gateway.control.endpoints import DeploymentConfig, EndpointConfig
 from gateway.edge.config import EdgeConfig
 from gateway.edge.tls import TlsConfig
 from gateway.features.config import EmbeddedConfig, FeatureStoreConfig, ViewFile
+from gateway.limits.config import LimitsConfig
 from gateway.pool.config import LinkTlsConfig, PoolConfig
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
-SECTIONS = {"edge", "pool", "auth", "tls", "features", "local", "circuit", "embedded", "feast"}
+SECTIONS = {"edge", "pool", "auth", "oidc", "limits", "tls", "features", "local", "circuit", "embedded", "feast"}
 """Classes of their own."""
 
 
@@ -33,6 +34,9 @@ SECTIONS = {"edge", "pool", "auth", "tls", "features", "local", "circuit", "embe
         (PoolConfig, "pool."),
         (LinkTlsConfig, "pool.tls."),
         (AuthConfig, "auth."),
+        (OidcConfig, "auth.oidc."),
+        (ClaimGrant, ""),
+        (LimitsConfig, "limits."),
         (FeatureStoreConfig, "features."),
         (EmbeddedConfig, "features.embedded."),
         (LocalSettings, "features.local."),
