@@ -6,6 +6,7 @@ Pure, and compiled once per view: a row without gaps, young enough for all its f
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 
@@ -40,17 +41,21 @@ class Resolved:
 
 
 class Policy:
-    """Of one view."""
+    """Of one view; ``used`` are the places of the features that matter, None: all. Others pass as they are."""
 
-    __slots__ = ("_all_present", "_count", "_defaults", "_features", "_limits_us", "_strictest_us", "view")
+    __slots__ = ("_all_present", "_count", "_defaults", "_features", "_limits_us", "_mask", "_strictest_us", "view")
 
-    def __init__(self, view: FeatureView) -> None:
+    def __init__(self, view: FeatureView, used: Collection[int] | None = None) -> None:
         self.view = view
+        places = range(len(view.features)) if used is None else used
+        self._mask = sum(1 << place for place in places)
         self._features = view.features
         self._count = len(view.features)
         self._all_present = (FeatureStatus.PRESENT,) * self._count
         self._defaults = tuple(feature.default_value for feature in view.features)
-        freshness = [view.freshness_of(feature) for feature in view.features]
+        freshness = [
+            view.freshness_of(feature) if place in places else None for place, feature in enumerate(view.features)
+        ]
         self._limits_us = tuple(None if limit is None else int(limit * 1_000_000) for limit in freshness)
         self._strictest_us = min((limit for limit in self._limits_us if limit is not None), default=None)
 
@@ -61,7 +66,7 @@ class Policy:
         Raises ``MissingFeature`` or ``StaleFeature`` where the policy is ``fail``, and ``CorruptValue`` whatever the
         policy is: a row that cannot be trusted is not scored.
         """
-        if row.state is RowState.FOUND and not row.missing:
+        if row.state is RowState.FOUND and not row.missing & self._mask:
             if self._strictest_us is None or now_us - (row.event_time_us or 0) <= self._strictest_us:
                 return Resolved(row.values, self._all_present)
         elif row.state is RowState.CORRUPT:
@@ -75,6 +80,10 @@ class Policy:
         has_values = row.state in (RowState.FOUND, RowState.LAST_KNOWN)
         age_us = now_us - row.event_time_us if row.event_time_us is not None else 0
         for place, feature in enumerate(self._features):
+            if not self._mask >> place & 1:
+                values.append(row.values[place] if has_values else None)
+                statuses.append(FeatureStatus.PRESENT)
+                continue
             limit = self._limits_us[place]
             if not has_values or row.missing >> place & 1:
                 action: str = self.view.on_missing_of(feature)

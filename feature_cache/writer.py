@@ -161,6 +161,7 @@ class Writer:
         overwrite: bool = False,
     ) -> None:
         self._client, self._view, self._timeout = client, view, timeout
+        self._names = frozenset(feature.name for feature in view.features)
         self._feast = FeastCodec(view) if view.format == "feast" else None
         self._compact = RowCodec(view)
         self._key = feast_key_maker(view) if self._feast else key_maker(view, prefix)
@@ -188,7 +189,7 @@ class Writer:
         key = self._key(row.entity)
         values = row.values
         if isinstance(values, Mapping):
-            if unknown := values.keys() - self._view.positions.keys():
+            if unknown := values.keys() - self._names:
                 named = ", ".join(sorted(map(repr, unknown)))
                 raise BadValue(f'view "{self._view.name}": no feature named {named}')
             values = [values.get(feature.name, ABSENT) for feature in self._view.features]

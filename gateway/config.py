@@ -1,10 +1,10 @@
 """
 All settings, composed from the classes that live beside what they configure.
 
-A served folder holds ``endpoints/*.yaml`` and, if anything of the defaults is to change, ``lockgate.yaml``. A single
-model (a model folder, ``.rds`` or ``.onnx`` file) can be served without either: it becomes one endpoint named after
-it. Unknown keys, wrong types and models that are not there are errors that name the file, the line and what was
-expected; nothing is started then.
+A served folder holds ``endpoints/*.yaml``, ``features/*.yaml`` where models take features from a store, and
+``lockgate.yaml`` if anything of the defaults is to change. A single model (a model folder, ``.rds`` or ``.onnx`` file)
+can be served without all of them: it becomes one endpoint named after it. Unknown keys, wrong types and models that
+are not there are errors that name the file, the line and what was expected; nothing is started then.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from gateway.control.endpoints import DeploymentConfig, EndpointConfig
 from gateway.control.yaml_file import read_yaml
 from gateway.core.errors import ConfigError
 from gateway.edge.config import EdgeConfig
+from gateway.features.config import FeatureStoreConfig, ViewFile
 from gateway.limits.config import LimitsConfig
 from gateway.pool.config import PoolConfig
 
-__all__ = ["Config", "Settings", "load"]
+__all__ = ["Config", "Settings", "load", "load_settings", "load_views"]
 
 SETTINGS_FILE = "lockgate.yaml"
 ENDPOINTS_FOLDER = "endpoints"
+FEATURES_FOLDER = "features"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     pool: PoolConfig = PoolConfig()
     auth: AuthConfig = AuthConfig()
     limits: LimitsConfig = LimitsConfig()
+    features: FeatureStoreConfig = FeatureStoreConfig()
     gateways: int = 1
     """Gateway processes; they share the ports."""
     admin_port: int = 8445
@@ -60,6 +63,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """What was served: the folder, or the single model."""
     settings: Settings
     endpoints: dict[str, EndpointConfig]
+    views: dict[str, ViewFile] = {}
+    """Feature views by name."""
 
 
 def load(path: Path) -> Config:
@@ -69,10 +74,11 @@ def load(path: Path) -> Config:
         raise ConfigError(str(path), "no such file or folder")
     folder = path / ENDPOINTS_FOLDER
     if not folder.is_dir():
-        return Config(root=path, settings=_settings(path), endpoints=_single(path))
+        return Config(root=path, settings=load_settings(path), endpoints=_single(path))
     files = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
     if not files:
         raise ConfigError(str(folder), "expected at least one endpoint file (*.yaml)")
+    views = load_views(path)
     endpoints: dict[str, EndpointConfig] = {}
     for file in files:
         endpoint = read_yaml(file, EndpointConfig)
@@ -81,13 +87,41 @@ def load(path: Path) -> Config:
         for name, deployment in endpoint.deployments.items():
             if not deployment.model.exists():
                 raise ConfigError(str(file), f"deployments.{name}.model: {deployment.model} does not exist")
+            for source, wanted in deployment.features.items():
+                _check_source(file, f"deployments.{name}.features.{source}", wanted, views)
         endpoints[endpoint.name] = endpoint
-    return Config(root=path, settings=_settings(path), endpoints=endpoints)
+    return Config(root=path, settings=load_settings(path), endpoints=endpoints, views=views)
 
 
-def _settings(path: Path) -> Settings:
+def load_views(path: Path) -> dict[str, ViewFile]:
+    """The feature views of the folder, by name. Raises ``ConfigError``."""
+    views: dict[str, ViewFile] = {}
+    folder = path / FEATURES_FOLDER
+    for file in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+        view = read_yaml(file, ViewFile)
+        if view.name in views:
+            raise ConfigError(str(file), f'view "{view.name}" is defined in another file too')
+        if view.seed is not None and not view.seed.is_file():
+            raise ConfigError(str(file), f"seed: {view.seed} does not exist")
+        views[view.name] = view
+    return views
+
+
+def load_settings(path: Path) -> Settings:
+    """What ``lockgate.yaml`` of the folder says, or the defaults. Raises ``ConfigError``."""
     file = path / SETTINGS_FILE
     return read_yaml(file, Settings) if path.is_dir() and file.exists() else Settings()
+
+
+def _check_source(file: Path, where: str, wanted: str, views: dict[str, ViewFile]) -> None:
+    view, _, feature = wanted.partition(":")
+    if view not in views:
+        known = ", ".join(views) or f"none; a view is a file {FEATURES_FOLDER}/<view>.yaml"
+        raise ConfigError(str(file), f'{where}: no view "{view}", there is {known}')
+    if feature not in views[view].positions:
+        raise ConfigError(
+            str(file), f'{where}: view "{view}" has no feature "{feature}", it has {", ".join(views[view].positions)}'
+        )
 
 
 def _single(path: Path) -> dict[str, EndpointConfig]:

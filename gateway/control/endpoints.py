@@ -21,6 +21,9 @@ AuthMode: TypeAlias = Literal["key", "token", "aad_token"]
 NAME = re.compile(r"[a-zA-Z]([-a-zA-Z0-9]{0,30}[a-zA-Z0-9])?")
 """Azure ML's rule for endpoint and deployment names, without its lower limit of three characters."""
 
+SOURCE = re.compile(r"[^:\s]+:[^:\s]+")
+"""A feature of a view, as a deployment names it."""
+
 
 class DeploymentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One version of an endpoint: a model and how it is run."""
@@ -47,8 +50,13 @@ class DeploymentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Room that R gets before it collects garbage by itself."""
     memory_limit_mb: int = 0
     """Resident memory at which a worker is replaced; 0: never."""
+    features: dict[str, str] = {}
+    """Input of the model → ``view:feature`` that it is read from when the caller does not send it."""
 
     def __post_init__(self) -> None:
+        for name, source in self.features.items():
+            if not SOURCE.fullmatch(source):
+                raise ValueError(f'features: expected view:feature for {name}, got "{source}"')
         for field in ("max_rows", "max_queue_rows", "threads"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field}: expected at least 1, got {getattr(self, field)}")

@@ -14,6 +14,7 @@ from gateway.core.catalog import DeploymentState, EndpointState
 from gateway.core.description import Description
 from gateway.core.errors import NotFound
 from gateway.core.request import Deployment
+from gateway.core.signature import Signature
 
 __all__ = ["Registry"]
 
@@ -46,17 +47,25 @@ class Registry:
         """Call ``listener`` after every change of a state."""
         self._listeners.append(listener)
 
-    def describe(self, endpoint: str, name: str, described: Description) -> Deployment:
-        """A worker has loaded the model: the deployment can be routed to from now on. The same facts change nothing."""
+    def describe(
+        self, endpoint: str, name: str, described: Description, signature: Signature | None = None
+    ) -> Deployment:
+        """
+        A worker has loaded the model: the deployment can be routed to from now on. The same facts change nothing.
+
+        ``signature`` is what clients see, where features complete what they send.
+        """
         config = self._configs[endpoint]
         wanted = config.deployments[name]
         known = self._states[endpoint].deployments[name].deployment
-        if known is not None and (known.signature, known.platform) == (described.signature, described.platform):
+        facts = described.signature, described.platform
+        if known is not None and (known.model_signature or known.signature, known.platform) == facts:
             return known
         deployment = Deployment(
             endpoint=endpoint,
             name=name,
-            signature=described.signature,
+            signature=signature or described.signature,
+            model_signature=described.signature if signature else None,
             platform=described.platform,
             max_rows=min(wanted.max_rows, described.max_rows or wanted.max_rows),
             request_timeout_ms=config.request_timeout_ms,

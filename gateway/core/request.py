@@ -69,6 +69,9 @@ class Deployment:
     endpoint: str
     name: str
     signature: Signature
+    """What clients send and get."""
+    model_signature: Signature | None = None
+    """What the model takes, where that is more than clients send; None: the same."""
     platform: str = ""
     """What runs it, in OIP's words: ``onnx_onnxruntime`` or ``r``."""
     max_rows: int = 32

@@ -19,9 +19,11 @@ from typing import Literal, TypeAlias
 from grpc import StatusCode as Rpc
 
 from gateway.core.errors import (
+    BadFeatures,
     Cancelled,
     ConfigError,
     DeadlineExceeded,
+    FeaturesUnavailable,
     Forbidden,
     GatewayError,
     InvalidInput,
@@ -94,6 +96,9 @@ STATUS: dict[type[BaseException], Status] = {
     Cancelled:        Status("ClientClosed",     499, Rpc.CANCELLED,          499, 499, 499, "CANCELLED"),
     ModelFailed:      Status("ModelError",       500, Rpc.INTERNAL,           424, 502, 500, "INTERNAL_ERROR"),
     WorkerFailed:     Status("WorkerFailed",     503, Rpc.UNAVAILABLE,        503, 502, 500, "TEMPORARILY_UNAVAILABLE"),
+    FeaturesUnavailable:
+                      Status("NoFeatures",       503, Rpc.UNAVAILABLE,        503, 503, 500, "TEMPORARILY_UNAVAILABLE"),
+    BadFeatures:      Status("FeatureError",     500, Rpc.INTERNAL,           424, 502, 500, "INTERNAL_ERROR"),
     ConfigError:      Status("InternalError",    500, Rpc.INTERNAL,           500, 500, 500, "INTERNAL_ERROR"),
     GatewayError:     Status("InternalError",    500, Rpc.INTERNAL,           500, 500, 500, "INTERNAL_ERROR"),
     BaseException:    Status("InternalError",    500, Rpc.INTERNAL,           500, 500, 500, "INTERNAL_ERROR"),

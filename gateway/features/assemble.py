@@ -67,12 +67,37 @@ class Assembler:
             return self._from_table(payload)
         return self._from_named(payload.columns)
 
+    # What completing rows needs: values that were put together elsewhere, in the order of the signature.
+
+    def one(self, values: Sequence[Any]) -> Rows | None:
+        """One row of values that are just what the columns want; None for any other."""
+        record = self._pack_plain(values) if self._is_flat else None
+        return None if record is None else Rows(self._layout, 1, record)
+
+    def converters(self, *, is_text: bool) -> tuple[Converter, ...]:
+        return self._csv if is_text else self._json
+
+    def rows(self, rows: Sequence[Sequence[Any]], converters: Sequence[Converter]) -> Rows:
+        """Rows of values, each column read by its own converter."""
+        self.check_count(len(rows))
+        return self._from_columns([list(column) for column in zip(*rows, strict=True)], len(rows), converters)
+
+    def tensor(self, place: int, tensor: Tensor, count: int) -> np.ndarray[Any, Any] | Text:
+        """The stored form of one input."""
+        return self._tensors.column(place, tensor, count)
+
+    def count(self, tensors: Sequence[Tensor]) -> int:
+        """Rows of a request that has these tensors."""
+        count = self._tensors.count(tensors)
+        self.check_count(count)
+        return count
+
     def _from_records(self, records: list[dict[str, Any]]) -> Rows:
         pick = self._pick
         try:
             if len(records) == 1 and self._is_flat and (plain := self._pack_plain(pick(records[0]))) is not None:
                 return Rows(self._layout, 1, plain)
-            self._check_count(len(records))
+            self.check_count(len(records))
             return self._from_values([pick(record) for record in records], self._json)
         except KeyError:
             for row, record in enumerate(records):
@@ -85,7 +110,7 @@ class Assembler:
         rows = table.rows
         if len(rows) == 1 and (record := self._one_plain(table)) is not None:
             return Rows(self._layout, 1, record)
-        self._check_count(len(rows))
+        self.check_count(len(rows))
         names = self._names
         if table.columns is None:
             if len(names) == 1:
@@ -147,7 +172,7 @@ class Assembler:
                     f'column "{name}": expected {count} rows as in "{self._names[0]}", got {len(values)}'
                 )
             count = len(values)
-        self._check_count(count)
+        self.check_count(count)
         return self._from_columns([columns[name] for name in self._names], count, self._json)
 
     def _from_tensors(self, payload: Tensors) -> Rows:
@@ -155,11 +180,11 @@ class Assembler:
         if [tensor.name for tensor in wanted] != self._in_order:
             wanted = self._by_name(wanted)
         count = self._tensors.count(wanted)
-        self._check_count(count)
+        self.check_count(count)
         records = self._tensors.records(wanted, count)
         if records is not None:
             return Rows(self._layout, count, records)
-        return self._stack(self._tensors.columns(wanted, count), count)
+        return self.stack(self._tensors.columns(wanted, count), count)
 
     def _by_name(self, given: list[Tensor]) -> list[Tensor]:
         tensors = {tensor.name: tensor for tensor in given}
@@ -211,11 +236,11 @@ class Assembler:
         stored = [converter.one(value, row) for converter, value in zip(converters, values, strict=True)]
         return self._packer.pack(*stored)
 
-    def _from_columns(self, columns: Sequence[Sequence[Any]], count: int, converters: tuple[Converter, ...]) -> Rows:
+    def _from_columns(self, columns: Sequence[Sequence[Any]], count: int, converters: Sequence[Converter]) -> Rows:
         many = [converter.many(values, count) for converter, values in zip(converters, columns, strict=True)]
-        return self._stack(many, count)
+        return self.stack(many, count)
 
-    def _stack(self, columns: Sequence[np.ndarray[Any, Any] | Text], count: int) -> Rows:
+    def stack(self, columns: Sequence[np.ndarray[Any, Any] | Text], count: int) -> Rows:
         """Stored columns side by side: one structured array, and the strings beside it."""
         layout = self._layout
         if not layout.is_resolved:
@@ -234,7 +259,8 @@ class Assembler:
             table[f"c{i}"] = array
         return Rows(layout, count, table.tobytes(), texts)
 
-    def _check_count(self, count: int) -> None:
+    def check_count(self, count: int) -> None:
+        """Raises ``InvalidInput``."""
         if not 1 <= count <= self._max_rows:
             raise InvalidInput(f"expected 1 to {self._max_rows} rows, got {count}")
 

@@ -92,10 +92,12 @@ class TensorReader:
 
     def columns(self, tensors: Sequence[Tensor], count: int) -> list[np.ndarray[Any, Any] | Text]:
         """Every column's stored form."""
-        return [
-            converter.many(self._array(tensor, converter.column), count)
-            for converter, tensor in zip(self._converters, tensors, strict=True)
-        ]
+        return [self.column(place, tensor, count) for place, tensor in enumerate(tensors)]
+
+    def column(self, place: int, tensor: Tensor, count: int) -> np.ndarray[Any, Any] | Text:
+        """One column's stored form."""
+        converter = self._converters[place]
+        return converter.many(self._array(tensor, converter.column), count)
 
     def _array(self, tensor: Tensor, column: Column) -> np.ndarray[Any, Any]:
         datatype = BY_NAME.get(tensor.datatype)

@@ -1,0 +1,59 @@
+"""
+The features of all deployments: what each takes from the store, as far as its model has told what it takes at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from feature_cache.store import FeatureStore
+from gateway.control.endpoints import EndpointConfig
+from gateway.core.errors import ConfigError
+from gateway.core.request import Deployment
+from gateway.core.signature import Signature
+from gateway.features.assemble import Assembler
+from gateway.features.bind import Binding, bind
+from gateway.features.config import FeatureStoreConfig, ViewFile
+from gateway.features.lookup import Completer
+
+__all__ = ["Bindings", "open_store"]
+
+
+class Bindings:
+    """Of one gateway process."""
+
+    def __init__(
+        self, endpoints: Mapping[str, EndpointConfig], views: Mapping[str, ViewFile], store: FeatureStore
+    ) -> None:
+        self._endpoints, self._views, self._store = endpoints, views, store
+
+    def bind(self, endpoint: str, name: str, model: Signature) -> Binding | None:
+        """None for a deployment without features. Raises ``ConfigError`` for features that do not fit its model."""
+        features = self._endpoints[endpoint].deployments[name].features
+        return bind(f"{endpoint}/{name}", model, features, self._views) if features else None
+
+    def signature(self, endpoint: str, name: str, model: Signature) -> Signature | None:
+        """What clients send to a deployment with features. Raises ``ConfigError``."""
+        binding = self.bind(endpoint, name, model)
+        return None if binding is None else binding.signature
+
+    def completer(self, deployment: Deployment, assembler: Assembler) -> Completer | None:
+        """None for a deployment without features."""
+        if deployment.model_signature is None:
+            return None
+        binding = self.bind(deployment.endpoint, deployment.name, deployment.model_signature)
+        return None if binding is None else Completer(binding, assembler, self._store)
+
+
+def open_store(settings: FeatureStoreConfig, views: Mapping[str, ViewFile]) -> FeatureStore | None:
+    """A store for these views, not yet connected; None without views. Raises ``ConfigError`` when nobody says where."""
+    if not views:
+        return None
+    if not settings.url:
+        raise ConfigError(
+            "features.url", "expected the address of a Redis or Valkey server, here or in REDIS_URL: there are views"
+        )
+    try:
+        return FeatureStore(settings, views.values())
+    except (OSError, ValueError) as error:
+        raise ConfigError("features", str(error)) from error

@@ -1,0 +1,68 @@
+"""Settings of the feature store, and what a file ``features/<view>.yaml`` may say besides what a view is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from feature_cache.address import parse_url
+from feature_cache.schema import FeatureView
+from feature_cache.settings import StoreSettings
+
+__all__ = ["EmbeddedConfig", "FeatureStoreConfig", "ViewFile"]
+
+REDIS_URL = "REDIS_URL"
+
+
+class EmbeddedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The store that ``lockgate serve`` starts where views exist and no URL is set."""
+
+    max_memory_mb: int = 256
+    """When it is full, writes are refused."""
+    keep: bool = False
+    """Whether its rows are written to the state directory, and are there again after a restart."""
+
+    def __post_init__(self) -> None:
+        if self.max_memory_mb < 1:
+            raise ValueError(f"max_memory_mb: expected at least 1, got {self.max_memory_mb}")
+
+
+class FeatureStoreConfig(StoreSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``features`` in ``lockgate.yaml``."""
+
+    url: str = ""
+    """Empty: the environment variable REDIS_URL, and without that a store of our own."""
+    embedded: EmbeddedConfig = EmbeddedConfig()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.url:
+            parse_url(self.url)
+
+    def with_url(self, environment: Mapping[str, str]) -> FeatureStoreConfig:
+        """These settings with the URL of the environment where they have none."""
+        if self.url or not environment.get(REDIS_URL):
+            return self
+        return msgspec.structs.replace(self, url=environment[REDIS_URL])
+
+
+class ViewFile(FeatureView, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A view as a served folder declares it."""
+
+    seed: Path | None = None
+    """A CSV or Parquet file that ``lockgate serve`` loads into its own store; other stores are never filled with it."""
+    example: dict[str, int | str] = msgspec.field(default_factory=dict)
+    """Entity → a value that exists: shown in API documents and printed by ``lockgate serve``."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.example and self.example.keys() != {entity.name for entity in self.entities}:
+            raise ValueError(f"example: expected a value for each of {', '.join(each.name for each in self.entities)}")
+        for entity in self.entities:
+            if entity.name in self.example:
+                try:
+                    entity.datatype.check(self.example[entity.name])
+                except (TypeError, ValueError) as error:
+                    raise ValueError(f"example: {entity.name}: {error}") from None

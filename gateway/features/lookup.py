@@ -1,0 +1,326 @@
+"""
+Completes rows: what the client sent, and for the rest what the feature store has for the keys that it sent.
+
+A single row whose features are in the local copy, which is what the latency is about, never waits: there is no turn of
+the loop between the request and its row. Everything else is the same in bulk: one read for all rows and views, with
+the request's deadline, and then the views' policies. A value that was sent is never looked at by a policy.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from feature_cache.errors import BadEntity, CorruptValue, NotHeld, StaleFeature
+from feature_cache.row import Row, RowState
+from feature_cache.store import FeatureStore
+from gateway.core.deadline import Deadline
+from gateway.core.errors import BadFeatures, FeaturesUnavailable, GatewayError, InvalidInput
+from gateway.core.payload import Named, Payload, Records, Table, Tensor, Tensors
+from gateway.core.rows import Layout, Rows
+from gateway.core.signature import Column
+from gateway.core.tensor import BY_NAME
+from gateway.features.assemble import Assembler
+from gateway.features.bind import Binding
+from gateway.features.plan import Ask, Fill, FillPlan
+from gateway.features.stored import StoredConverter
+from gateway.features.tensors import TensorReader
+from gateway.features.values import Converter
+
+__all__ = ["Completer"]
+
+_PLAIN_KEYS = (int, str)
+_SCALARS = {name: struct.Struct(f"<{datatype.code}") for name, datatype in BY_NAME.items() if datatype.code}
+
+
+class Completer:
+    """Of one deployment. ``assembler`` makes rows of the model's own signature."""
+
+    def __init__(
+        self,
+        binding: Binding,
+        assembler: Assembler,
+        store: FeatureStore,
+        *,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._assembler, self._store, self._wall_clock = assembler, store, wall_clock
+        self._plan = FillPlan(binding)
+        self._columns = binding.model.inputs
+        self._stored = tuple(
+            StoredConverter(column, binding.inputs[column.name].source) if column.name in binding.inputs else None
+            for column in self._columns
+        )
+        self._keys = {name: _KeyReader(column) for name, column in binding.entities.items()}
+
+    async def __call__(self, payload: Payload, deadline: Deadline) -> Rows:
+        """
+        The rows of a request, complete.
+
+        Raises ``InvalidInput`` for what the client can mend: a missing column or key, an entity without features;
+        ``FeaturesUnavailable`` and ``BadFeatures`` for what it cannot.
+        """
+        if isinstance(payload, Tensors):
+            return await self._from_tensors(payload, deadline)
+        if isinstance(payload, Records):
+            records = payload.rows
+            names = tuple(records[0]) if records else ()
+            if len(records) > 1 and any(tuple(record) != names for record in records):
+                return await self._from_mixed(records, deadline)
+            rows: Sequence[Sequence[Any]] = [tuple(record.values()) for record in records]
+        elif isinstance(payload, Table):
+            names, rows = self._from_table(payload)
+        else:
+            names, rows = self._from_named(payload)
+        self._assembler.check_count(len(rows))
+        fill = self._plan.fill(names)
+        if not fill.asks:
+            return self._assembler(payload)
+        is_text = isinstance(payload, Table) and payload.is_text
+        if len(rows) == 1:
+            values = await self._one(names, fill, rows[0], deadline, is_text=is_text)
+            if (done := self._pack(fill, values)) is not None:
+                return done
+            completed = [values]
+        else:
+            completed = await self._many(names, fill, rows, deadline, is_text=is_text)
+        return self._assembler.rows(completed, self._converters(fill, is_text=is_text))
+
+    # One row
+
+    async def _one(
+        self, names: tuple[str, ...], fill: Fill, row: Sequence[Any], deadline: Deadline, *, is_text: bool
+    ) -> tuple[Any, ...]:
+        """The model's values of one row."""
+        store = self._store
+        peeked: list[Row] = []
+        entities = []
+        for ask in fill.asks:
+            entity = [row[place] for place in ask.keys]
+            for i, value in enumerate(entity):
+                if is_text or type(value) not in _PLAIN_KEYS:
+                    entity[i] = self._keys[names[ask.keys[i]]].one(value, is_text=is_text)
+            entities.append((entity,))
+        try:
+            for ask, of_view in zip(fill.asks, entities, strict=True):
+                rows = store.peek(ask.view.name, of_view)
+                if rows is None:
+                    asked = [(ask.view.name, of_view) for ask, of_view in zip(fill.asks, entities, strict=True)]
+                    peeked = [found[0] for found in await store.read_many(asked, deadline)]
+                    break
+                peeked.append(rows[0])
+        except BadEntity as error:
+            raise InvalidInput(f"row 0: {error}") from error
+        now_us = int(self._wall_clock() * 1_000_000)
+        flat = tuple(row)
+        for ask, found in zip(fill.asks, peeked, strict=True):
+            flat += self._resolve(ask, found, now_us, 0)
+        return fill.pick(flat)
+
+    def _pack(self, fill: Fill, values: tuple[Any, ...]) -> Rows | None:
+        """The row, when there is nothing remarkable about it; the packer alone would take NaN for a number."""
+        if fill.may_be_nan is not None:
+            try:
+                total = sum(fill.may_be_nan(values))
+            except TypeError:
+                return None
+            if total - total != 0.0:
+                return None
+        return self._assembler.one(values)
+
+    # Many rows
+
+    async def _many(
+        self,
+        names: tuple[str, ...],
+        fill: Fill,
+        rows: Sequence[Sequence[Any]],
+        deadline: Deadline,
+        *,
+        is_text: bool,
+    ) -> list[tuple[Any, ...]]:
+        """The model's values of rows with the same columns."""
+        asked = []
+        for ask in fill.asks:
+            keys = [self._keys[names[place]].many([row[place] for row in rows], is_text=is_text) for place in ask.keys]
+            asked.append((ask.view.name, list(zip(*keys, strict=True))))
+        found = await self._read(fill.asks, asked, deadline)
+        return [fill.pick(sum(parts, tuple(row))) for row, *parts in zip(rows, *found, strict=True)]
+
+    async def _read(
+        self, asks: Sequence[Ask], asked: Sequence[tuple[str, Sequence[Sequence[Any]]]], deadline: Deadline
+    ) -> list[list[tuple[Any, ...]]]:
+        """Of each view the values of each row, as its policy wants them."""
+        try:
+            answers = await self._store.read_many(asked, deadline)
+        except BadEntity as error:
+            raise InvalidInput(str(error)) from error
+        now_us = int(self._wall_clock() * 1_000_000)
+        return [
+            [self._resolve(ask, row, now_us, number) for number, row in enumerate(rows)]
+            for ask, rows in zip(asks, answers, strict=True)
+        ]
+
+    async def _from_mixed(self, records: list[dict[str, Any]], deadline: Deadline) -> Rows:
+        """Records that do not all have the same columns: each is completed as if it were alone, but read together."""
+        self._assembler.check_count(len(records))
+        groups: dict[tuple[str, ...], list[int]] = {}
+        for number, record in enumerate(records):
+            groups.setdefault(tuple(record), []).append(number)
+        fills, asked, asks = {}, [], []
+        for names, numbers in groups.items():
+            try:
+                fill = fills[names] = self._plan.fill(names)
+            except InvalidInput as error:
+                raise InvalidInput(f"row {numbers[0]}: {error}") from error
+            for ask in fill.asks:
+                keys = [
+                    [self._keys[names[place]].one(records[number][names[place]], number) for number in numbers]
+                    for place in ask.keys
+                ]
+                asks.append(ask)
+                asked.append((ask.view.name, list(zip(*keys, strict=True))))
+        found = iter(await self._read(asks, asked, deadline))
+        completed: list[tuple[Any, ...]] = [()] * len(records)
+        for names, numbers in groups.items():
+            fill = fills[names]
+            parts = [next(found) for _ in fill.asks]
+            for i, number in enumerate(numbers):
+                row = tuple(records[number].values())
+                completed[number] = fill.pick(sum((part[i] for part in parts), row))
+        return self._assembler.rows(completed, self._assembler.converters(is_text=False))
+
+    def _resolve(self, ask: Ask, row: Row, now_us: int, number: int) -> tuple[Any, ...]:
+        try:
+            resolved = ask.policy.resolve(row, now_us)
+        except (NotHeld, CorruptValue) as error:
+            raise _told(error, row, number) from error
+        self._store.counters.stale += resolved.stale
+        return resolved.values
+
+    def _converters(self, fill: Fill, *, is_text: bool) -> list[Converter]:
+        sent = self._assembler.converters(is_text=is_text)
+        return [
+            stored if is_read and stored is not None else converter
+            for converter, stored, is_read in zip(sent, self._stored, fill.is_read, strict=True)
+        ]
+
+    # The forms of a request
+
+    def _from_table(self, table: Table) -> tuple[tuple[str, ...], list[Any]]:
+        rows = table.rows
+        if table.columns is None:
+            if len(self._plan.request_names) == 1:
+                rows = [row if type(row) is list else [row] for row in rows]
+            names = self._plan.positional(len(rows[0]) if rows and type(rows[0]) is list else 0)
+        else:
+            names = tuple(table.columns)
+        for number, row in enumerate(rows):
+            if type(row) is not list or len(row) != len(names):
+                got = f"{len(row)} values" if type(row) is list else "no list"
+                raise InvalidInput(f"row {number}: expected a list of {len(names)} values, got {got}")
+        return names, rows
+
+    def _from_named(self, payload: Named) -> tuple[tuple[str, ...], list[Any]]:
+        columns = {name: values for name, values in payload.columns.items() if name in self._plan.known}
+        count = -1
+        for name, values in columns.items():
+            if type(values) is not list:
+                raise InvalidInput(f'column "{name}": expected a list of values, one per row')
+            if count not in (-1, len(values)):
+                raise InvalidInput(
+                    f'column "{name}": expected {count} rows as in "{next(iter(columns))}", got {len(values)}'
+                )
+            count = len(values)
+        if not columns:
+            self._plan.fill(tuple(payload.columns))
+        return tuple(columns), list(zip(*columns.values(), strict=True))
+
+    async def _from_tensors(self, payload: Tensors, deadline: Deadline) -> Rows:
+        tensors = payload.tensors
+        names = tuple([tensor.name for tensor in tensors])
+        fill = self._plan.fill(names)
+        if not fill.asks:
+            return self._assembler(payload)
+        scalars = [_scalar(tensor) for tensor in tensors]
+        if all(scalar is not None for scalar in scalars):
+            values = await self._one(names, fill, scalars, deadline, is_text=False)
+            if (done := self._pack(fill, values)) is not None:
+                return done
+        keys = {place for ask in fill.asks for place in ask.keys}
+        count = self._assembler.count([tensors[place] for place in {*keys, *fill.sent} if place >= 0])
+        entities = {place: self._keys[names[place]].tensor(tensors[place], count) for place in keys}
+        asked = [(ask.view.name, list(zip(*(entities[place] for place in ask.keys), strict=True))) for ask in fill.asks]
+        found = await self._read(fill.asks, asked, deadline)
+        # The places of what was sent are not looked at: they stand there so that the views' follow.
+        read = [fill.pick(sum(parts, names)) for parts in zip(*found, strict=True)]
+        columns = []
+        for place, (sent, stored) in enumerate(zip(fill.sent, self._stored, strict=True)):
+            if sent >= 0 or stored is None:
+                columns.append(self._assembler.tensor(place, tensors[sent], count))
+            else:
+                columns.append(stored.many([row[place] for row in read], count))
+        return self._assembler.stack(columns, count)
+
+
+class _KeyReader:
+    """Values of one entity, in whatever form they came."""
+
+    def __init__(self, column: Column) -> None:
+        self._json, self._csv = Converter(column), Converter(column, is_text=True)
+        self._tensors = TensorReader(Layout.of((column,)), (self._json,))
+
+    def one(self, value: Any, row: int = 0, *, is_text: bool = False) -> Any:
+        if type(value) is bytes:
+            return value
+        if type(value) is list and len(value) == 1:
+            value = value[0]
+        return (self._csv if is_text else self._json).one(value, row)
+
+    def many(self, values: list[Any], *, is_text: bool) -> Sequence[Any]:
+        if not is_text and {int, str}.issuperset(map(type, values)):
+            return values
+        return [self.one(value, row, is_text=is_text) for row, value in enumerate(values)]
+
+    def tensor(self, tensor: Tensor, count: int) -> Sequence[Any]:
+        column = self._tensors.column(0, tensor, count)
+        return column if isinstance(column, list) else column.reshape(-1).tolist()
+
+
+def _scalar(tensor: Tensor) -> Any:
+    """The value of a tensor that holds one; None for any other, and for what only the careful way can judge."""
+    if tensor.shape not in ((1,), (1, 1)):
+        return None
+    raw = tensor.raw
+    if raw is not None:
+        code = _SCALARS.get(tensor.datatype)
+        if code is not None:
+            return code.unpack(raw)[0] if len(raw) == code.size else None
+        if tensor.datatype != "BYTES" or len(raw) < 4 or int.from_bytes(raw[:4], "little") != len(raw) - 4:
+            return None
+        value: Any = bytes(raw[4:])
+    else:
+        values = tensor.values
+        if type(values) is list and len(values) == 1 and type(values[0]) is list:
+            values = values[0]
+        if not isinstance(values, Sequence) or len(values) != 1:
+            return None
+        value = values[0]
+    if type(value) is bytes:
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return None
+    # A number sent as BYTES, or a text as FP64, is for the careful way to refuse.
+    return value if (type(value) is str) == (tensor.datatype == "BYTES") else None
+
+
+def _told(error: NotHeld | CorruptValue, row: Row, number: int) -> GatewayError:
+    text = f"row {number}: {error}"
+    if row.state in (RowState.UNAVAILABLE, RowState.LAST_KNOWN):
+        return FeaturesUnavailable(text)
+    if isinstance(error, (StaleFeature, CorruptValue)):
+        return BadFeatures(text)
+    return InvalidInput(text)
