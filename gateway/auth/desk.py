@@ -59,7 +59,7 @@ class Desk:
         principal = await self._access(caller, None, Role.KEYS)
         return [
             _shown(each)
-            for each in await _done(self._book.keys)
+            for each in await _done(self._book.listed)
             if may_manage(principal, each.key.roles, each.key.endpoints)
         ]
 
@@ -91,7 +91,7 @@ class Desk:
         """
         await self._of_mode(caller, endpoint, "key")
         names = {slot_name(endpoint, slot) for slot in SLOTS}
-        listed = [each for each in await _done(self._book.keys) if each.key.name in names]
+        listed = [each for each in await _done(self._book.listed) if each.key.name in names]
         return {"primaryKey": None, "secondaryKey": None, "keys": [_shown(each) for each in listed]}
 
     async def regenerate(self, caller: Caller, endpoint: str, slot: Slot) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class KeyBook:
     ) -> None:
         self._path, self._uses, self._mounted, self._clock, self._make = path, uses, mounted, clock, make
 
-    def keys(self) -> list[ListedKey]:
+    def listed(self) -> list[ListedKey]:
         """All, as the files say now."""
         used = self._uses.read()
         own = [ListedKey(key, _since(used.get(key.name, 0), key), is_mounted=False) for key in read_keys(self._path)]

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ class TokenAccess:
             raise invalid("the token was not signed here, or its key is no longer valid") from None
         except (jwt.PyJWTError, TypeError, ValueError, OverflowError, RecursionError):
             raise _malformed() from None
-        if not isinstance(audience, str) or not isinstance(subject, str):
+        if not (isinstance(audience, str) and isinstance(subject, str) and isfinite(ends)):
             raise _malformed()
         if begins - self._leeway > self._clock():
             raise invalid("the token is not valid yet", subject)

@@ -51,7 +51,7 @@ class KeyCommand:
         table = Table(box=None, pad_edge=False)
         for title in ("NAME", "ROLES", "ENDPOINTS", "CREATED", "EXPIRES", "LAST USED", "FROM"):
             table.add_column(title, no_wrap=True)
-        for each in _told(self._book.keys):
+        for each in _told(self._book.listed):
             key = each.key
             expired = " (over)" if key.expires is not None and key.expires <= self.clock() else ""
             cells = [

@@ -1,0 +1,210 @@
+"""A request is judged by what its endpoint takes, and what nothing allows is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.auth.access import AdminAccess, EndpointAccess
+from gateway.auth.api_key import ApiKey, digest
+from gateway.auth.audit import Audit
+from gateway.auth.key_file import write_keys
+from gateway.auth.key_store import KeyStore
+from gateway.auth.key_uses import KeyUses
+from gateway.auth.token import TokenAccess, issue_token
+from gateway.auth.token_keys import signing_key
+from gateway.control.endpoints import AuthMode
+from gateway.core.access import Access, Caller, ClientCertificate, Grant, Presented, Principal, Role
+from gateway.core.errors import ConfigError, Forbidden, Unauthenticated
+
+NOW = 1_000_000.0
+ALL, OF_KEYED, ADMIN = "lg_all", "lg_keyed", "lg_admin"
+CERTIFICATE = ClientCertificate("robot")
+
+
+class Certificates:
+    """Lets the robot score ``keyed``."""
+
+    async def __call__(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
+        assert caller.certificate is not None
+        principal = Principal(
+            caller.certificate.subject, (Grant(frozenset({Role.SCORE}), frozenset({"keyed"})),), "certificate"
+        )
+        if not principal.may(role, endpoint):
+            raise Forbidden("not yours")
+        return principal
+
+
+class Provider:
+    """An identity provider that knows one token."""
+
+    async def __call__(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
+        if caller.credential != "Bearer eyJ.aad":
+            raise Unauthenticated('a token "of somebody"\r\nelse')
+        return Principal("user", (Grant(frozenset({Role.SCORE, Role.KEYS})),), "jwt")
+
+
+class Door:
+    """Real keys and tokens. Endpoints ``keyed``, ``other``, ``tokened`` and ``entra``, unless told otherwise."""
+
+    def __init__(self, folder: Path, modes: dict[str, AuthMode] | None = None) -> None:
+        self.file = folder / "keys.json"
+        write_keys(
+            self.file,
+            [
+                ApiKey(name="all", sha256=digest(ALL)),
+                ApiKey(name="keyed", sha256=digest(OF_KEYED), endpoints=["keyed"]),
+                ApiKey(name="admin", sha256=digest(ADMIN), roles=(Role.ADMIN,)),
+            ],
+        )
+        modes = modes or {"keyed": "key", "other": "key", "tokened": "token", "entra": "aad_token"}
+        verifiers: dict[AuthMode, Access] = {
+            "key": KeyStore(self.file, None, KeyUses(folder / "uses"), clock=lambda: NOW),
+            "token": TokenAccess(folder / "token-keys.json", clock=lambda: NOW, leeway=0),
+            "aad_token": Provider(),
+        }
+        self.token = issue_token(
+            signing_key(folder / "token-keys.json", NOW), "tokened", "ci", now=NOW, lifetime=60
+        ).accessToken
+        audit = Audit(clock=lambda: 0.0)
+        self.access = EndpointAccess(modes, verifiers, audit, certificates=Certificates())
+        self.admin = AdminAccess(verifiers, audit)
+
+    async def verdict(
+        self,
+        shown: str | None,
+        endpoint: str | None,
+        role: Role = Role.SCORE,
+        certificate: ClientCertificate | None = None,
+    ) -> str:
+        """The principal's name, or the number that HTTP has for the refusal."""
+        try:
+            credential = None if shown is None else f"Bearer {shown}"
+            return (await self.access(Presented(credential, certificate), endpoint, role)).name
+        except Unauthenticated:
+            return "401"
+        except Forbidden:
+            return "403"
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Door:
+    return Door(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("shown", "verdicts"),
+    [
+        # shown       keyed    other   tokened  entra   unknown
+        (None, ["401", "401", "401", "401", "401"]),
+        ("lg_wrong", ["401", "401", "401", "401", "401"]),
+        (ALL, ["all", "all", "401", "401", "403"]),
+        (OF_KEYED, ["keyed", "403", "401", "401", "403"]),
+        (ADMIN, ["admin", "admin", "401", "401", "403"]),
+        ("TOKEN", ["401", "401", "ci", "401", "401"]),
+        ("eyJ.aad", ["401", "401", "401", "user", "403"]),
+        ("eyJ.bad", ["401", "401", "401", "401", "401"]),
+    ],
+)
+async def test_every_endpoint_takes_its_own_kind_alone(door: Door, shown: str | None, verdicts: list[str]) -> None:
+    shown = door.token if shown == "TOKEN" else shown
+    names = ["keyed", "other", "tokened", "entra", "unknown"]
+
+    assert [await door.verdict(shown, name) for name in names] == verdicts
+
+
+async def test_a_list_shows_a_principal_what_takes_its_kind_and_nothing_else(door: Door) -> None:
+    principal = await door.access(Presented(f"Bearer {ALL}"), None, Role.READ)
+
+    assert [name for name in ("keyed", "other", "tokened", "entra") if principal.may(Role.READ, name)] == [
+        "keyed",
+        "other",
+    ]
+
+
+async def test_a_list_shows_a_token_its_own_endpoint(door: Door) -> None:
+    principal = await door.access(Presented(f"Bearer {door.token}"), None, Role.READ)
+
+    assert [name for name in ("keyed", "tokened") if principal.may(Role.READ, name)] == ["tokened"]
+
+
+@pytest.mark.parametrize(("mode", "verdicts"), [("key", ["all", "401"]), ("token", ["401", "401"])])
+async def test_where_no_endpoint_is_named_the_only_one_judges(
+    tmp_path: Path, mode: AuthMode, verdicts: list[str]
+) -> None:
+    door = Door(tmp_path, {"only": mode})
+
+    assert [await door.verdict(shown, None) for shown in (ALL, door.token)] == verdicts
+
+
+async def test_a_key_of_another_endpoint_is_forbidden_where_the_only_one_is_not_named(tmp_path: Path) -> None:
+    door = Door(tmp_path, {"only": "key"})
+
+    assert await door.verdict(OF_KEYED, None) == "403"
+
+
+async def test_with_one_kind_an_unknown_endpoint_is_told_only_to_those_who_may_use_all(tmp_path: Path) -> None:
+    door = Door(tmp_path, {"keyed": "key", "other": "key"})
+
+    assert [await door.verdict(shown, "unknown") for shown in (ALL, OF_KEYED, None)] == ["all", "403", "401"]
+
+
+async def test_a_certificate_counts_where_no_header_was_sent(door: Door) -> None:
+    verdicts = [await door.verdict(None, name, certificate=CERTIFICATE) for name in ("keyed", "other", "tokened")]
+
+    assert verdicts == ["robot", "403", "403"]
+
+
+async def test_whoever_sends_a_header_is_judged_by_it(door: Door) -> None:
+    verdicts = [await door.verdict(shown, "keyed", certificate=CERTIFICATE) for shown in ("lg_wrong", ALL)]
+
+    assert verdicts == ["401", "all"]
+
+
+async def test_endpoints_can_be_replaced_while_running(door: Door) -> None:
+    door.access.install({"tokened": "key"})
+
+    assert [await door.verdict(shown, "tokened") for shown in (ALL, door.token)] == ["all", "401"]
+
+
+def test_a_mode_that_nothing_verifies_is_an_error_at_the_start(door: Door) -> None:
+    with pytest.raises(ConfigError, match="endpoint x: auth_mode"):
+        EndpointAccess({"x": "aad_token"}, {}, Audit(clock=lambda: 0.0))
+
+
+async def test_a_refusal_is_an_audit_event_and_what_is_allowed_is_none(door: Door) -> None:
+    with capture_logs() as events:
+        await door.verdict(ALL, "keyed")
+        await door.verdict(ALL, "keyed", Role.KEYS)
+
+    assert [(event["event"], event["who"], event["outcome"]) for event in events] == [
+        ("audit.refused", "all", "forbidden")
+    ]
+
+
+async def test_a_verifier_without_a_challenge_gets_one_that_breaks_no_header(door: Door) -> None:
+    with pytest.raises(Unauthenticated) as caught:
+        await door.access(Presented("Bearer eyJ.bad"), "entra", Role.SCORE)
+
+    assert caught.value.challenge == (
+        'Bearer realm="lockgate", error="invalid_token", error_description="a token of somebodyelse"'
+    )
+
+
+@pytest.mark.parametrize(
+    ("shown", "name"), [(ADMIN, "admin"), (ALL, "403"), ("TOKEN", "403"), ("eyJ.aad", "user"), ("x", "401")]
+)
+async def test_the_admin_api_takes_keys_and_the_providers_tokens_for_every_endpoint(
+    door: Door, shown: str, name: str
+) -> None:
+    credential = f"Bearer {door.token if shown == 'TOKEN' else shown}"
+    try:
+        verdict = (await door.admin(Presented(credential), "tokened", Role.KEYS)).name
+    except Unauthenticated:
+        verdict = "401"
+    except Forbidden:
+        verdict = "403"
+
+    assert verdict == name
