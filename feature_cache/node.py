@@ -79,19 +79,19 @@ class Node:
             self._opened.set()
             log.warning("features.circuit_opened", server=self.name)
 
-    def drop(self) -> None:
-        """Close all connections; they are made anew."""
-        for connection in tuple(self._open):
-            connection.close()
+    def move(self, address: Address) -> None:
+        """The server is this one now: connections to another are closed, and made anew."""
+        if address != self._address:
+            self._address = address
+            for connection in tuple(self._open):
+                connection.close()
 
     async def dial(
         self, on_push: Callable[[Push], None] | None, on_lost: Callable[[], None]
     ) -> tuple[Connection, Credential]:
         """A connection to the server that counts now. Raises ``Unavailable`` or ``StoreRefused``."""
         address = await self._resolve()
-        if address != self._address:
-            self._address = address
-            self.drop()
+        self.move(address)
         made: list[Connection] = []
 
         def lost() -> None:

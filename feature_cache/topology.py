@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from feature_cache.address import Address, StoreAddress
@@ -72,12 +74,14 @@ class SentinelMaster(Standalone):
         self._master = address.master
         self._sentinels = sentinels or Sentinel(  # type: ignore[no-untyped-call]
             [(server.host, server.port) for server in address.servers],
-            socket_timeout=connect_timeout,
-            socket_connect_timeout=connect_timeout,
+            sentinel_kwargs={
+                "socket_timeout": connect_timeout,
+                "socket_connect_timeout": connect_timeout,
+                "retry": Retry(NoBackoff(), 0),  # whoever asks tries again, with pauses of its own
+            },
         )
         self._node = make_node(f"master {self._master}", resolve=self._resolve)
         self.nodes = (self._node,)
-        self._last: Address | None = None
 
     async def run(self, on_change: Callable[[], None]) -> None:
         try:
@@ -100,9 +104,6 @@ class SentinelMaster(Standalone):
         while True:
             await asyncio.sleep(_LOOK_AGAIN)
             try:
-                address = await self._resolve()
+                self._node.move(await self._resolve())
             except Unavailable:
                 continue
-            if self._last is not None and address != self._last:
-                self._node.drop()
-            self._last = address
