@@ -12,7 +12,7 @@ import asyncio
 import random
 import ssl
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from enum import Enum
 from types import TracebackType
@@ -95,7 +95,8 @@ class Channel:
         """The connection that takes new calls."""
         self._drivers: set[ClientDriver] = set()
         """That one, and those that finish what they have."""
-        self._waiting: deque[ClientCall] = deque()
+        self._waiting: OrderedDict[ClientCall, None] = OrderedDict()
+        """In the order in which they came; whoever gives up leaves it."""
         self._timers: dict[ClientCall, asyncio.TimerHandle] = {}
         self._open: set[ClientCall] = set()
         self._connecting: asyncio.Task[None] | None = None
@@ -171,7 +172,7 @@ class Channel:
         """New calls fail at once, open ones after ``grace`` seconds. Nothing of the channel is left afterwards."""
         self._enter(Connectivity.SHUTDOWN)
         while self._waiting:
-            self._waiting.popleft().cancel("the channel is closed")
+            self._waiting.popitem(last=False)[0].cancel("the channel is closed")
         if grace and self._open:
             waiters = [call.end_waiter() for call in self._open]
             await asyncio.wait(waiters, timeout=grace)
@@ -221,6 +222,8 @@ class Channel:
 
     def on_finished(self, call: ClientCall) -> None:
         self._open.discard(call)
+        if self._waiting:
+            self._waiting.pop(call, None)
         if (timer := self._timers.pop(call, None)) is not None:
             timer.cancel()
 
@@ -245,7 +248,7 @@ class Channel:
     # Private
 
     def _wait(self, call: ClientCall) -> None:
-        self._waiting.append(call)
+        self._waiting[call] = None
         if call.deadline is not None and call not in self._timers:
             delay = max(0.0, call.deadline - self.clock())
             self._timers[call] = self.loop.call_later(delay, self._expire, call)
@@ -267,7 +270,7 @@ class Channel:
                     driver.leave()
                     self.on_leaving(driver)
                 return
-            call = waiting.popleft()
+            call, _ = waiting.popitem(last=False)
             if (timer := self._timers.pop(call, None)) is not None:
                 timer.cancel()
             if call.status is None:
@@ -304,7 +307,6 @@ class Channel:
                 if not call.waits_for_ready:
                     call.finish(Status.UNAVAILABLE, self._last_error)
             await asyncio.sleep(self._backoff.delay())
-            self._waiting = deque(call for call in self._waiting if call.status is None)
             if not self._waiting and self._state_changed is None:
                 self._enter(Connectivity.IDLE)
                 return

@@ -274,6 +274,19 @@ async def test_more_calls_than_may_wait_fail_at_once(address: str) -> None:
         assert not any(call.done() for call in waiting)
 
 
+async def test_calls_that_gave_up_waiting_take_no_place_of_those_that_wait(address: str) -> None:
+    config = replace(QUICK, max_waiting=2)
+    async with h2grpc.insecure_channel(address, config=config) as channel:
+        unary = channel.unary_unary("/echo/unary")
+        for _ in range(3):
+            cancelled, expired = unary(b"", wait_for_ready=True), unary(b"", wait_for_ready=True, timeout=0.01)
+            await expired.code()
+            cancelled.cancel()
+        waiting = [unary(b"", wait_for_ready=True) for _ in range(2)]
+
+        assert not any(call.done() for call in waiting)
+
+
 async def test_a_silent_server_is_left_after_an_unanswered_ping(tmp_path: Path, address: str) -> None:
     def go_silent(session: Session, event: Any) -> None:
         if isinstance(event, ngh2.RequestReceived):
