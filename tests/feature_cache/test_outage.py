@@ -27,7 +27,7 @@ FOUND, UNAVAILABLE, LAST_KNOWN = RowState.FOUND, RowState.UNAVAILABLE, RowState.
 @pytest.fixture
 async def own(tmp_path: Path) -> AsyncIterator[EmbeddedStore]:
     """A server that a test may do anything to, with rows 0 to 9."""
-    options = EmbeddedOptions(arguments=("--enable-debug-command", "local"), is_kept=True)
+    options = EmbeddedOptions(arguments=("--enable-debug-command", "local"))
     async with start_embedded(tmp_path / "s", options) as server:
         fill(server)
         yield server
