@@ -12,7 +12,13 @@ import uvloop
 from gateway.edge.config import GrpcEngineName, HttpEngineName
 from tests.support.http_engine import ENGINES, GRPC_ENGINES
 
-ON_BOTH_LOOPS = ("test_http_server.py", "test_http_framing.py", "test_http_tls.py", "test_one_port.py")
+ON_BOTH_LOOPS = (
+    "test_http_server.py",
+    "test_http_framing.py",
+    "test_http_tls.py",
+    "test_one_port.py",
+    "test_certificate_swap.py",
+)
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

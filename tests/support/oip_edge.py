@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc.aio
-import trustme
 
 from gateway.edge.config import EdgeConfig
 from gateway.edge.grpc_engine import GrpcEngine, grpc_server
@@ -25,10 +24,11 @@ from gateway.edge.http_oip import oip_routes
 from gateway.edge.http_router import HttpRouter
 from gateway.edge.oip_view import OipView
 from gateway.edge.request_id import new_ids
-from gateway.edge.tls_reload import Certificates, TlsFiles
+from gateway.edge.tls_reload import Certificates
 from gateway.wire.v1.grpc_service_pb2_grpc import GRPCInferenceServiceStub
 from tests.support.http_engine import on_engine
 from tests.support.oip_stack import KEY, OipStack
+from tests.support.tls_files import SecretMount, ServerFiles
 
 __all__ = ["OipEdge", "exchange_of", "servicer_of", "serving"]
 
@@ -44,6 +44,7 @@ class OipEdge:
     http_server: HttpEngine
     channel: grpc.aio.Channel
     ca: Path
+    certificates: Certificates
 
     @property
     def stub(self) -> Any:
@@ -103,19 +104,21 @@ async def serving(
     stack: OipStack | None = None,
     config: EdgeConfig | None = None,
     is_tls: bool = True,
+    server: ServerFiles | SecretMount | None = None,
     **settings: Any,
 ) -> AsyncIterator[OipEdge]:
-    """Serves on free ports of the loopback; ``is_tls`` is of the HTTP port, ``settings`` are the servicer's."""
+    """
+    Serves on free ports of the loopback; ``is_tls`` is of the HTTP port, ``settings`` are the servicer's.
+
+    ``server`` has the certificate, else one is made.
+    """
     stack = stack or OipStack()
     config = on_engine(config or EdgeConfig(host="localhost", http_port=0, grpc_port=0))
-    authority = trustme.CA()
-    leaf = authority.issue_cert("localhost", "127.0.0.1")
-    ca, chain, key = folder / "ca.pem", folder / "chain.pem", folder / "key.pem"
-    authority.cert_pem.write_to_path(str(ca))
-    chain.write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
-    leaf.private_key_pem.write_to_path(str(key))
+    server = server or ServerFiles.made(folder)
+    ca = folder / "ca.pem"
+    server.authority.cert_pem.write_to_path(str(ca))
     exchange = exchange_of(stack, config)
-    certificates = Certificates(TlsFiles(chain, key))
+    certificates = Certificates(server.files)
     rpc = grpc_server(config, servicer_of(stack, **settings), exchange, certificates)
     context = certificates.context(http2=rpc.http2 is not None) if is_tls else None
     rest = http_server(config, exchange, context, rpc.http2)
@@ -124,7 +127,7 @@ async def serving(
     credentials = grpc.ssl_channel_credentials(ca.read_bytes())
     try:
         async with grpc.aio.secure_channel(f"localhost:{rpc.port}", credentials) as channel:
-            yield OipEdge(stack, rpc, rest, channel, ca)
+            yield OipEdge(stack, rpc, rest, channel, ca, certificates)
     finally:
         await rest.drain(2)
         await rpc.drain(0)

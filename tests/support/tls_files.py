@@ -45,7 +45,7 @@ class ServerFiles:
 
     def renew(self, key_type: trustme.KeyType = trustme.KeyType.ECDSA) -> str:
         """Another pair in the place of the one that is there; its fingerprint."""
-        leaf = self.authority.issue_cert("localhost", key_type=key_type)
+        leaf = self.authority.issue_cert("localhost", "127.0.0.1", key_type=key_type)
         _write(self.folder, leaf)
         return fingerprint(leaf)
 
@@ -79,7 +79,7 @@ class SecretMount:
         self.versions += 1
         version = self.folder / f"..version_{self.versions}"
         version.mkdir()
-        leaf = self.authority.issue_cert("localhost")
+        leaf = self.authority.issue_cert("localhost", "127.0.0.1")
         _write(version, leaf)
         link = self.folder / "..data_tmp"
         link.symlink_to(version.name)
