@@ -29,6 +29,7 @@ from gateway.pool.breaker import Breaker, BreakerState
 from gateway.pool.codec import Refused, description_of, encode_batch, failure_of, scored_of
 from gateway.pool.config import PoolConfig
 from gateway.pool.flight import Flight, Outstanding
+from gateway.pool.prefetch import Prefetch
 from gateway.pool.transport import RPC_ERRORS, Stream, connect, describe, open_stream
 from workers.wire.v1 import worker_pb2 as wire
 
@@ -87,6 +88,7 @@ class WorkerChannel:
             config.breaker_failures, config.breaker_open_ms / 1000, config.breaker_max_open_ms / 1000
         )
         self._flight = Flight()
+        self._prefetch = Prefetch(on_change)
         self._outbox: deque[bytes] = deque()
         self._outbox_filled: asyncio.Future[None] | None = None
         self._write_nowait: Callable[[bytes], bool] = _never
@@ -109,7 +111,10 @@ class WorkerChannel:
     @property
     def places(self) -> int:
         """Batches that it takes now; negative when it was given more than that."""
-        return self._most_batches() - len(self._flight) if self.state is ChannelState.READY else 0
+        if self.state is not ChannelState.READY:
+            return 0
+        places = self._most_batches() - len(self._flight)
+        return places if places <= 0 or self._prefetch.is_open else 0
 
     @property
     def rows_in_flight(self) -> int:
@@ -131,6 +136,8 @@ class WorkerChannel:
         overdue_at = deadline + self._config.hang_grace_ms / 1000
         batch = Outstanding(rows.count, overdue_at, loop.create_future())
         number = self._flight.add(batch)
+        if len(self._flight) == 1:
+            self._prefetch.begins()
         message = encode_batch(number, rows, max(1, left_ms(deadline, now)), self._inputs.is_resolved)
         if self._outbox or not self._write_nowait(message):
             self._outbox.append(message)
@@ -247,6 +254,10 @@ class WorkerChannel:
         if batch is None:
             log.warning("pool.reply_to_nobody", worker=self.address)
             return
+        if len(self._flight):
+            self._prefetch.begins()  # the next one, which was there already
+        else:
+            self._prefetch.ends()
         error: WorkerFailed | Exception | None = None
         scored: Scored | None = None
         try:
@@ -254,6 +265,7 @@ class WorkerChannel:
                 error = failure_of(reply.failure, self.address)
             else:
                 scored = scored_of(reply, batch.rows, self._outputs, self.address)
+                self._prefetch.computed(scored.compute)
         except WorkerFailed as nonsense:
             error = nonsense
         if isinstance(error, Refused):
@@ -277,6 +289,7 @@ class WorkerChannel:
         self._enter(ChannelState.LOST)
         self._broken = None
         self._write_nowait = _never
+        self._prefetch.ends()
         # The reason may name paths and hosts: it is for the log, not for a caller.
         batches = self._flight.lose(lambda: WorkerLost("the worker was lost before it answered", self.address))
         if batches:

@@ -115,6 +115,27 @@ async def test_a_place_is_taken_at_once_and_free_again_with_the_answer(worker: F
         assert (while_held, pool.places) == (1, 2)
 
 
+async def test_a_slow_model_gets_its_next_batch_only_when_this_one_is_well_under_way(worker: FakeWorker) -> None:
+    async with running([worker]) as (pool, _):
+        slow = answer(wire.Batch(rows=1, records=bytes(8)))
+        slow.compute_ns = 3_600_000_000_000
+        worker.script = lambda batch: wire.Reply.FromString(slow.SerializeToString() + _numbered(batch.id))
+        await pool.score(rows_of(1), soon())
+        worker.script = lambda batch: None
+        task = asyncio.create_task(pool.score(rows_of(1), soon()))
+        await worker.received(2)
+        while_computing = pool.places
+        worker.say(answer(worker.batches[1]))
+        await task
+
+        assert (while_computing, pool.places) == (0, 2)
+
+
+def _numbered(number: int) -> bytes:
+    """Appended to a message, the last value of a field counts."""
+    return wire.Reply(id=number).SerializeToString()
+
+
 async def test_replies_in_another_order_find_their_own_batches(worker: FakeWorker) -> None:
     worker.script = lambda batch: None
     async with running([worker]) as (pool, _):
