@@ -105,7 +105,8 @@ def _split_base(path: str) -> tuple[str, str]:
     for base in _BASES:
         if path.startswith(base):
             endpoint, _, rest = path[len(base) :].partition("/")
-            return endpoint, "/" + rest
+            if endpoint:
+                return endpoint, "/" + rest
     return "", path
 
 
