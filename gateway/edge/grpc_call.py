@@ -6,7 +6,7 @@ The part of a gRPC call that our handlers touch, and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NoReturn, Protocol
 
 from grpc import StatusCode
@@ -27,6 +27,10 @@ class GrpcCall(Protocol):
 
     def peer(self) -> str:
         """Address of the caller, such as ``ipv4:10.0.0.7:51234``."""
+        ...
+
+    def auth_context(self) -> Mapping[str, Iterable[bytes]]:
+        """What TLS knows of the caller, in gRPC's words: ``x509_common_name`` and so on."""
         ...
 
     def set_trailing_metadata(self, trailing_metadata: Sequence[tuple[str, str]]) -> None:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
-from gateway.core.access import Caller, Presented
+from gateway.core.access import Caller, ClientCertificate, Presented
 from gateway.core.catalog import Catalog, StatsSource
 from gateway.core.deadline import Clock, Deadline
 from gateway.core.errors import GatewayError, InvalidInput, NotSupported
@@ -29,6 +29,7 @@ from gateway.edge.grpc_tensors import InputReader, ResponseWriter, request_size
 from gateway.edge.http_intake import DEPLOYMENT_HEADER
 from gateway.edge.http_route import OnDone
 from gateway.edge.oip_view import OipView
+from gateway.edge.peer_certificate import certificate_in
 from gateway.edge.request_id import caller_id
 from gateway.edge.status import status_of
 from gateway.wire.v1 import grpc_service_pb2 as pb
@@ -58,6 +59,7 @@ class OipServicer(GRPCInferenceServiceServicer):
 
     ``is_ready`` is what ServerReady answers; ``max_in_flight_per_stream`` bounds the requests of one ModelStreamInfer
     that are being answered or wait for the caller to read; the next is not taken off the wire before one is through.
+    ``asks_for_certificates`` says whether the listener does.
     """
 
     def __init__(
@@ -72,11 +74,13 @@ class OipServicer(GRPCInferenceServiceServicer):
         new_id: Callable[[], str],
         clock: Clock,
         server_timing: bool = True,
+        asks_for_certificates: bool = False,
         max_in_flight_per_stream: int = 256,
     ) -> None:
         self._service, self._catalog, self._view, self._stats = service, catalog, view, stats
         self._is_ready, self._clock = is_ready, clock
         self._read, self._write = InputReader(), ResponseWriter()
+        self._asks_for_certificates = asks_for_certificates
         self._max_in_flight_per_stream = max_in_flight_per_stream
         self._fence = GrpcFence(new_id=new_id, on_done=on_done, server_timing=server_timing)
 
@@ -85,7 +89,9 @@ class OipServicer(GRPCInferenceServiceServicer):
         failure: GatewayError
         try:
             metadata: Mapping[str, Any] = dict(context.invocation_metadata() or ())
-            received = self._receive(request, metadata, context.time_remaining(), context.peer())
+            received = self._receive(
+                request, metadata, context.time_remaining(), context.peer(), self._certificate(context)
+            )
             answer = await self._service(received)
             response = self._write(request, answer)
         except asyncio.CancelledError:
@@ -106,12 +112,14 @@ class OipServicer(GRPCInferenceServiceServicer):
     ) -> AsyncIterator[pb.ModelStreamInferResponse]:
         """Many requests at once on one stream; each is answered when it is finished, under its own id."""
         metadata: Mapping[str, Any] = dict(context.invocation_metadata() or ())
-        peer = context.peer()
+        peer, certificate = context.peer(), self._certificate(context)
         replies: asyncio.Queue[pb.ModelStreamInferResponse | None] = asyncio.Queue()
         places = asyncio.Semaphore(self._max_in_flight_per_stream)
 
         async def answer(request: pb.ModelInferRequest) -> None:
-            replies.put_nowait(await self._stream_answer(request, metadata, context.time_remaining(), peer))
+            replies.put_nowait(
+                await self._stream_answer(request, metadata, context.time_remaining(), peer, certificate)
+            )
 
         async def read() -> None:
             try:
@@ -156,21 +164,21 @@ class OipServicer(GRPCInferenceServiceServicer):
 
     async def ModelReady(self, request: pb.ModelReadyRequest, context: GrpcCall) -> pb.ModelReadyResponse:
         async def work() -> pb.ModelReadyResponse:
-            endpoint = await self._view.endpoint(_named(request.name), _caller(context))
+            endpoint = await self._view.endpoint(_named(request.name), self._caller(context))
             return pb.ModelReadyResponse(ready=oip_metadata.find_version(endpoint, request.version).is_ready)
 
         return await self._fence.control(context, "ModelReady", work)
 
     async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: GrpcCall) -> pb.ModelMetadataResponse:
         async def work() -> pb.ModelMetadataResponse:
-            endpoint = await self._view.endpoint(_named(request.name), _caller(context))
+            endpoint = await self._view.endpoint(_named(request.name), self._caller(context))
             return _message(oip_metadata.model_metadata(endpoint, request.version), pb.ModelMetadataResponse())
 
         return await self._fence.control(context, "ModelMetadata", work)
 
     async def ModelConfig(self, request: pb.ModelConfigRequest, context: GrpcCall) -> pb.ModelConfigResponse:
         async def work() -> pb.ModelConfigResponse:
-            endpoint = await self._view.endpoint(_named(request.name), _caller(context))
+            endpoint = await self._view.endpoint(_named(request.name), self._caller(context))
             config = oip_metadata.model_config(endpoint, request.version)
             return _message({"config": config}, pb.ModelConfigResponse())
 
@@ -180,7 +188,7 @@ class OipServicer(GRPCInferenceServiceServicer):
         self, request: pb.ModelStatisticsRequest, context: GrpcCall
     ) -> pb.ModelStatisticsResponse:
         async def work() -> pb.ModelStatisticsResponse:
-            caller = _caller(context)
+            caller = self._caller(context)
             if request.name:
                 endpoints = [await self._view.endpoint(request.name, caller)]
             else:
@@ -194,7 +202,7 @@ class OipServicer(GRPCInferenceServiceServicer):
         self, request: pb.RepositoryIndexRequest, context: GrpcCall
     ) -> pb.RepositoryIndexResponse:
         async def work() -> pb.RepositoryIndexResponse:
-            endpoints = await self._view.endpoints(_caller(context))
+            endpoints = await self._view.endpoints(self._caller(context))
             models = oip_metadata.repository_index(endpoints, only_ready=request.ready)
             return _message({"models": models}, pb.RepositoryIndexResponse())
 
@@ -212,7 +220,12 @@ class OipServicer(GRPCInferenceServiceServicer):
     LogSettings = _refusing("LogSettings", "log settings are not offered over this protocol")
 
     def _receive(
-        self, request: pb.ModelInferRequest, metadata: Mapping[str, Any], left: float | None, peer: str
+        self,
+        request: pb.ModelInferRequest,
+        metadata: Mapping[str, Any],
+        left: float | None,
+        peer: str,
+        certificate: ClientCertificate | None,
     ) -> Received:
         timeline = Timeline()
         model = request.model_name or None
@@ -230,12 +243,19 @@ class OipServicer(GRPCInferenceServiceServicer):
             caller_id(metadata, "managed"),
             metadata.get("traceparent", ""),
             request_size(request),
-            None,
+            certificate,
             timeline,
         )
         received.id = self._fence.new_id()
         timeline.mark("receive")
         return received
+
+    def _certificate(self, call: GrpcCall) -> ClientCertificate | None:
+        return certificate_in(call.auth_context()) if self._asks_for_certificates else None
+
+    def _caller(self, call: GrpcCall) -> Caller:
+        credential = dict(call.invocation_metadata() or ()).get("authorization")
+        return Presented(credential if isinstance(credential, str) else None, self._certificate(call), call.peer())
 
     def _deadline(self, request: pb.ModelInferRequest, left: float | None) -> Deadline | None:
         """The earlier of the call's own deadline and the request's ``timeout``, in microseconds; 0 means none."""
@@ -246,12 +266,17 @@ class OipServicer(GRPCInferenceServiceServicer):
         return None if left is None else self._clock() + left
 
     async def _stream_answer(
-        self, request: pb.ModelInferRequest, metadata: Mapping[str, Any], left: float | None, peer: str
+        self,
+        request: pb.ModelInferRequest,
+        metadata: Mapping[str, Any],
+        left: float | None,
+        peer: str,
+        certificate: ClientCertificate | None,
     ) -> pb.ModelStreamInferResponse:
         received: Received | None = None
         failure: GatewayError
         try:
-            received = self._receive(request, metadata, left, peer)
+            received = self._receive(request, metadata, left, peer, certificate)
             response = self._write(request, await self._service(received))
         except asyncio.CancelledError:
             self._fence.gone(received)
@@ -273,11 +298,6 @@ class OipServicer(GRPCInferenceServiceServicer):
 
 def _message(document: dict[str, Any], message: M) -> M:
     return ParseDict(document, message)
-
-
-def _caller(call: GrpcCall) -> Caller:
-    credential = dict(call.invocation_metadata() or ()).get("authorization")
-    return Presented(credential if isinstance(credential, str) else None, None, call.peer())
 
 
 def _named(model: str) -> str:
