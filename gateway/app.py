@@ -170,6 +170,7 @@ class App:
             new_id=new_id,
             clock=time.monotonic,
             server_timing=self._edge.server_timing,
+            asks_for_certificates=self._edge.tls.client_auth != "none",
         )
         tls = self._edge.tls
         self._certificates = Certificates(
