@@ -4,6 +4,7 @@ from h2grpc.channel import Channel, Connectivity, insecure_channel, secure_chann
 from h2grpc.channel_config import CLIENT_LIMITS, ChannelConfig
 from h2grpc.context import AbortError, ServicerContext, UsageError
 from h2grpc.counters import Counters
+from h2grpc.interceptors import ServerInterceptor
 from h2grpc.limits import Limits
 from h2grpc.other import OtherAnswer, OtherRequest
 from h2grpc.rpc_error import EOF, RpcError
@@ -23,6 +24,7 @@ __all__ = [
     "OtherRequest",
     "RpcError",
     "Server",
+    "ServerInterceptor",
     "ServicerContext",
     "Status",
     "UsageError",

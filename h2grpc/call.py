@@ -34,6 +34,8 @@ class Call:
     """Bytes for which the peer's window was not opened again."""
     charged = 0
     """Bytes counted against the limit of all connections."""
+    is_stream = False
+    """Whether the peer may take its time between messages."""
     owner: Any = None
 
     def __init__(self, stream_id: int, path: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> None:

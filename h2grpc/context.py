@@ -23,7 +23,10 @@ from h2grpc.status import Status, status_of
 if TYPE_CHECKING:
     from h2grpc.server_driver import ServerDriver
 
-__all__ = ["AbortError", "ServicerContext", "UsageError"]
+__all__ = ["MORE_MESSAGES", "NO_MESSAGE", "AbortError", "ServicerContext", "UsageError"]
+
+NO_MESSAGE = "no message for a method that takes one"
+MORE_MESSAGES = "more than one message for a method that takes one"
 
 
 class AbortError(Exception):
@@ -53,7 +56,7 @@ class ServicerContext:
     _is_cancelled = False
 
     def __init__(self, driver: ServerDriver, call: Call, method: Method, pairs: Metadata) -> None:
-        self._driver, self.call, self.method, self._metadata = driver, call, method, pairs
+        self.driver, self.call, self.method, self._metadata = driver, call, method, pairs
         if method.request_streaming:
             self._inbox = deque()
 
@@ -64,29 +67,29 @@ class ServicerContext:
 
     def time_remaining(self) -> float | None:
         at = self.call.deadline
-        return None if at is None else max(0.0, at - self._driver.clock())
+        return None if at is None else max(0.0, at - self.driver.clock())
 
     def peer(self) -> str:
-        return self._driver.peer
+        return self.driver.peer
 
     def auth_context(self) -> Mapping[str, Iterable[bytes]]:
-        return self._driver.auth_context
+        return self.driver.auth_context
 
     def peer_identity_key(self) -> str | None:
         for key in ("x509_subject_alternative_name", "x509_common_name"):
-            if key in self._driver.auth_context:
+            if key in self.driver.auth_context:
                 return key
         return None
 
     def peer_identities(self) -> Iterable[bytes] | None:
         key = self.peer_identity_key()
-        return None if key is None else self._driver.auth_context[key]
+        return None if key is None else self.driver.auth_context[key]
 
     # The answer
 
     async def send_initial_metadata(self, initial_metadata: Iterable[tuple[str, str | bytes]]) -> None:
         self._check_open()
-        self._driver.send_headers(self, initial_metadata)
+        self.driver.send_headers(self, initial_metadata)
 
     def set_trailing_metadata(self, trailing_metadata: Iterable[tuple[str, str | bytes]]) -> None:
         self._trailing = tuple(trailing_metadata)
@@ -110,7 +113,7 @@ class ServicerContext:
     def set_compression(self, compression: object) -> None:
         """``gzip``, ``deflate``, ``identity``, or grpcio's names for them; ignored if the caller cannot read it."""
         name = compression if isinstance(compression, str) else getattr(compression, "name", "identity").lower()
-        self._driver.choose_compression(self, {"nocompression": "identity"}.get(name, name))
+        self.driver.choose_compression(self, {"nocompression": "identity"}.get(name, name))
 
     async def abort(
         self, code: object, details: str = "", trailing_metadata: Iterable[tuple[str, str | bytes]] = ()
@@ -122,7 +125,7 @@ class ServicerContext:
         extra = tuple(trailing_metadata)
         if extra:
             self._trailing = extra
-        self._driver.finish(self, status, details)
+        self.driver.finish(self, status, details)
         raise AbortError(details)
 
     async def abort_with_status(self, status: Any) -> NoReturn:
@@ -142,9 +145,9 @@ class ServicerContext:
     async def write(self, message: Any) -> None:
         """Returns when there is room for more: at once, unless the caller reads slowly."""
         self._check_open()
-        self._driver.send_message(self, self.method.serialize(message))
-        if not self._driver.may_write(self.call):
-            await self._driver.wait_until_writable(self)
+        self.driver.send_message(self, self.method.serialize(message))
+        if not self.driver.may_write(self.call):
+            await self.driver.wait_until_writable(self)
 
     def __aiter__(self) -> ServicerContext:
         """The context is the handler's request iterator too."""
@@ -171,7 +174,16 @@ class ServicerContext:
             finally:
                 self._waiter = None
         data = self._inbox.popleft()
-        self._driver.consumed(self.call, len(data))
+        self.driver.consumed(self.call, len(data))
+        return data
+
+    async def only_message(self) -> bytes:
+        """The message of a method that takes one, where that was not known when it came."""
+        data = await self._take()
+        if data is None:
+            await self.abort(Status.UNIMPLEMENTED, NO_MESSAGE)
+        if await self._take() is not None:
+            await self.abort(Status.UNIMPLEMENTED, MORE_MESSAGES)
         return data
 
     # The end
@@ -216,7 +228,7 @@ class ServicerContext:
                 waiter.cancel()
         if self._callbacks is not None:
             for callback in self._callbacks:
-                self._driver.call_back(callback, self)
+                self.driver.call_back(callback, self)
 
     def trailers(self) -> Sequence[tuple[bytes, bytes]]:
         return metadata.encode(self._trailing) if self._trailing else ()

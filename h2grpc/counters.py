@@ -12,5 +12,6 @@ class Counters(Counter[str]):
     Numbers by name; a name that never happened reads 0.
 
     ``connections`` and ``held_bytes`` are how many there are now. Everything else only grows: ``accepted``,
-    ``started``, ``cancelled``, ``expired``, ``refused``, and ``abuse.<kind>`` for each connection closed for it.
+    ``started``, ``cancelled``, ``expired``, ``refused``, ``late`` for requests that did not arrive in time, ``unread``
+    for answers that were not taken in time, and ``abuse.<kind>`` for each connection closed for it.
     """

@@ -92,11 +92,13 @@ class Handlers:
 
     def __init__(self) -> None:
         self._registered: dict[bytes, Method] = {}
+        self._handlers: dict[str, MethodHandler] = {}
         self._generic: list[GenericHandler] = []
 
     def register(self, service: str, handlers: Mapping[str, MethodHandler]) -> None:
         for name, handler in handlers.items():
-            self._registered[f"/{service}/{name}".encode()] = Method(handler)
+            path = f"/{service}/{name}"
+            self._registered[path.encode()], self._handlers[path] = Method(handler), handler
 
     def add(self, handlers: Sequence[GenericHandler]) -> None:
         self._generic.extend(handlers)
@@ -104,10 +106,19 @@ class Handlers:
     def find(self, path: bytes, metadata: Metadata) -> Method | None:
         if (method := self._registered.get(path)) is not None:
             return method
+        if not self._generic:
+            return None
+        handler = self.find_handler(CallDetails(path.decode("latin-1"), metadata))
+        return None if handler is None else Method(handler)
+
+    def find_handler(self, details: CallDetails) -> MethodHandler | None:
+        """As it was given to the server."""
+        if (handler := self._handlers.get(details.method)) is not None:
+            return handler
         for generic in self._generic:
-            found = generic.service(CallDetails(path.decode("latin-1"), metadata))
+            found: MethodHandler | None = generic.service(details)
             if found is not None:
-                return Method(found)
+                return found
         return None
 
 

@@ -8,6 +8,7 @@ and keeps it; the rest is kept by ``h2grpc.protocol``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import ngh2
 
@@ -45,6 +46,10 @@ class Limits:
     """Seconds from accepting until the peer's first SETTINGS."""
     stalled: float | None = 60.0
     """Seconds in which a peer that we have something for must take at least one byte of it."""
+    request_timeout: float | None = None
+    """Seconds for a request to arrive whole, if it is no gRPC or of a method that takes one message."""
+    answer_timeout: float | None = None
+    """Seconds for a peer to take the whole of an answer, once all of it is there."""
     linger: float = 5.0
     """Seconds for a peer to take the last bytes of a connection that has ended."""
     max_idle: float | None = None
@@ -80,18 +85,8 @@ class Limits:
             raise ValueError("max_streams, max_metadata and max_receive_message must be positive")
 
     def engine(self) -> ngh2.Configuration:
-        """What nghttp2 looks after. The windows are opened by us, as handlers read."""
-        burst, rate = (
-            self.resets
-        )  # the engine's counts also those that answers make up for, so it is there as a last resort
-        return ngh2.Configuration(
-            auto_window_update=False,
-            max_inbound_header_list_size=4 * self.max_metadata,
-            max_inbound_header_count=1_024,
-            max_send_header_block_length=1 << 20,
-            max_continuations=self.max_continuations,
-            stream_reset_rate_limit=(10 * int(burst), 10 * max(1, int(rate))),
-        )
+        """What nghttp2 looks after, one value for all connections. The windows are opened by us, as handlers read."""
+        return _engine(self)
 
     def settings_frame(self) -> dict[int, int]:
         return {
@@ -99,3 +94,17 @@ class Limits:
             ngh2.Setting.INITIAL_WINDOW_SIZE: self.stream_window,
             ngh2.Setting.MAX_HEADER_LIST_SIZE: self.max_metadata,
         }
+
+
+@lru_cache(maxsize=16)
+def _engine(limits: Limits) -> ngh2.Configuration:
+    # The engine's count of resets also has those that answers make up for, so it is there as a last resort.
+    burst, rate = limits.resets
+    return ngh2.Configuration(
+        auto_window_update=False,
+        max_inbound_header_list_size=4 * limits.max_metadata,
+        max_inbound_header_count=1_024,
+        max_send_header_block_length=1 << 20,
+        max_continuations=limits.max_continuations,
+        stream_reset_rate_limit=(10 * int(burst), 10 * max(1, int(rate))),
+    )

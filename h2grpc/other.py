@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-__all__ = ["OtherAnswer", "OtherHandler", "OtherRequest"]
+__all__ = ["OtherAnswer", "OtherHandler", "OtherRefusal", "OtherRequest", "refuse"]
 
 
 @dataclass(slots=True)
 class OtherRequest:
-    """Whole, body included. ``headers`` are without those that begin with a colon."""
+    """Whole, body included, unless there is a ``refusal``. ``headers`` are without those that begin with a colon."""
 
     stream_id: int
     method: bytes
@@ -21,6 +21,11 @@ class OtherRequest:
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes = b""
     peer: str = ""
+    auth_context: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
+    """What TLS knows of the peer, as calls have it; one value for all requests of a connection."""
+    is_whole: bool = False
+    refusal: int = 0
+    """The status of its answer, if the request could not be taken whole: 408, 413, 431 or 503."""
     owner: Any = None
     held: int = 0
     """Bytes of the body, as long as it is not whole."""
@@ -35,3 +40,10 @@ class OtherAnswer:
 
 
 OtherHandler: TypeAlias = Callable[[OtherRequest], Awaitable[OtherAnswer]]
+OtherRefusal: TypeAlias = Callable[[OtherRequest], OtherAnswer]
+"""Finds the words for a request with a ``refusal``."""
+
+
+def refuse(request: OtherRequest) -> OtherAnswer:
+    """Without words."""
+    return OtherAnswer(request.refusal)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,15 +20,18 @@ from typing import Any
 
 from h2grpc.counters import Counters
 from h2grpc.handlers import GenericHandler, Handlers, MethodHandler
+from h2grpc.interceptors import InterceptedHandlers, ServerInterceptor
 from h2grpc.limits import Limits
 from h2grpc.listen import BACKLOG, listen
 from h2grpc.options import limits_from, reuses_port
-from h2grpc.other import OtherHandler
+from h2grpc.other import OtherHandler, OtherRefusal, refuse
 from h2grpc.server_driver import ServerDriver
+from h2grpc.server_transport import ServerTransport
 
 __all__ = ["Server", "server"]
 
 _TLS_HANDSHAKE = 10.0
+_TLS_GOODBYE = 2.0
 _CANCELLED_WITHIN = 1.0
 """Seconds for handlers that were cancelled to notice."""
 
@@ -37,59 +41,74 @@ def server(
     limits: Limits | None = None,
     options: Sequence[tuple[str, Any]] = (),
     other_requests: OtherHandler | None = None,
+    refuse_other: OtherRefusal = refuse,
+    interceptors: Sequence[ServerInterceptor] = (),
     compression: str | None = None,
     max_connections: int | None = None,
-    admits: Callable[[str], bool] | None = None,
-    on_left: Callable[[str], None] | None = None,
+    admits: Callable[[str], bool] = lambda _: True,
+    on_left: Callable[[str], None] = lambda _: None,
+    on_secured: Callable[[], None] = lambda: None,
     reuse_port: bool = False,
     clock: Callable[[], float] = monotonic,
 ) -> Server:
     """
     A server that listens nowhere yet.
 
-    ``admits`` is asked about the peer of each new connection, ``on_left`` told when one that was admitted is over.
-    ``options`` are grpcio's names for some of ``limits`` and for ``reuse_port``; ``other_requests`` answers what
-    comes over HTTP/2 and is no gRPC; ``compression`` (gzip, deflate) is used for callers who can read it.
+    ``options`` are grpcio's names for some of ``limits`` and for ``reuse_port``; ``other_requests`` answers what comes
+    over HTTP/2 and is no gRPC, and ``refuse_other`` what of it could not be taken whole; ``interceptors`` are those of
+    ``grpc.aio`` or like them; ``compression`` (gzip, deflate) is used for callers who can read it. ``admits`` is asked
+    about the peer of each new connection, ``on_left`` told when one that was admitted is over, and ``on_secured`` when
+    the handshake of one that came to a TLS port of this server is.
     """
     says = reuses_port(options)
     return Server(
         limits=limits_from(options, limits),
         other_requests=other_requests,
+        refuse_other=refuse_other,
+        handlers=InterceptedHandlers(interceptors) if interceptors else Handlers(),
         compression=compression,
         max_connections=max_connections,
         admits=admits,
         on_left=on_left,
+        on_secured=on_secured,
         reuse_port=reuse_port if says is None else says,
         clock=clock,
     )
 
 
 class Server:
+    """Made by ``server``."""
+
     def __init__(
         self,
         *,
         limits: Limits,
-        other_requests: OtherHandler | None = None,
-        compression: str | None = None,
-        max_connections: int | None = None,
-        admits: Callable[[str], bool] | None = None,
-        on_left: Callable[[str], None] | None = None,
-        reuse_port: bool = False,
-        clock: Callable[[], float] = monotonic,
+        other_requests: OtherHandler | None,
+        refuse_other: OtherRefusal,
+        handlers: Handlers,
+        compression: str | None,
+        max_connections: int | None,
+        admits: Callable[[str], bool],
+        on_left: Callable[[str], None],
+        on_secured: Callable[[], None],
+        reuse_port: bool,
+        clock: Callable[[], float],
     ) -> None:
-        self.limits, self.other_requests, self.compression, self.clock = limits, other_requests, compression, clock
+        self.limits, self.handlers, self.compression, self.clock = limits, handlers, compression, clock
+        self.other_requests, self.refuse_other = other_requests, refuse_other
         self.counters = Counters()
-        self.handlers = Handlers()
         self._max_connections, self._reuse_port = max_connections, reuse_port
-        self._admits, self._on_left = admits, on_left
+        self._admits, self._on_left, self._on_secured = admits, on_left, on_secured
         self._sockets: list[tuple[socket.socket, ssl.SSLContext | None]] = []
         self._paths: list[Path] = []
         self._listeners: list[asyncio.Server] = []
-        self.connections: set[ServerDriver] = set()
+        self.connections: set[ServerTransport] = set()
+        self._expected: set[weakref.ref[ServerTransport]] = set()
+        """In the middle of TLS's handshake; nobody is told of one that fails, but it is let go of."""
         self.emptied = asyncio.Event()
-        """Set while there is no connection."""
+        """Set while there is no connection, and none expected."""
         self.emptied.set()
-        self._is_stopping = False
+        self.is_stopping = False
         self._stopped = asyncio.Event()
 
     # What generated code calls
@@ -131,21 +150,22 @@ class Server:
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
         for listener, context in self._sockets:
-            timeout = None if context is None else _TLS_HANDSHAKE
+            is_tls = context is not None
             make = loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
             self._listeners.append(
                 await make(
-                    self.protocol_factory,
+                    self._accept if is_tls else self.protocol_factory,
                     sock=listener,
                     ssl=context,
                     backlog=BACKLOG,
-                    ssl_handshake_timeout=timeout,
+                    ssl_handshake_timeout=_TLS_HANDSHAKE if is_tls else None,
+                    ssl_shutdown_timeout=_TLS_GOODBYE if is_tls else None,
                 )
             )
 
     async def stop(self, grace: float | None) -> None:
         """Returns when everything has ended; None for at once."""
-        self._is_stopping = True
+        self.is_stopping = True
         for listener in self._listeners:
             listener.close()
         self._unlisten()
@@ -155,6 +175,8 @@ class Server:
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace):
                     await self.emptied.wait()
+        self._expected.clear()
+        self._tell_if_empty()
         tasks = [context.task for connection in self.connections for context in connection.contexts]
         for connection in list(self.connections):
             connection.leave()
@@ -183,27 +205,41 @@ class Server:
         for listening, _ in self._sockets:
             listening.close()
 
+    def _accept(self) -> ServerDriver:
+        driver = ServerDriver(self)
+        self._expected.add(weakref.ref(driver, self._not_expected))
+        self.emptied.clear()
+        return driver
+
+    def _not_expected(self, reference: weakref.ref[ServerTransport]) -> None:
+        self._expected.discard(reference)
+        self._tell_if_empty()
+
+    def _tell_if_empty(self) -> None:
+        if not self.connections and not self._expected:
+            self.emptied.set()
+
     # For connections
 
-    def joined(self, driver: ServerDriver) -> bool:
-        """False if there is no room for another connection."""
-        if self._is_stopping or (self._max_connections is not None and len(self.connections) >= self._max_connections):
+    def joined(self, transport: ServerTransport) -> bool:
+        """False if there is no room for another connection, or no time."""
+        if (reference := weakref.ref(transport)) in self._expected:
+            self._expected.discard(reference)
+            self._on_secured()
+        is_full = self._max_connections is not None and len(self.connections) >= self._max_connections
+        if is_full or self._stopped.is_set() or not self._admits(transport.peer):
             self.counters["refused_connections"] += 1
+            self._tell_if_empty()
             return False
-        if self._admits is not None and not self._admits(driver.peer):
-            self.counters["refused_connections"] += 1
-            return False
-        self.connections.add(driver)
+        self.connections.add(transport)
         self.emptied.clear()
         self.counters["accepted"] += 1
         self.counters["connections"] += 1
         return True
 
-    def left(self, driver: ServerDriver) -> None:
-        if driver in self.connections:
-            self.connections.discard(driver)
+    def left(self, transport: ServerTransport) -> None:
+        if transport in self.connections:
+            self.connections.discard(transport)
             self.counters["connections"] -= 1
-            if self._on_left is not None:
-                self._on_left(driver.peer)
-            if not self.connections:
-                self.emptied.set()
+            self._on_left(transport.peer)
+            self._tell_if_empty()

@@ -1,22 +1,20 @@
 """
-One connection of a server on asyncio: bytes between the transport and ``ServerConnection``, and a task for each call.
+A server's connection as its handlers know it: a task for each call, and what becomes of events.
 
-Everything that happens in one turn of the loop leaves in one write. A unary call costs one task, no timer and no future
-of its own. There is one timer, for whatever the connection waits for next.
+A unary call costs one task, no timer and no future of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol, cast
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from h2grpc import metadata
 from h2grpc.call import Call
 from h2grpc.call_state import State
-from h2grpc.context import AbortError, ServicerContext
-from h2grpc.counters import Counters
+from h2grpc.context import MORE_MESSAGES, NO_MESSAGE, AbortError, ServicerContext
 from h2grpc.errors import WireError
 from h2grpc.events import (
     CallLost,
@@ -28,114 +26,27 @@ from h2grpc.events import (
     OtherArrived,
     OtherLost,
 )
-from h2grpc.handlers import Handlers
-from h2grpc.limits import Limits
 from h2grpc.other import OtherAnswer, OtherHandler, OtherRequest
-from h2grpc.peer import auth_context, peer_name
 from h2grpc.run_call import run, run_unary
-from h2grpc.server_protocol import ServerConnection
+from h2grpc.server_transport import Home, ServerTransport
 from h2grpc.status import Status
 
 __all__ = ["ServerDriver"]
 
 _log = logging.getLogger("h2grpc")
 
-_FLUSHES: Final = 16
-"""Chunks written before the loop gets a turn, however much the transport takes."""
 
+class ServerDriver(ServerTransport):
+    __slots__ = ("_others",)
 
-class Home(Protocol):
-    """What connections share: their server."""
-
-    limits: Limits
-    counters: Counters
-    handlers: Handlers
-    clock: Callable[[], float]
-    other_requests: OtherHandler | None
-    compression: str | None
-
-    def joined(self, driver: ServerDriver) -> bool: ...
-
-    def left(self, driver: ServerDriver) -> None: ...
-
-
-class ServerDriver(asyncio.Protocol):
     def __init__(self, home: Home) -> None:
-        self._home = home
-        self.limits, self.counters, self.clock = home.limits, home.counters, home.clock
-        self.peer = ""
-        self.auth_context: Mapping[str, Sequence[bytes]] = {}
-        self.contexts: set[ServicerContext] = set()
-        """Of handlers that are running, those of calls that are lost included."""
-        self._others: set[asyncio.Task[None]] = set()
-        self._blocked: list[ServicerContext] = []
-        self._transport: asyncio.Transport | None = None
-        self.connection: ServerConnection
-        self._loop: asyncio.AbstractEventLoop
-        self._is_flushing = self._is_paused = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = float("inf")
+        super().__init__(home)
+        self._others: set[asyncio.Task[None]] | None = None
 
-    # asyncio.Protocol
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = writable = cast("asyncio.Transport", transport)
-        self._loop = asyncio.get_running_loop()
-        self.peer, self.auth_context = peer_name(transport), auth_context(transport)
-        self.connection = ServerConnection(
-            self.limits, self.counters, self.clock(), serves_others=self._home.other_requests is not None
-        )
-        if not self._home.joined(self):
-            writable.abort()
-            return
-        self._set_timer()
-        self.flush_soon()
-
-    def data_received(self, data: bytes) -> None:
-        connection = self.connection
-        connection.receive(data, self.clock())
-        self._handle(connection.events())
-        self.flush_soon()
-        if connection.next_wake < self._timer_at:
-            self._set_timer()
-
-    def eof_received(self) -> bool:
-        return False
-
-    def pause_writing(self) -> None:
-        self._is_paused = True
-
-    def resume_writing(self) -> None:
-        self._is_paused = False
-        self.flush_soon()
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        if self._timer is not None:
-            self._timer.cancel()
-        self._transport = None
-        self.connection.lost()
-        self._handle(self.connection.events())
-        for task in self._others:
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        for task in self._others or ():
             task.cancel()
-        self._home.left(self)
-
-    # For the server
-
-    def drain(self) -> None:
-        self.connection.drain(self.clock())
-        self.flush_soon()
-        self._set_timer()
-
-    def leave(self) -> None:
-        """End every call with UNAVAILABLE and close."""
-        self.connection.leave("the server is shutting down")
-        self._handle(self.connection.events())
-        self._flush()
-
-    def abort(self) -> None:
-        """Close without another word."""
-        if self._transport is not None:
-            self._transport.abort()
 
     # For contexts
 
@@ -159,15 +70,6 @@ class ServerDriver(asyncio.Protocol):
 
     def may_write(self, call: Call) -> bool:
         return self.connection.may_write(call)
-
-    async def wait_until_writable(self, context: ServicerContext) -> None:
-        while not context.done() and not self.connection.may_write(context.call):
-            context.unblocked = self._loop.create_future()
-            self._blocked.append(context)
-            try:
-                await context.unblocked
-            finally:
-                context.unblocked = None
 
     def consumed(self, call: Call, size: int) -> None:
         self.connection.consumed(call, size)
@@ -232,6 +134,7 @@ class ServerDriver(asyncio.Protocol):
         if self._home.compression is not None:
             self.connection.choose_compression(call, self._home.compression)
         if method.request_streaming:
+            call.is_stream = True
             self._start(context)
 
     def _on_message(self, context: ServicerContext | None, event: Message) -> None:
@@ -248,7 +151,7 @@ class ServerDriver(asyncio.Protocol):
             else:
                 self.connection.consumed(context.call, len(event.data))
         else:
-            self.finish(context, Status.UNIMPLEMENTED, "more than one message for a method that takes one")
+            self.finish(context, Status.UNIMPLEMENTED, MORE_MESSAGES)
 
     def _on_half_closed(self, context: ServicerContext | None) -> None:
         if context is None or context.done():
@@ -258,7 +161,7 @@ class ServerDriver(asyncio.Protocol):
         elif context.request is not None:
             self._start(context)
         else:
-            self.finish(context, Status.UNIMPLEMENTED, "no message for a method that takes one")
+            self.finish(context, Status.UNIMPLEMENTED, NO_MESSAGE)
 
     def _on_lost(self, context: ServicerContext | None) -> None:
         if context is None:
@@ -284,8 +187,13 @@ class ServerDriver(asyncio.Protocol):
         handler = self._home.other_requests
         if handler is None:
             return
-        request.peer = self.peer
+        request.peer, request.auth_context = self.peer, self.auth_context
+        if request.refusal:
+            self.connection.send_other(request, self._home.refuse_other(request))
+            return
         request.owner = task = self._loop.create_task(self._serve_other(handler, request))
+        if self._others is None:
+            self._others = set()
         self._others.add(task)
         task.add_done_callback(self._others.discard)
 
@@ -298,65 +206,3 @@ class ServerDriver(asyncio.Protocol):
         if not self.connection.is_ended:
             self.connection.send_other(request, answer)
             self.flush_soon()
-
-    # Bytes and time out
-
-    def flush_soon(self) -> None:
-        if not self._is_flushing:
-            self._is_flushing = True
-            self._loop.call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._is_flushing = False
-        transport, connection = self._transport, self.connection
-        if transport is None:
-            return
-        for _ in range(_FLUSHES):
-            if self._is_paused:
-                break
-            data = connection.data_to_send()
-            if not data:
-                break
-            transport.write(data)
-            if len(data) < self.limits.write_chunk and not connection.has_more:
-                break
-        else:
-            self.flush_soon()
-        if events := connection.events():
-            self._handle(events)
-        if self._blocked:
-            self._unblock()
-        if connection.is_ended and not transport.is_closing():
-            transport.close()
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self._loop.call_later(self.limits.linger, transport.abort)
-
-    def _unblock(self) -> None:
-        blocked, self._blocked = self._blocked, []
-        for context in blocked:
-            waiter = context.unblocked
-            if waiter is None or waiter.done():
-                continue
-            if context.done() or self.connection.may_write(context.call):
-                waiter.set_result(None)
-            else:
-                self._blocked.append(context)
-
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        now, at = self.clock(), self.connection.next_wake
-        self._timer_at = at
-        if at == float("inf"):
-            self._timer = None
-        else:
-            self._timer = self._loop.call_later(max(0.0, at - now), self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer, self._timer_at = None, float("inf")
-        self.connection.tick(self.clock())
-        self._handle(self.connection.events())
-        self.flush_soon()
-        if self._transport is not None and not self.connection.is_ended:
-            self._set_timer()

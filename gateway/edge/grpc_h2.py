@@ -14,6 +14,7 @@ from gateway.edge.config import EdgeConfig
 from gateway.edge.connection_limit import PerAddress
 from gateway.edge.grpc_oip import OipServicer
 from gateway.edge.grpc_services import GrpcServices, server_options
+from gateway.edge.heap_trim import HeapTrim, malloc_trim
 from gateway.edge.http2_rest import RestOverHttp2
 from gateway.edge.http_exchange import HttpExchange
 
@@ -27,11 +28,21 @@ class H2GrpcServer:
         self, config: EdgeConfig, servicer: OipServicer, exchange: HttpExchange, context: ssl.SSLContext | None
     ) -> None:
         places = PerAddress(config.max_connections_per_address)
+        rest = RestOverHttp2(
+            exchange,
+            max_body_bytes=config.max_body_bytes,
+            max_header_bytes=config.max_header_bytes,
+            body_timeout_ms=config.body_timeout_ms,
+        )
+        body_s = config.body_timeout_ms / 1000
         self._server = h2grpc.server(
             admits=places.enters,
             on_left=places.left,
+            on_secured=HeapTrim(malloc_trim()),
+            limits=h2grpc.Limits(request_timeout=body_s, answer_timeout=body_s),
             options=server_options(config),
-            other_requests=RestOverHttp2(exchange, max_body_bytes=config.max_body_bytes),
+            other_requests=rest,
+            refuse_other=rest.refuse,
             reuse_port=True,
         )
         self._services = GrpcServices(servicer, self._server)

@@ -7,14 +7,17 @@ An answer has the headers that it has over HTTP/1.1, but those that are about an
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from urllib.parse import unquote
 
 import structlog
 
-from gateway.core.errors import TooLarge
+from gateway.core.errors import GatewayError, TooLarge
+from gateway.edge.errors import HeaderTooLarge, SlowRequest
 from gateway.edge.http_answer import DateHeader, path_and_query
 from gateway.edge.http_exchange import HttpExchange
 from gateway.edge.http_message import HttpRequest, HttpResponse
+from gateway.edge.peer_certificate import certificate_in
 from h2grpc import OtherAnswer, OtherRequest
 
 __all__ = ["RestOverHttp2"]
@@ -25,15 +28,28 @@ log = structlog.get_logger()
 class RestOverHttp2:
     """An ``other_requests`` handler of ``h2grpc``."""
 
-    def __init__(self, exchange: HttpExchange, *, max_body_bytes: int) -> None:
+    def __init__(
+        self, exchange: HttpExchange, *, max_body_bytes: int, max_header_bytes: int, body_timeout_ms: int
+    ) -> None:
         self._exchange, self._max_body = exchange, max_body_bytes
+        self._refusals: Mapping[int, Callable[[], GatewayError]] = {
+            408: lambda: SlowRequest(f"the body did not arrive within {body_timeout_ms} ms"),
+            413: lambda: TooLarge(f"expected a body of at most {max_body_bytes} bytes"),
+            431: lambda: HeaderTooLarge(f"expected headers of at most {max_header_bytes} bytes together"),
+        }
         self._date = DateHeader(time.time)
+
+    def refuse(self, other: OtherRequest) -> OtherAnswer:
+        """The answer to a request that could not be taken whole; a ``refuse_other`` of ``h2grpc``."""
+        if (make := self._refusals.get(other.refusal)) is None:
+            return OtherAnswer(other.refusal)  # the server holds as much as it may: not the time for more words
+        request = _request(other)
+        return self._answer(request, self._exchange.refuse(request, make()))
 
     async def __call__(self, other: OtherRequest) -> OtherAnswer:
         request = _request(other)
         if len(other.body) > self._max_body:
-            error = TooLarge(f"expected a body of at most {self._max_body} bytes")
-            return self._answer(request, self._exchange.refuse(request, error))
+            return self._answer(request, self._exchange.refuse(request, self._refusals[413]()))
         return self._answer(request, await self._exchange(request))
 
     def _answer(self, request: HttpRequest, response: HttpResponse) -> OtherAnswer:
@@ -59,7 +75,9 @@ def _request(other: OtherRequest) -> HttpRequest:
     path, query = path_and_query(other.path.decode("latin-1"))
     if "%" in path:
         path = unquote(path)
-    return HttpRequest(other.method.decode("latin-1"), path, query, headers, other.body, _host(other.peer))
+    request = HttpRequest(other.method.decode("latin-1"), path, query, headers, other.body, _host(other.peer))
+    request.certificate = certificate_in(other.auth_context)
+    return request
 
 
 def _host(peer: str) -> str:

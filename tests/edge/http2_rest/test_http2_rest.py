@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.core.errors import GatewayError
+from gateway.core.access import ClientCertificate
+from gateway.core.errors import GatewayError, TooLarge
+from gateway.edge.errors import HeaderTooLarge, SlowRequest
 from gateway.edge.http2_rest import RestOverHttp2
 from gateway.edge.http_message import HttpRequest, HttpResponse
 from h2grpc import OtherAnswer, OtherRequest
+
+LIMITS: dict[str, Any] = {"max_body_bytes": 10, "max_header_bytes": 2048, "body_timeout_ms": 500}
 
 
 class Exchange:
@@ -37,12 +43,12 @@ def request(**changes: object) -> OtherRequest:
 
 async def asked_of(other: OtherRequest) -> HttpRequest:
     exchange = Exchange(HttpResponse(200, b"[1]"))
-    await RestOverHttp2(exchange, max_body_bytes=10)(other)  # type: ignore[arg-type]
+    await RestOverHttp2(exchange, **LIMITS)(other)  # type: ignore[arg-type]
     return exchange.asked[0]
 
 
 async def answer_to(response: HttpResponse) -> OtherAnswer:
-    return await RestOverHttp2(Exchange(response), max_body_bytes=10)(request())  # type: ignore[arg-type]
+    return await RestOverHttp2(Exchange(response), **LIMITS)(request())  # type: ignore[arg-type]
 
 
 async def test_a_request_is_what_it_would_be_over_http_1_1() -> None:
@@ -77,9 +83,36 @@ async def test_no_content_has_neither_length_nor_type() -> None:
 
 async def test_a_body_over_the_limit_is_not_worked_on() -> None:
     exchange = Exchange(HttpResponse(200))
-    answer = await RestOverHttp2(exchange, max_body_bytes=4)(request())  # type: ignore[arg-type]
+    answer = await RestOverHttp2(exchange, **(LIMITS | {"max_body_bytes": 4}))(request())  # type: ignore[arg-type]
 
     assert (answer.status, len(exchange.refused), exchange.asked) == (413, 1, [])
+
+
+@pytest.mark.parametrize(
+    ("refusal", "error", "words"),
+    [(408, SlowRequest, "within 500 ms"), (413, TooLarge, "at most 10 bytes"), (431, HeaderTooLarge, "2048 bytes")],
+)
+def test_what_could_not_be_taken_whole_is_refused_in_the_words_of_http_1_1(
+    refusal: int, error: type[GatewayError], words: str
+) -> None:
+    exchange = Exchange(HttpResponse(200))
+    answer = RestOverHttp2(exchange, **LIMITS).refuse(request(refusal=refusal))  # type: ignore[arg-type]
+
+    assert (answer.body, [type(each) for each in exchange.refused]) == (b"too much", [error])
+    assert words in str(exchange.refused[0])
+
+
+def test_a_server_that_holds_as_much_as_it_may_says_no_more_than_that() -> None:
+    exchange = Exchange(HttpResponse(200))
+    answer = RestOverHttp2(exchange, **LIMITS).refuse(request(refusal=503))  # type: ignore[arg-type]
+
+    assert (answer.status, answer.body, exchange.refused) == (503, b"", [])
+
+
+async def test_a_request_has_the_certificate_of_its_connection() -> None:
+    shown = {"x509_pem_cert": [b"pem"], "x509_common_name": [b"scorer"]}
+
+    assert (await asked_of(request(auth_context=shown))).certificate == ClientCertificate("scorer")
 
 
 async def test_a_line_break_in_a_header_of_ours_is_never_sent() -> None:

@@ -1,0 +1,160 @@
+"""
+DATA into messages: what of it is held, for how long the peer's windows stay shut, and when it is too much.
+
+Received bytes count against the window until they are a message that was read: while a handler does not read, at most
+``max_unread`` and one window of its call wait here. An incomplete message is always taken in, up to its limit.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+import ngh2
+
+from h2grpc.call import Call
+from h2grpc.call_state import State
+from h2grpc.compression import decompress
+from h2grpc.counters import Counters
+from h2grpc.deadlines import Deadlines
+from h2grpc.errors import MessageTooLarge, WireError
+from h2grpc.events import Event, Message
+from h2grpc.framing import HEAD, MessageReader
+from h2grpc.limits import Limits
+from h2grpc.watch import Watch
+
+__all__ = ["Incoming"]
+
+SMALL: Final = 4096
+"""Bytes of one call that are not worth counting against the limit of all."""
+_length = struct.Struct(">I").unpack_from
+
+
+class Incoming(Watch):
+    """Knows the calls that are open."""
+
+    __slots__ = ("_events", "calls", "deadlines")
+
+    def __init__(self, engine: ngh2.Connection, limits: Limits, counters: Counters, now: float) -> None:
+        super().__init__(engine, limits, counters, now)
+        self.calls: dict[int, Call] = {}
+        self.deadlines = Deadlines()
+        self._events: list[Event] = []
+
+    @property
+    def receive_window(self) -> int:
+        """Bytes that the peer may still send on this connection."""
+        return self._engine.local_window_size
+
+    def consumed(self, call: Call, size: int) -> None:
+        """A message of ``size`` bytes was taken by its reader. Not needed for one that is the last."""
+        call.unread = max(0, call.unread - size)
+        if call.unacknowledged and call.unread <= self.limits.max_unread:
+            self._acknowledge(call.stream_id, call.unacknowledged)
+            call.unacknowledged = 0
+        if call.charged:
+            self._charge(call)
+
+    # For the roles
+
+    def _fail(self, call: Call, error: WireError) -> None:
+        """The peer broke a rule of gRPC inside one call."""
+        raise NotImplementedError
+
+    def _received_end(self, call: Call) -> None:
+        raise NotImplementedError
+
+    def _received_last(self, call: Call, message: bytes) -> None:
+        """One message and the end in the same frame."""
+        self._events.append(Message(call, message))
+        self._finish_reading(call)
+
+    def _on_unknown_data(self, event: ngh2.DataReceived) -> None:
+        """DATA for a stream that is no call of ours (any more)."""
+        if event.data:
+            self._acknowledge(event.stream_id, len(event.data))
+
+    # What the engine tells
+
+    def _on_data(self, event: ngh2.DataReceived) -> None:
+        call = self.calls.get(event.stream_id)
+        if call is None:
+            self._on_unknown_data(event)
+            return
+        data = event.data
+        if event.end_stream and call.reader is None and not call.unread and self._is_one_message(data):
+            self._acknowledge(call.stream_id, len(data))
+            self._received_last(call, data[HEAD:])
+            return
+        if data:
+            call.unacknowledged += len(data)
+            if (reader := call.reader) is None:
+                reader = call.reader = MessageReader(self.limits.max_receive_message)
+            try:
+                for is_compressed, message in reader.feed(data):
+                    if is_compressed:
+                        message = decompress(call.encoding, message, self.limits.max_receive_message)  # noqa: PLW2901
+                    call.unread += len(message)
+                    self._events.append(Message(call, message))
+            except WireError as error:
+                self._fail(call, error)
+                return
+            if call.unread <= self.limits.max_unread:
+                self._acknowledge(call.stream_id, call.unacknowledged)
+                call.unacknowledged = 0
+            if (call.holds > SMALL or call.charged) and not self._charge(call):
+                self._fail(call, MessageTooLarge("the server holds as many bytes as it may"))
+                return
+        elif not event.end_stream:
+            self._on_empty_frame()
+            return
+        if event.end_stream:
+            self._finish_reading(call)
+
+    def _on_trailers(self, event: ngh2.TrailersReceived) -> None:
+        if (call := self.calls.get(event.stream_id)) is not None:
+            self._finish_reading(call)
+
+    def _is_one_message(self, data: bytes) -> bool:
+        """A whole message, not compressed and not too long: nearly every unary request."""
+        size = len(data) - HEAD
+        return size >= 0 and data[0] == 0 and size <= self.limits.max_receive_message and _length(data, 1)[0] == size
+
+    def _finish_reading(self, call: Call) -> None:
+        try:
+            if call.reader is not None:
+                call.reader.finish()
+        except WireError as error:
+            self._fail(call, error)
+            return
+        call.receiving = State.DONE
+        self._received_end(call)
+
+    def _charge(self, call: Call) -> bool:
+        """Count what this call holds against the limit of all connections."""
+        holds = call.holds
+        total = self.counters["held_bytes"] + holds - call.charged
+        is_more = holds > call.charged
+        self.counters["held_bytes"] = total
+        call.charged = holds
+        return not is_more or total <= self.limits.max_held
+
+    def _acknowledge(self, stream_id: int, size: int) -> None:
+        try:
+            self._engine.acknowledge_received_data(size, stream_id)
+        except ngh2.NGH2Error:
+            return  # the stream or the connection has ended meanwhile, and its window with it
+
+    def _forget(self, call: Call) -> None:
+        """Give back what is held for a call. The stream may live on until everything is sent."""
+        stream_id = call.stream_id
+        if self.calls.pop(stream_id, None) is None:
+            return
+        if call.deadline is not None:
+            self.deadlines.discard(stream_id)
+        if call.unacknowledged:
+            self._acknowledge(stream_id, call.unacknowledged)
+            call.unacknowledged = 0
+        if call.charged:
+            self.counters["held_bytes"] -= call.charged
+            call.charged = 0

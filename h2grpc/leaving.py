@@ -1,0 +1,95 @@
+"""
+How a server's connection ends in good order: asked to, of old age, or because nothing happens on it.
+
+Draining takes two GOAWAYs: the first tells the peer to start nothing more, the second, a round trip later, which calls
+were accepted. The connection ends with the last of them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import ngh2
+
+from h2grpc.counters import Counters
+from h2grpc.limits import Limits
+from h2grpc.patience import PatientConnection
+
+__all__ = ["LeavingConnection"]
+
+_DRAIN: Final = b"drain\0\0\0"
+_DRAIN_WAIT: Final = 1.0
+"""Seconds for the round trip between the two GOAWAYs."""
+
+
+class LeavingConnection(PatientConnection):
+    __slots__ = ("_drain_at", "_idle_since", "_is_draining", "_leave_at")
+
+    def __init__(self, limits: Limits, counters: Counters, now: float, *, serves_others: bool) -> None:
+        super().__init__(limits, counters, now, serves_others=serves_others)
+        self._idle_since = now
+        self._drain_at: float | None = None
+        self._is_draining = False
+        self._leave_at: float | None = None
+
+    def drain(self, now: float, grace: float | None = None) -> None:
+        """Take no new calls; end with the last one, or ``grace`` seconds from now."""
+        if self.is_ended or self._is_draining:
+            return
+        self._is_draining = True
+        self._now = now
+        self._engine.send_shutdown_notice()
+        self._engine.ping(_DRAIN)
+        self._drain_at = now + _DRAIN_WAIT
+        self._check_at = min(self._check_at, self._drain_at)
+        if grace is not None:
+            self._leave_at = now + grace
+
+    def leave(self, reason: str) -> None:
+        """End every call, and then the connection."""
+        raise NotImplementedError
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self.calls or self._others or (not self.is_ended and self.unsent_in_all))
+
+    def _really_drain(self) -> None:
+        if self._drain_at is not None:
+            self._drain_at = None
+            self._engine.send_goaway()
+
+    def _on_pong(self, event: ngh2.PingAcknowledged) -> None:
+        super()._on_pong(event)
+        if event.opaque_data == _DRAIN:
+            self._really_drain()
+
+    def _check(self, now: float) -> None:
+        limits = self.limits
+        super()._check(now)
+        if self.is_ended:
+            return
+        if self._drain_at is not None and now >= self._drain_at:
+            self._really_drain()
+        if not self._is_greeted:
+            if self._drain_at is not None:
+                self._check_at = min(self._check_at, self._drain_at)
+            return
+        if self._leave_at is not None and now >= self._leave_at:
+            self.leave("the connection has come of age")
+            return
+        if self.is_busy:
+            self._idle_since = now
+        if not self._is_draining:
+            is_old = limits.max_age is not None and now - self._started >= limits.max_age
+            is_idle = limits.max_idle is not None and now - self._idle_since >= limits.max_idle
+            if is_old or is_idle:
+                self.counters["aged" if is_old else "idled"] += 1
+                self.drain(now, limits.max_age_grace)
+        ats = [self._drain_at, self._leave_at, self._stop_those_run_out(now), self._check_patience(now)]
+        if not self._is_draining:
+            ats.append(None if limits.max_age is None else self._started + limits.max_age)
+            # While calls run this only looks again after half the time: nobody is put out early for it.
+            ats.append(
+                None if limits.max_idle is None else max(self._idle_since, now - limits.max_idle / 2) + limits.max_idle
+            )
+        self._check_at = min([self._check_at, *(at for at in ats if at is not None)])
