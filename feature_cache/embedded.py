@@ -62,8 +62,8 @@ class EmbeddedOptions:
     max_memory_mb: int = 256
     policy: Literal["noeviction", "allkeys-lru", "allkeys-lfu", "volatile-ttl", "volatile-lru"] = "noeviction"
     """What happens when the memory is full: by default a write is refused, because an evicted row looks like none."""
-    is_kept: bool = False
-    """Whether the rows are written to the folder and are there again after a restart."""
+    keep_in: Path | None = None
+    """A folder to which the rows are written, so that they are there again after a restart; None: nothing is kept."""
     arguments: tuple[str, ...] = ()
     """Further options of the server, as on its command line."""
 
@@ -118,8 +118,10 @@ class EmbeddedStore:
         program = self._program or find_server()
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder.chmod(0o700)
+        if self._options.keep_in is not None:
+            self._options.keep_in.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.socket.unlink(missing_ok=True)
-        number = signal.SIGTERM if self._options.is_kept else signal.SIGKILL
+        number = signal.SIGTERM if self._options.keep_in else signal.SIGKILL
         launcher = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), str(int(number))]
         with (self.folder / LOG).open("wb") as log:
             self._process = subprocess.Popen(
@@ -178,8 +180,8 @@ class EmbeddedStore:
             "port": "0",
             "unixsocket": str(self.socket),
             "unixsocketperm": "600",
-            "dir": str(self.folder),
-            "save": "60 1" if options.is_kept else "",
+            "dir": str(options.keep_in or self.folder),
+            "save": "60 1" if options.keep_in else "",
             "appendonly": "no",
             "maxmemory": f"{options.max_memory_mb}mb",
             "maxmemory-policy": options.policy,

@@ -9,6 +9,7 @@ false, the listeners stop accepting and what was accepted is answered, then the 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -51,6 +52,7 @@ from gateway.edge.oip_view import OipView
 from gateway.edge.plain_status import plain_status
 from gateway.edge.request_id import new_ids
 from gateway.edge.tls_reload import Certificates, TlsFiles
+from gateway.features.features import Features
 from gateway.features.stage import Complete
 from gateway.limits.limits import Limits
 from gateway.pool.pool import Pool
@@ -64,6 +66,9 @@ __all__ = ["App", "Plan"]
 
 Plan = Mapping[str, Mapping[str, Sequence[str]]]
 """Endpoint → deployment → addresses of its workers."""
+
+_STORE_PATIENCE = 1.0
+"""Seconds in which the feature store may connect before requests are taken all the same."""
 
 log = structlog.get_logger()
 
@@ -117,7 +122,9 @@ class App:
         only_endpoint = next(iter(config.endpoints)) if len(config.endpoints) == 1 else None
         self._limits = limits = Limits(settings.limits, time.monotonic, only_endpoint=only_endpoint)
         dispatch = limits.charge_rows(Dispatch(self._batcher_of))
-        complete = Complete(max_rows, dispatch)
+        self._features = Features(settings.features.with_url(os.environ), config.endpoints, config.views)
+        self._unfit: dict[_Key, str] = {}
+        complete = Complete(max_rows, dispatch, self._features.bindings)
         self._routing = Routing(
             RouteTable(registry.endpoints()),
             complete,
@@ -196,7 +203,11 @@ class App:
         """Serve until ``stop`` is set, then drain; calls ``started`` when all listen. ``OSError``: a port is taken."""
         async with AsyncExitStack() as stack:
             admin = GatewayAdmin(
-                self._registry, self._metrics, lambda: self.is_ready, lambda: self._certificates.facts
+                self._registry,
+                self._metrics,
+                lambda: self.is_ready,
+                lambda: self._certificates.facts,
+                lambda: self._features.facts,
             )
             await stack.enter_async_context(
                 serve_admin(
@@ -211,6 +222,9 @@ class App:
             for pool in self._pools.values():
                 links.create_task(pool.run())
             stack.push_async_callback(self._close_pools)
+            feeding = links.create_task(self._features.run(), name="features")
+            stack.callback(feeding.cancel)
+            await self._features.wait_until_ready(_STORE_PATIENCE)
             stack.push_async_callback(self._close_batchers)
             for http in self._http:
                 await http.start()
@@ -246,7 +260,13 @@ class App:
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))
 
     def _described(self, key: _Key, described: Description) -> None:
-        deployment = self._registry.describe(*key, described)
+        try:
+            deployment = self._registry.describe(*key, described, self._features.signature(*key, described.signature))
+        except ConfigError as error:
+            self._unfit[key] = str(error)
+            self._registry.set_ready(*key, False, str(error))
+            log.error("gateway.features_do_not_fit", endpoint=key[0], deployment=key[1], error=str(error))
+            return
         if key not in self._batchers:
             wanted = self._config.endpoints[deployment.endpoint].deployments[deployment.name]
             batching = BatchConfig(
@@ -264,8 +284,9 @@ class App:
         self._changed.set()
 
     def _workers_changed(self, key: _Key) -> None:
-        is_ready = self._pools[key].is_ready
-        self._registry.set_ready(*key, is_ready, "" if is_ready else "no worker can serve at the moment")
+        is_ready = self._pools[key].is_ready and key not in self._unfit
+        reason = "" if is_ready else self._unfit.get(key, "no worker can serve at the moment")
+        self._registry.set_ready(*key, is_ready, reason)
 
     def _batcher_of(self, deployment: Deployment) -> Batcher:
         batcher = self._batchers.get((deployment.endpoint, deployment.name))

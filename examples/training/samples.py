@@ -1,5 +1,6 @@
 """
-Writes 200 held-out rows of each endpoint, evenly spaced, as requests, and the answers of plain R and ONNX Runtime.
+Writes 200 held-out rows of each endpoint, evenly spaced, as requests, and the answers of plain R and ONNX Runtime; of
+the diamonds also a table of features, with the number of a row as its key.
 
 Usage: python samples.py DIAMONDS.csv TUMOR.csv EXAMPLES_FOLDER
 """
@@ -29,6 +30,7 @@ def main() -> None:
         for deployment, model in MODELS[endpoint].items():
             answers = plain_answers(examples / "models" / model, requests / f"{endpoint}.csv")
             write_columns(requests / f"{endpoint}.{deployment}.expected.json", answers)
+    write_features(examples, diamonds)
 
 
 def write_requests(stem: Path, data: Path, inputs: list[dict[str, Any]]) -> None:
@@ -52,6 +54,23 @@ def write_requests(stem: Path, data: Path, inputs: list[dict[str, Any]]) -> None
     text = f'{{"input_data": {{"columns": {json.dumps(names)}, "data": [\n{body}\n]}}}}\n'
     stem.with_suffix(".json").write_text(text, encoding="utf-8")
     write_columns(stem.with_suffix(".rows.json"), {"row": [int(row["row"]) for row in rows]})
+
+
+def write_features(examples: Path, data: Path) -> None:
+    """``features/diamonds.csv``: every tenth row of the data set and all that are in requests; all are held out."""
+    sample = json.loads((examples / "requests" / "diamond-price.rows.json").read_text(encoding="utf-8"))["row"]
+    signature = json.loads((examples / "models" / "diamonds-ranger" / "signature.json").read_text(encoding="utf-8"))
+    names = [column["name"] for column in signature["inputs"]]
+    with (
+        data.open(encoding="utf-8", newline="") as file,
+        (examples / "features" / "diamonds.csv").open("w", encoding="utf-8", newline="") as written,
+    ):
+        out = csv.writer(written, lineterminator="\n")
+        out.writerow(["diamond_id", *names])
+        for row in csv.DictReader(file):
+            number = int(row["row"])
+            if number % 10 == 0 or number in sample:
+                out.writerow([number, *(row[name] for name in names)])
 
 
 def plain_answers(model: Path, rows: Path, rows_per_call: int = SAMPLE) -> dict[str, list[Any]]:

@@ -52,12 +52,18 @@ def shown_path(path: Path) -> str:
 
 def _commands(endpoint: str, config: Config, files: StateFiles, url: str, example: Any) -> Iterator[str]:
     ca, key = shown_path(files.ca), shown_path(files.demo_key)
-    if example:
-        body = {"input_data": {"columns": example["columns"], "index": [0], "data": [[*map(_short, example["row"])]]}}
-        yield f'  curl --cacert {ca} -H "Authorization: Bearer $(cat {key})" \\'
-        yield "    -H 'Content-Type: application/json' \\"
-        yield f"    {url}/api/v1/endpoint/{endpoint}/score \\"
-        yield f"    -d {shlex.quote(json.dumps(body))}"
+    curl = [
+        f'  curl --cacert {ca} -H "Authorization: Bearer $(cat {key})" \\',
+        "    -H 'Content-Type: application/json' \\",
+        f"    {url}/api/v1/endpoint/{endpoint}/score \\",
+    ]
+    if whole := (example or {}).get("whole", example):
+        body = {"input_data": {"columns": whole["columns"], "index": [0], "data": [[*map(_short, whole["row"])]]}}
+        yield from [*curl, f"    -d {shlex.quote(json.dumps(body))}"]
+    if example and "whole" in example:
+        keys = dict(zip(example["columns"], map(_short, example["row"]), strict=True))
+        yield from ["  # the rest of the row from the feature store:", *curl]
+        yield f"    -d {shlex.quote(json.dumps({'input_data': [keys]}))}"
     state = "" if files.root == Path(".lockgate").resolve() else f" --state-dir {shown_path(files.root)}"
     edge = config.settings.edge
     http_port = "" if edge.http_port == type(edge)().http_port else f" --port {edge.http_port}"

@@ -61,6 +61,7 @@ class Fleet:
                 "gateways": {index: answer.get("ready", False) for index, answer in gateways.items()},
                 "processes": processes,
                 **_certificate(gateways.values()),
+                **_features(gateways),
             },
         )
 
@@ -113,6 +114,12 @@ def _certificate(answers: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
     if not shown:
         return {}
     return {"certificate": min(shown, key=lambda certificate: str(certificate["not_after"]))}
+
+
+def _features(gateways: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """How the feature store does, as each gateway sees it; nothing without views."""
+    told = {index: answer["features"] for index, answer in gateways.items() if "features" in answer}
+    return {"features": told} if told else {}
 
 
 def _decoded(text: str) -> dict[str, Any]:

@@ -46,11 +46,10 @@ def ask_grpc(options: InvokeOptions, key: str, ca: bytes) -> tuple[Any, float]:
             names = [tensor.name for tensor in described.inputs]
             columns = columns_of(options.data, names)
             request = wire.ModelInferRequest(model_name=options.endpoint, model_version=version)
-            for tensor in described.inputs:
-                if tensor.name in columns:
-                    shape, raw = tensor_of(tensor.datatype, columns[tensor.name])
-                    request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=shape)
-                    request.raw_input_contents.append(raw)
+            for name, datatype in _datatypes({each.name: each.datatype for each in described.inputs}, columns):
+                shape, raw = tensor_of(datatype, columns[name])
+                request.inputs.add(name=name, datatype=datatype, shape=shape)
+                request.raw_input_contents.append(raw)
             started = perf_counter()
             answer = stub.ModelInfer(request, metadata=metadata, timeout=options.timeout)
             return records_of(answer), perf_counter() - started
@@ -78,7 +77,8 @@ def columns_of(path: Path, names: Sequence[str]) -> dict[str, list[Any]]:
         raise ConfigError(str(path), f"expected rows as JSON or CSV: {error}") from error
     match payload:
         case Records(rows):
-            return {name: [row.get(name) for row in rows] for name in names if any(name in row for row in rows)}
+            given_names = dict.fromkeys(name for row in rows for name in row)
+            return {name: [row.get(name) for row in rows] for name in given_names}
         case Named(columns):
             return columns
         case Table(given, rows):
@@ -86,6 +86,29 @@ def columns_of(path: Path, names: Sequence[str]) -> dict[str, list[Any]]:
             return {name: list(column) for name, column in zip(given or names, zip(*listed, strict=True), strict=True)}
         case _:
             raise ConfigError(str(path), "expected rows, found tensors")
+
+
+def _datatypes(described: dict[str, str], columns: dict[str, list[Any]]) -> list[tuple[str, str]]:
+    """
+    What to send, with its type. Where a described input is not in the file, features complete the rows by it; then the
+    other columns are what the file says instead, and their types are those of their values.
+    """
+    found = [(name, datatype) for name, datatype in described.items() if name in columns]
+    if len(found) < len(described):
+        found += [(name, _guessed(values)) for name, values in columns.items() if name not in described]
+    return found
+
+
+def _guessed(values: Sequence[Any]) -> str:
+    """Text that is all numbers, as in a CSV file, counts as numbers."""
+    known = [value for value in values if value is not None]
+    if all(isinstance(value, bool) for value in known):
+        return "BOOL"
+    try:
+        np.array(known, dtype=np.float64)
+    except (ValueError, TypeError):
+        return "BYTES"
+    return "INT64" if all(type(value) is int for value in values) else "FP64"
 
 
 def tensor_of(datatype: str, values: Sequence[Any]) -> tuple[list[int], bytes]:

@@ -48,8 +48,12 @@ class Machine:
         available: Available,
         sockets: Path,
         gateway_argv: Sequence[str],
+        gateway_env: Mapping[str, str] | None = None,
     ) -> Machine:
-        """``gateway_argv``: arguments of every gateway; each gets its index and admin socket besides."""
+        """
+        ``gateway_argv``: arguments of every gateway; each gets its index and admin socket besides. ``gateway_env`` is
+        added to their environment.
+        """
         settings = config.settings
         deployments = {
             (endpoint.name, name): deployment
@@ -75,7 +79,7 @@ class Machine:
             ChildSpec(
                 name=f"gateway/{i}",
                 argv=(*python("gateway", "gateway"), *gateway_argv, "--index", i, "--admin-socket", str(path)),
-                env=_environment(),
+                env={**_environment(), **(gateway_env or {})},
                 cores=cores.gateways[int(i)],
                 drain=settings.drain_ms / 1000 + _SPARE,
             )

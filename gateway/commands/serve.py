@@ -34,6 +34,7 @@ from gateway.commands.child_logs import ChildLogs, child_logs
 from gateway.commands.fleet import Fleet
 from gateway.commands.loading import LoadView, load_view
 from gateway.commands.machine import Machine, fits
+from gateway.commands.own_store import OwnStore
 from gateway.commands.ports import refuse_taken_ports
 from gateway.config import Config, load
 from gateway.control.admin_api import serve_admin
@@ -101,19 +102,29 @@ def serve(options: ServeOptions, console: Console) -> int:
         plan_file = files.run / "plan.json"
         arguments = [str(config.root), "--plan", str(plan_file), "--state-dir", str(files.root)]
         arguments += ["--host", edge.host, "--port", str(edge.http_port), "--grpc-port", str(edge.grpc_port)]
-        machine = Machine.plan(config, read_available(), sockets, arguments)
+        store = OwnStore.where_needed(config, sockets / "store", files.root / "store")
+        machine = Machine.plan(
+            config, read_available(), sockets, arguments, gateway_env=store.environment if store else None
+        )
         plan_file.write_bytes(msgspec.json.encode(machine.addresses))
         with child_logs(console, config.settings.log_level) as logs:
-            return asyncio.run(_Serving(config, files, machine, console, logs).run())
+            return asyncio.run(_Serving(config, files, machine, console, logs, store=store).run())
 
 
 class _Serving:
     """One run of ``serve``."""
 
     def __init__(
-        self, config: Config, files: StateFiles, machine: Machine, console: Console, logs: ChildLogs | None
+        self,
+        config: Config,
+        files: StateFiles,
+        machine: Machine,
+        console: Console,
+        logs: ChildLogs | None,
+        *,
+        store: OwnStore | None,
     ) -> None:
-        self._config, self._files, self._console, self._logs = config, files, console, logs
+        self._config, self._files, self._console, self._logs, self._store = config, files, console, logs, store
         self._stop, self._changed = asyncio.Event(), asyncio.Event()
         self._view: LoadView | None = None
         self._supervisor = Supervisor(
@@ -146,10 +157,15 @@ class _Serving:
                 raise ConfigError("--admin-port", f"cannot be listened on: {error.strerror}") from error
             if self._logs:
                 await stack.enter_async_context(self._logs.followed())
+            if self._store:
+                await stack.enter_async_context(self._store)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             supervising = tasks.create_task(self._supervisor.run(self._stop), name="supervisor")
             following = tasks.create_task(self._credentials.run(), name="credentials")
             supervising.add_done_callback(lambda _: following.cancel())
+            if self._store:
+                keeping = tasks.create_task(self._store.run(), name="feature store")
+                supervising.add_done_callback(lambda _: keeping.cancel())
             announced = await self._announce()
             if not announced:
                 self._stop.set()
@@ -173,6 +189,8 @@ class _Serving:
         if not await self._wait_for_gateways():
             return False
         await self._wait_for_links()
+        if self._store:
+            await self._store.filled.wait()
         if not self._stop.is_set():
             readiness = await self._fleet.readiness()
             for line in banner(self._config, self._files, readiness.details, await self._fleet.examples()):

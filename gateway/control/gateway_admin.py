@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway.control.admin_api import Readiness
 from gateway.core.catalog import Catalog
+from gateway.core.signature import Signature
 from gateway.telemetry.metrics import GatewayMetrics
 
 __all__ = ["GatewayAdmin"]
@@ -16,7 +17,8 @@ class GatewayAdmin:
     """
     Implements ``AdminSource``. ``is_ready`` says whether all that has traffic can serve; false while draining.
 
-    ``certificate`` tells which one is shown to callers, and for how long it is good.
+    ``certificate`` tells which one is shown to callers, and for how long it is good; ``features``, how the
+    feature store does.
     """
 
     def __init__(
@@ -25,8 +27,10 @@ class GatewayAdmin:
         metrics: GatewayMetrics,
         is_ready: Callable[[], bool],
         certificate: Callable[[], Mapping[str, Any]] = dict,
+        features: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
-        self._catalog, self._metrics, self._is_ready, self._certificate = catalog, metrics, is_ready, certificate
+        self._catalog, self._metrics, self._is_ready = catalog, metrics, is_ready
+        self._more = {"certificate": certificate, "features": features}
 
     async def readiness(self) -> Readiness:
         endpoints = {
@@ -36,20 +40,25 @@ class GatewayAdmin:
             }
             for endpoint in self._catalog.endpoints()
         }
-        certificate = self._certificate()
-        return Readiness(
-            self._is_ready(), {"endpoints": endpoints, **({"certificate": certificate} if certificate else {})}
-        )
+        more = {name: told for name, facts in self._more.items() if (told := facts())}
+        return Readiness(self._is_ready(), {"endpoints": endpoints, **more})
 
     async def metrics(self) -> bytes:
         return self._metrics.text()
 
     async def examples(self) -> dict[str, dict[str, Any]]:
         """Endpoint → column names and one example row of its default deployment, as far as the model brought one."""
-        found = {}
+        found: dict[str, dict[str, Any]] = {}
         for endpoint in self._catalog.endpoints():
             deployment = endpoint.default.deployment
             if deployment is not None and deployment.signature.example:
-                columns = [column.name for column in deployment.signature.inputs]
-                found[endpoint.name] = {"columns": columns, "row": list(deployment.signature.example[0])}
+                found[endpoint.name] = _example(deployment.signature)
+                # With features there are two ways to ask: with the keys, and with everything that the model takes.
+                if deployment.model_signature is not None and deployment.model_signature.example:
+                    found[endpoint.name]["whole"] = _example(deployment.model_signature)
         return found
+
+
+def _example(signature: Signature) -> dict[str, Any]:
+    columns = [column.name for column in signature.inputs]
+    return {"columns": columns, "row": list(signature.example[0])}

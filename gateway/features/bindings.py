@@ -8,15 +8,14 @@ from collections.abc import Mapping
 
 from feature_cache.store import FeatureStore
 from gateway.control.endpoints import EndpointConfig
-from gateway.core.errors import ConfigError
 from gateway.core.request import Deployment
 from gateway.core.signature import Signature
 from gateway.features.assemble import Assembler
 from gateway.features.bind import Binding, bind
-from gateway.features.config import FeatureStoreConfig, ViewFile
+from gateway.features.config import ViewFile
 from gateway.features.lookup import Completer
 
-__all__ = ["Bindings", "open_store"]
+__all__ = ["Bindings"]
 
 
 class Bindings:
@@ -43,17 +42,3 @@ class Bindings:
             return None
         binding = self.bind(deployment.endpoint, deployment.name, deployment.model_signature)
         return None if binding is None else Completer(binding, assembler, self._store)
-
-
-def open_store(settings: FeatureStoreConfig, views: Mapping[str, ViewFile]) -> FeatureStore | None:
-    """A store for these views, not yet connected; None without views. Raises ``ConfigError`` when nobody says where."""
-    if not views:
-        return None
-    if not settings.url:
-        raise ConfigError(
-            "features.url", "expected the address of a Redis or Valkey server, here or in REDIS_URL: there are views"
-        )
-    try:
-        return FeatureStore(settings, views.values())
-    except (OSError, ValueError) as error:
-        raise ConfigError("features", str(error)) from error

@@ -6,7 +6,7 @@ Everything is collected at that moment from plain counters elsewhere; nothing he
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gateway.core.catalog import Catalog, StatsSource
 from gateway.telemetry import names
@@ -24,7 +24,10 @@ _NS = 1e-9
 
 
 class GatewayMetrics:
-    """``in_flight``: requests being answered; ``certificate_ends``: Unix time of the end of what callers are shown."""
+    """
+    ``in_flight``: requests being answered; ``certificate_ends``: Unix time of the end of what callers are shown;
+    ``more``: whoever has figures of its own.
+    """
 
     def __init__(
         self,
@@ -33,7 +36,10 @@ class GatewayMetrics:
         stats: StatsSource,
         in_flight: Callable[[], int] = lambda: 0,
         certificate_ends: Callable[[], float] | None = None,
+        *,
+        more: Sequence[Callable[[Exposition], None]] = (),
     ) -> None:
+        self._more = more
         self._certificate_ends = certificate_ends
         self._recorder, self._catalog, self._stats, self._in_flight = recorder, catalog, stats, in_flight
 
@@ -51,6 +57,8 @@ class GatewayMetrics:
                 (),
                 [((), self._certificate_ends())],
             )
+        for write in self._more:
+            write(out)
         return out.text()
 
     def _write_requests(self, out: Exposition) -> None:

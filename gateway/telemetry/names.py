@@ -7,6 +7,18 @@ __all__ = [
     "CERTIFICATE_ENDS",
     "COMPUTE_SECONDS",
     "ERRORS",
+    "FEATURE_CIRCUIT_OPENED",
+    "FEATURE_CONNECTION_FAILURES",
+    "FEATURE_EVICTIONS",
+    "FEATURE_FLUSHES",
+    "FEATURE_INVALIDATIONS",
+    "FEATURE_LOCAL_BYTES",
+    "FEATURE_LOCAL_ROWS",
+    "FEATURE_ROUND_TRIPS",
+    "FEATURE_ROWS",
+    "FEATURE_STALE",
+    "FEATURE_STORE_UP",
+    "FEATURE_TIMEOUTS",
     "GATEWAY_LABEL",
     "IN_FLIGHT",
     "PROCESS_RESTARTS",
@@ -33,6 +45,18 @@ BATCH_ROWS = "lockgate_batch_rows"
 QUEUE_SECONDS = "lockgate_queue_seconds"
 COMPUTE_SECONDS = "lockgate_compute_seconds"
 CERTIFICATE_ENDS = "lockgate_certificate_not_after_seconds"
+FEATURE_CIRCUIT_OPENED = "lockgate_feature_circuit_opened"
+FEATURE_CONNECTION_FAILURES = "lockgate_feature_connection_failures"
+FEATURE_EVICTIONS = "lockgate_feature_evictions"
+FEATURE_FLUSHES = "lockgate_feature_flushes"
+FEATURE_INVALIDATIONS = "lockgate_feature_invalidations"
+FEATURE_LOCAL_BYTES = "lockgate_feature_local_bytes"
+FEATURE_LOCAL_ROWS = "lockgate_feature_local_rows"
+FEATURE_ROUND_TRIPS = "lockgate_feature_round_trips"
+FEATURE_ROWS = "lockgate_feature_rows"
+FEATURE_STALE = "lockgate_feature_stale"
+FEATURE_STORE_UP = "lockgate_feature_store_up"
+FEATURE_TIMEOUTS = "lockgate_feature_timeouts"
 PROCESS_UP = "lockgate_process_up"
 PROCESS_RESTARTS = "lockgate_process_restarts"
 WORKER_RESTARTS = "lockgate_worker_restarts"

@@ -73,7 +73,7 @@ def test_nothing_is_written_to_disk_unless_asked_to(folder: Path) -> None:
 
 
 async def test_a_kept_store_has_its_rows_again_after_a_restart(folder: Path) -> None:
-    options = EmbeddedOptions(is_kept=True)
+    options = EmbeddedOptions(keep_in=folder / "kept")
     async with asyncio.timeout(30):
         async with start_embedded(folder, options) as store:
             with redis.Redis.from_url(store.url) as client:

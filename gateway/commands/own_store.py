@@ -1,0 +1,108 @@
+"""
+The store that ``lockgate serve`` brings along where there are views and no other store.
+
+It is there before the gateways are, it is started again when it dies, and each time it is filled from the views'
+seeds, because it has forgotten everything (unless it is told to keep its rows).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+import structlog
+
+from feature_cache.clients import open_client
+from feature_cache.embedded import EmbeddedOptions, EmbeddedStore, NoServer
+from feature_cache.errors import FeatureError
+from feature_cache.load import load_table
+from feature_cache.settings import StoreSettings
+from feature_cache.tables import Reject, open_table
+from feature_cache.writer import Writer
+from gateway.config import Config
+from gateway.core.errors import ConfigError
+from gateway.features.config import REDIS_URL, ViewFile
+
+__all__ = ["OwnStore"]
+
+log = structlog.get_logger()
+
+_BACKOFF = (0.05, 0.2, 1.0, 5.0)
+"""Seconds before a start after the last one failed; the last one stays."""
+_REJECTS_TOLD = 3
+
+
+class OwnStore:
+    """Enter it to start the server, leave it to stop it; ``run`` watches over it in between."""
+
+    def __init__(self, store: EmbeddedStore, views: Mapping[str, ViewFile], prefix: str) -> None:
+        self._store, self._views, self._prefix = store, views, prefix
+        self.filled = asyncio.Event()
+        """Set when the seeds have been loaded for the first time."""
+
+    @staticmethod
+    def where_needed(config: Config, folder: Path, kept: Path) -> OwnStore | None:
+        """None without views, or where somebody says which store to use."""
+        settings = config.settings.features.with_url(os.environ)
+        if not config.views or settings.url:
+            return None
+        embedded = settings.embedded
+        options = EmbeddedOptions(max_memory_mb=embedded.max_memory_mb, keep_in=kept if embedded.keep else None)
+        return OwnStore(EmbeddedStore(folder, options), config.views, settings.prefix)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What tells a gateway of it."""
+        return {REDIS_URL: self._store.url}
+
+    async def __aenter__(self) -> OwnStore:
+        try:
+            await self._store.start()
+        except (NoServer, OSError) as error:
+            raise ConfigError("features", str(error)) from error
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._store.stop()
+
+    async def run(self) -> None:
+        """Fill it, and whenever it ends start and fill it again, until cancelled."""
+        tries = 0
+        while True:
+            await self._fill()
+            self.filled.set()
+            status = await self._store.wait()
+            log.warning("features.store_exited", status=status)
+            while not self._store.is_running:
+                await asyncio.sleep(_BACKOFF[min(tries, len(_BACKOFF) - 1)])
+                tries += 1
+                try:
+                    await self._store.start()
+                except (NoServer, OSError) as error:
+                    log.warning("features.store_not_started", error=str(error))
+                else:
+                    tries = 0
+
+    async def _fill(self) -> None:
+        async with open_client(StoreSettings(url=self._store.url)) as client:
+            for view in self._views.values():
+                if view.seed is None:
+                    continue
+                rejects: list[Reject] = []
+                now_us = int(view.seed.stat().st_mtime * 1_000_000)
+                try:
+                    table = open_table(view.seed, view, now_us=now_us)
+                    writer = Writer(client, view, prefix=self._prefix)
+                    done = await load_table(table, writer, now_us=now_us, on_reject=rejects.append)
+                except (FeatureError, OSError) as error:
+                    log.warning("features.not_filled", view=view.name, error=str(error))
+                    continue
+                log.info("features.filled", view=view.name, rows=done.written + done.skipped)
+                if rejects:
+                    told = [f"row {each.row}: {each.problem}" for each in rejects[:_REJECTS_TOLD]]
+                    log.warning("features.rejected", view=view.name, rows=len(rejects), first=told)
