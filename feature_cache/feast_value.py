@@ -79,6 +79,10 @@ def value_writer(kind: DataType) -> Callable[[Any], bytes]:
 
 def read_timestamp(raw: bytes) -> int:
     """Microseconds since 1970. Raises ``ValueError``."""
+    if len(raw) == 6 and raw[0] == 8 and raw[5] < 0x80:  # whole seconds from 1978 to 3058
+        _, a, b, c, d, e = raw
+        if a & b & c & d & 0x80:
+            return (a & 0x7F | (b & 0x7F) << 7 | (c & 0x7F) << 14 | (d & 0x7F) << 21 | e << 28) * _SECOND_US
     seconds = nanos = 0
     for field, wire, content in _fields(raw):
         if wire != _VARINT or field not in (1, 2):

@@ -74,17 +74,12 @@ class Reader:
         fetch.waiters.append(waiter)
         return fetch
 
-    async def wait(self, waiter: Waiter, now: float, deadline: float | None) -> None:
-        """Until all is there, or the time is up."""
+    def bound(self, waiter: Waiter, now: float, deadline: float | None) -> asyncio.TimerHandle | None:
+        """Wake it when its time is up. What is returned is to be cancelled when it was woken before."""
         if deadline is None or deadline >= now + self._timeout:
             self._expiry.add(waiter, now)
-            await waiter.done
-            return
-        timer = asyncio.get_running_loop().call_later(deadline - now, waiter.expire)
-        try:
-            await waiter.done
-        finally:
-            timer.cancel()
+            return None
+        return asyncio.get_running_loop().call_later(deadline - now, waiter.expire)
 
     def forget(self, places: Sequence[bytes] | None) -> None:
         """These places have changed; None: all. Nobody may join a fetch that could have been answered before."""
@@ -149,7 +144,7 @@ class Reader:
             if row.state is RowState.CORRUPT:
                 self._counters.corrupt += 1
                 row = fetch.view.named(row, fetch.entity)
-            elif fetch.is_clean:
+            elif fetch.is_clean and local.is_on:
                 local.put(fetch.place, row, fetch.view.size(reply), fetch.epoch, now)
             self._end(fetch, row)
 

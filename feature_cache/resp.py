@@ -20,9 +20,11 @@ _MAX_BULK = 512 * 2**20
 _MAX_DEPTH = 16
 _AGGREGATES = {b"*"[0]: 1, b"~"[0]: 1, b">"[0]: 1, b"%"[0]: 2, b"|"[0]: 2}
 """Type → elements per counted item."""
-_PUSH, _MAP, _ATTRIBUTE = b">"[0], b"%"[0], b"|"[0]
+_ARRAY, _PUSH, _MAP, _ATTRIBUTE = b"*>%|"
 _BULKS = frozenset(b"$=!")
 _DOLLAR, _VERBATIM, _BULK_ERROR = b"$=!"
+_HEADS = [b"$%d" % length for length in range(1024)]
+"""The first line of a string of so many bytes."""
 
 
 class ProtocolError(Exception):
@@ -48,7 +50,12 @@ def command(*words: bytes | str | int) -> bytes:
 
 
 class Parser:
-    """Takes bytes as they come and gives whole replies; what is not whole is kept."""
+    """
+    Takes bytes as they come and gives whole replies; what is not whole is kept.
+
+    What came is split into lines in one go, because Python is quick at that and slow at looking for line ends one by
+    one. A string that has line ends within is put together again by its length.
+    """
 
     __slots__ = ("_rest", "_stack")
 
@@ -58,47 +65,48 @@ class Parser:
 
     def feed(self, data: bytes) -> list[Reply]:
         """Raises ``ProtocolError``."""
-        buffer = self._rest + data if self._rest else data
-        size, at = len(buffer), 0
+        lines = (self._rest + data if self._rest else data).split(b"\r\n")
+        last, at = len(lines) - 1, 0  # the last line has no end yet
         replies: list[Reply] = []
         stack = self._stack
-        find = buffer.find
         try:
-            while True:
-                end = find(b"\r\n", at)
-                if end < 0:
-                    if size - at > _MAX_LINE:
-                        raise ProtocolError("a line without end")
-                    break
-                kind = buffer[at]
+            while at < last:
+                line = lines[at]
+                kind = line[0]
                 value: Reply
                 if kind == _DOLLAR or kind in _BULKS:
-                    length = int(buffer[at + 1 : end])
+                    length = int(line[1:])
                     if length < 0:
-                        value, at = None, end + 2
+                        value, at = None, at + 1
                     else:
-                        start, stop = end + 2, end + 2 + length
-                        if size < stop + 2:
-                            if length > _MAX_BULK:
-                                raise ProtocolError("a string without measure")
-                            break
-                        value = buffer[start:stop]
-                        at = stop + 2
+                        value = lines[at + 1]
+                        if len(value) == length and at + 1 < last:
+                            at += 2
+                        else:
+                            value, end = _string(lines, at + 1, length)
+                            if value is None:
+                                break
+                            at = end
                         if kind != _DOLLAR:
                             value = value[4:] if kind == _VERBATIM else ReplyError(value.decode(errors="replace"))
                 elif kind in _AGGREGATES:
-                    count = int(buffer[at + 1 : end]) * _AGGREGATES[kind]
-                    at = end + 2
+                    count = int(line[1:]) * _AGGREGATES[kind]
+                    at += 1
                     if count > 0:
-                        if len(stack) == _MAX_DEPTH:
+                        end = at + 2 * count
+                        if kind == _ARRAY and end <= last and (value := _strings(lines, at, end)) is not None:
+                            at = end
+                        elif len(stack) == _MAX_DEPTH:
                             raise ProtocolError("nested too deep")
-                        stack.append((kind, count, []))
+                        else:
+                            stack.append((kind, count, []))
+                            continue
+                    elif kind == _ATTRIBUTE:
                         continue
-                    if kind == _ATTRIBUTE:
-                        continue
-                    value = None if count < 0 else _whole(kind, [])
+                    else:
+                        value = None if count < 0 else _whole(kind, [])
                 else:
-                    value, at = _line(kind, buffer[at + 1 : end]), end + 2
+                    value, at = _line(kind, line[1:]), at + 1
                 while stack:
                     kind, count, items = stack[-1]
                     items.append(value)
@@ -110,10 +118,38 @@ class Parser:
                     value = _whole(kind, items)
                 else:
                     replies.append(value)
-        except ValueError:
+        except (ValueError, IndexError):
             raise ProtocolError("not RESP") from None
-        self._rest = buffer[at:]
+        if at == last and len(lines[last]) > _MAX_LINE:
+            raise ProtocolError("a line without end")
+        self._rest = lines[last] if at == last else b"\r\n".join(lines[at:])
         return replies
+
+
+def _strings(lines: list[bytes], at: int, end: int) -> list[bytes] | None:
+    """The array whose elements are on these lines, if all are short strings without line ends."""
+    values = lines[at + 1 : end : 2]
+    try:
+        return values if lines[at:end:2] == [_HEADS[len(value)] for value in values] else None
+    except IndexError:
+        return None
+
+
+def _string(lines: list[bytes], at: int, length: int) -> tuple[bytes | None, int]:
+    """The string from this line on, which may have line ends within, and the line behind it; None: not all there."""
+    if length > _MAX_BULK:
+        raise ProtocolError("a string without measure")
+    last, end, size = len(lines) - 1, at, len(lines[at])
+    while size < length and end < last:
+        end += 1
+        size += 2 + len(lines[end])
+    if end < last:
+        if size != length:
+            raise ProtocolError("a string of another length")
+        return b"\r\n".join(lines[at : end + 1]), end + 1
+    if size > length + 1:  # one more may be half a line end
+        raise ProtocolError("a string of another length")
+    return None, at
 
 
 def _whole(kind: int, items: list[Reply]) -> Reply:

@@ -199,43 +199,26 @@ class FeatureStore:
         ``deadline`` is in monotonic seconds and can only shorten the store's own timeout. Raises ``BadEntity``, and
         nothing about the store: a row that could not be read says so itself.
         """
-        return (await self.read_many([(view, entities)], deadline))[0]
+        stored = self._views[view]
+        key = stored.key
+        keys = [key(entity) for entity in entities]
+        reading = _Reading(asyncio.get_running_loop(), self._clock(), deadline)
+        rows = self._begin(reading, stored, keys, entities)
+        if reading.open:
+            await self._end(reading)
+        return rows
 
     async def read_many(self, asks: Sequence[tuple[str, Entities]], deadline: float | None = None) -> list[list[Row]]:
         """Like ``read``, for several views at once."""
         views = [self._views[name] for name, _ in asks]
         keys = [[view.key(entity) for entity in entities] for view, (_, entities) in zip(views, asks, strict=True)]
-        now, get, counters = self._clock(), self._local.get, self.counters
-        is_over = deadline is not None and deadline <= now
-        waiter = Waiter(asyncio.get_running_loop().create_future())
-        answers: list[list[Row]] = []
-        open_: list[tuple[list[Row], int, Fetch]] = []
-        for view, (_, entities), of_view in zip(views, asks, keys, strict=True):
-            rows: list[Row] = []
-            answers.append(rows)
-            for key, entity in zip(of_view, entities, strict=True):
-                row = get(key + view.slot, now)
-                if row is not None:
-                    counters.hits += 1
-                else:
-                    counters.misses += 1
-                    row = _NOT_IN_TIME
-                    if is_over:
-                        row = self._without_store(key + view.slot, row, now)
-                    else:
-                        open_.append((rows, len(rows), self._reader.fetch(view, key, entity, waiter, now)))
-                rows.append(row)
-        if open_:
-            if waiter.is_expecting:
-                await self._reader.wait(waiter, now, deadline)
-                counters.timeouts += waiter.is_late
-            for rows, place, fetch in open_:
-                row = fetch.row or _NOT_IN_TIME
-                if row.state is RowState.UNAVAILABLE:
-                    row = self._without_store(fetch.place, row, now)
-                elif row.state is RowState.NOT_FOUND:
-                    counters.not_found += 1
-                rows[place] = row
+        reading = _Reading(asyncio.get_running_loop(), self._clock(), deadline)
+        answers = [
+            self._begin(reading, view, of_view, entities)
+            for view, of_view, (_, entities) in zip(views, keys, asks, strict=True)
+        ]
+        if reading.open:
+            await self._end(reading)
         return answers
 
     def resolve(self, view: str, rows: Iterable[Row]) -> list[Resolved]:
@@ -248,6 +231,44 @@ class FeatureStore:
         resolved = [policy.resolve(row, now_us) for row in rows]
         self.counters.stale += sum(each.stale for each in resolved)
         return resolved
+
+    def _begin(self, reading: _Reading, view: StoredView, keys: Sequence[bytes], entities: Entities) -> list[Row]:
+        """Rows that are at hand, and in ``reading`` the fetches for the places of the others."""
+        now, get, counters, slot = reading.now, self._local.get, self.counters, view.slot
+        rows: list[Row] = []
+        for key, entity in zip(keys, entities, strict=True):
+            row = get(key + slot, now)
+            if row is not None:
+                counters.hits += 1
+            else:
+                counters.misses += 1
+                row = _NOT_IN_TIME
+                if reading.is_over:
+                    row = self._without_store(key + slot, row, now)
+                else:
+                    fetch = self._reader.fetch(view, key, entity, reading.waiter, now)
+                    reading.open.append((rows, len(rows), fetch))
+            rows.append(row)
+        return rows
+
+    async def _end(self, reading: _Reading) -> None:
+        """Put the rows of the fetches in their places."""
+        waiter, counters = reading.waiter, self.counters
+        if waiter.is_expecting:
+            timer = self._reader.bound(waiter, reading.now, reading.deadline)
+            try:
+                await waiter.done
+            finally:
+                if timer is not None:
+                    timer.cancel()
+            counters.timeouts += waiter.is_late
+        for rows, place, fetch in reading.open:
+            row = fetch.row or _NOT_IN_TIME
+            if row.state is RowState.UNAVAILABLE:
+                row = self._without_store(fetch.place, row, reading.now)
+            elif row.state is RowState.NOT_FOUND:
+                counters.not_found += 1
+            rows[place] = row
 
     def _without_store(self, place: bytes, row: Row, now: float) -> Row:
         """What was known before the store was lost, else the row that says why there is none."""
@@ -279,6 +300,18 @@ class FeatureStore:
             self._was_told.set()
         else:
             self._local.suspend(self._clock())
+
+
+class _Reading:
+    """What one call of ``read`` waits for."""
+
+    __slots__ = ("deadline", "is_over", "now", "open", "waiter")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, now: float, deadline: float | None) -> None:
+        self.now, self.deadline = now, deadline
+        self.is_over = deadline is not None and deadline <= now
+        self.waiter = Waiter(loop.create_future())
+        self.open: list[tuple[list[Row], int, Fetch]] = []
 
 
 _NOT_IN_TIME = Row(RowState.UNAVAILABLE, error="it has not answered in time")

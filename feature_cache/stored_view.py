@@ -69,4 +69,4 @@ class StoredView:
         """Bytes of an answer, about."""
         if reply is None:
             return 0
-        return len(reply) if self._feast is None else sum(len(part) for part in reply if part)
+        return len(reply) if self._feast is None else sum(map(len, filter(None, reply)))

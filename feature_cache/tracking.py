@@ -49,6 +49,7 @@ class Tracking:
         self._nodes: tuple[Node, ...] = ()
         self._told_by: set[Node] = set()
         self._have_changed = asyncio.Event()
+        self._is_ending = False
 
     def follow(self, nodes: Iterable[Node]) -> None:
         """The servers are these now. Even if they are the same, keys may have moved between them."""
@@ -60,11 +61,15 @@ class Tracking:
     async def run(self) -> NoReturn:
         while True:
             self._have_changed.clear()
+            self._is_ending = False
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(self._keep(node)) for node in self._nodes]
-                await self._have_changed.wait()
-                for task in running:
-                    task.cancel()
+                try:
+                    await self._have_changed.wait()
+                finally:
+                    self._is_ending = True
+                    for task in running:
+                        task.cancel()
 
     async def _keep(self, node: Node) -> NoReturn:
         """A connection to one server on which it tells of changes."""
@@ -98,10 +103,6 @@ class Tracking:
                     ping=settings.ping_ms / 1000,
                     clock=node.dialer.clock,
                 )
-            except asyncio.CancelledError:  # it ends because we want it to, and that is no news
-                self._told_by.discard(node)
-                self._tell()
-                raise
             except (Unavailable, StoreRefused) as error:
                 if isinstance(error, StoreRefused) and refused != str(error):
                     refused = str(error)
@@ -114,7 +115,8 @@ class Tracking:
     def _lost(self, node: Node) -> None:
         if node in self._told_by:
             self._told_by.discard(node)
-            log.warning("features.tracking_lost", server=node.name)
+            if not self._is_ending:
+                log.warning("features.tracking_lost", server=node.name)
             self._tell()
 
     def _tell(self) -> None:
