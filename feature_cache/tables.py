@@ -26,7 +26,7 @@ from feature_cache.errors import FeatureError
 from feature_cache.schema import FeatureView
 from feature_cache.writer import NewRow
 
-__all__ = ["BadTable", "Batch", "Reject", "Table", "open_table"]
+__all__ = ["BadTable", "Batch", "Reject", "Table", "cell_parser", "open_table"]
 
 EVENT_TIME_COLUMNS = ("event_time", "event_timestamp")
 """Looked for when no column is named; the second is Feast's word."""
@@ -152,7 +152,7 @@ class _Csv:
         self._width = len(header)
         self._columns = _Columns(path, view, header, event_time)
         self.ignored = self._columns.ignored
-        self._parsers = [_cell_parser(kind, assume_utc) for _, _, kind in self._columns.wanted]
+        self._parsers = [cell_parser(kind, assume_utc) for _, _, kind in self._columns.wanted]
 
     def batches(self, size: int, skip: int = 0) -> Iterator[Batch]:
         try:
@@ -253,7 +253,8 @@ def _whole(value: float | None) -> object:
     return int(value) if value.is_integer() and abs(value) <= _EXACT else value
 
 
-def _cell_parser(kind: DataType, assume_utc: bool) -> Callable[[str], object]:
+def cell_parser(kind: DataType, assume_utc: bool) -> Callable[[str], object]:
+    """Reads a text of this type; raises ``ValueError`` that says what was expected. None stands for an empty one."""
     if kind.is_list:
         element = _json_element(kind.element, assume_utc)
         return lambda cell: None if cell in ("", "NA") else [element(item) for item in _json_list(cell)]

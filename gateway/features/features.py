@@ -83,12 +83,12 @@ class Features:
             (names.FEATURE_CONNECTION_FAILURES, "Connections that failed.", counted.connection_failures),
         ):
             out.counter(name, doc, (), [((), value)])
-        for name, doc, value in (
-            (names.FEATURE_STORE_UP, "Whether the store answers.", float(store.is_ready)),
+        for name, doc, now in (
+            (names.FEATURE_STORE_UP, "Whether the store answers.", int(store.is_ready)),
             (names.FEATURE_LOCAL_ROWS, "Rows in the local copy.", store.local_rows),
             (names.FEATURE_LOCAL_BYTES, "What they take, about.", store.local_bytes),
         ):
-            out.gauge(name, doc, (), [((), value)])
+            out.gauge(name, doc, (), [((), now)])
 
 
 def _store(settings: FeatureStoreConfig, views: Mapping[str, ViewFile]) -> FeatureStore:

@@ -24,7 +24,7 @@ from gateway.core.signature import Column
 from gateway.core.tensor import BY_NAME
 from gateway.features.assemble import Assembler
 from gateway.features.bind import Binding
-from gateway.features.plan import Ask, Fill, FillPlan
+from gateway.features.plan import Ask, Fill, FillPlan, MissingColumn
 from gateway.features.stored import StoredConverter
 from gateway.features.tensors import TensorReader
 from gateway.features.values import Converter
@@ -75,7 +75,10 @@ class Completer:
         else:
             names, rows = self._from_named(payload)
         self._assembler.check_count(len(rows))
-        fill = self._plan.fill(names)
+        try:
+            fill = self._plan.fill(names)
+        except MissingColumn as error:
+            raise error.in_row(0) if isinstance(payload, Records) else error from None
         if not fill.asks:
             return self._assembler(payload)
         is_text = isinstance(payload, Table) and payload.is_text
@@ -173,8 +176,8 @@ class Completer:
         for names, numbers in groups.items():
             try:
                 fill = fills[names] = self._plan.fill(names)
-            except InvalidInput as error:
-                raise InvalidInput(f"row {numbers[0]}: {error}") from error
+            except MissingColumn as error:
+                raise error.in_row(numbers[0]) from None
             for ask in fill.asks:
                 keys = [
                     [self._keys[names[place]].one(records[number][names[place]], number) for number in numbers]
@@ -211,6 +214,7 @@ class Completer:
 
     def _from_table(self, table: Table) -> tuple[tuple[str, ...], list[Any]]:
         rows = table.rows
+        self._assembler.check_count(len(rows))
         if table.columns is None:
             if len(self._plan.request_names) == 1:
                 rows = [row if type(row) is list else [row] for row in rows]

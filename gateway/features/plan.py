@@ -17,7 +17,7 @@ from feature_cache.schema import FeatureView
 from gateway.core.errors import InvalidInput
 from gateway.features.bind import Binding
 
-__all__ = ["Ask", "Fill", "FillPlan"]
+__all__ = ["Ask", "Fill", "FillPlan", "MissingColumn"]
 
 _REMEMBERED = 256
 """Sets of names that are kept: callers choose them, so there is a bound."""
@@ -51,6 +51,17 @@ class Fill:
     """Floats from views, among the model's inputs, that the model takes no NaN for."""
 
 
+class MissingColumn(InvalidInput):
+    """A column is missing; which row, only the caller knows."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f'column "{name}": {problem}')
+        self._name, self._problem = name, problem
+
+    def in_row(self, number: int) -> InvalidInput:
+        return InvalidInput(f'column "{self._name}", row {number}: {self._problem}')
+
+
 class FillPlan:
     """Of one deployment."""
 
@@ -74,8 +85,8 @@ class FillPlan:
         if width == len(self.model_names):
             return self.model_names
         raise InvalidInput(
-            f"expected a list of {len(self.request_names)} values ({', '.join(self.request_names)}) "
-            f"or of all {len(self.model_names)} inputs of the model, got {width}"
+            f"row 0: expected a list of {len(self.model_names)} values, got {width} values; "
+            f"or send only {', '.join(self.request_names)}"
         )
 
     def fill(self, names: tuple[str, ...]) -> Fill:
@@ -107,7 +118,7 @@ class FillPlan:
                 views[bound[name].view.name] = bound[name].view
                 self._need_keys(name, names, places)
             else:
-                raise self._missing(f'column "{name}": expected a value, it is missing', names)
+                raise self._missing(name, "expected a value, it is missing", names)
         starts, end = {}, len(names)
         for view in views.values():
             starts[view.name] = end
@@ -144,19 +155,17 @@ class FillPlan:
 
     def _need_keys(self, name: str, names: tuple[str, ...], places: dict[str, int]) -> None:
         view = self._binding.inputs[name].view
-        absent = [f'"{entity.name}"' for entity in view.entities if entity.name not in places]
+        absent = [entity.name for entity in view.entities if entity.name not in places]
+        if absent and view.source == "cache_only":
+            raise self._missing(absent[0], f'expected a value, by which "{name}" is found; it is missing', names)
         if absent:
-            key = " and ".join(absent)
-            if view.source == "cache_only":
-                raise self._missing(f'column {key}: expected a value, by which "{name}" is found; it is missing', names)
-            raise self._missing(
-                f'column "{name}": expected a value, or {key}, by which view "{view.name}" has it; both are missing',
-                names,
-            )
+            keys = " and ".join(f'"{each}"' for each in absent)
+            problem = f'expected a value, it is missing; or send {keys}, by which view "{view.name}" has it'
+            raise self._missing(name, problem, names)
 
-    def _missing(self, problem: str, names: tuple[str, ...]) -> InvalidInput:
-        unused = [f'"{name}"' for name in names if name not in self.known]
-        return InvalidInput(problem + (f"; not an input: {', '.join(unused[:8])}" if unused else ""))
+    def _missing(self, name: str, problem: str, names: tuple[str, ...]) -> MissingColumn:
+        unused = [f'"{each}"' for each in names if each not in self.known]
+        return MissingColumn(name, problem + (f"; not an input: {', '.join(unused[:8])}" if unused else ""))
 
 
 def _picker(places: list[int]) -> Pick:

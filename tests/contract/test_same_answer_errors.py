@@ -22,6 +22,7 @@ ENDPOINT, DEPLOYMENT = "diamond-price", "blue"
 OURS = Target(ENDPOINT, DEPLOYMENT)
 GOOD = sample(ENDPOINT).head(3)
 TYPES = signature(ENDPOINT, DEPLOYMENT)
+OR_KEY = '; or send "diamond_id", by which view "diamonds" has it'
 CUTS = '"Fair", "Good", "Very Good", "Premium", "Ideal"'
 
 
@@ -46,13 +47,13 @@ def _by_columns(wire: Wire) -> bool:
 
 def _missing_column(wire: Wire) -> str | None:
     if wire.is_positional:
-        return "row 0: expected a list of 9 values, got 8 values"
-    return 'column "clarity", row 0: expected a value, it is missing' if _by_rows(wire) else None
+        return "row 0: expected a list of 9 values, got 8 values; or send only diamond_id"
+    return f'column "clarity", row 0: expected a value, it is missing{OR_KEY}' if _by_rows(wire) else None
 
 
 def _ragged(wire: Wire) -> str | None:
     if _by_rows(wire):
-        return 'column "z", row 1: expected a value, it is missing'
+        return f'column "z", row 1: expected a value, it is missing{OR_KEY}'
     if _by_columns(wire):
         return 'column "z": expected 3 rows as in "carat", got 2'
     if wire.is_text:
@@ -96,7 +97,7 @@ CASES: dict[str, Case] = {
     ),
     "a missing column": Case(
         InvalidInput,
-        'column "clarity": expected a value, it is missing',
+        f'column "clarity": expected a value, it is missing{OR_KEY}',
         GOOD.without("clarity"),
         otherwise=_missing_column,
     ),

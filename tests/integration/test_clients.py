@@ -218,12 +218,19 @@ def shell(command: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("endpoint", ["diamond-price", "tumor"])
 def test_the_curl_command_that_is_printed_scores_the_models_example(examples: Stack, endpoint: str) -> None:
-    (command,) = printed(examples, endpoint, "curl")
+    command, *_ = printed(examples, endpoint, "curl")
     done = shell(command)
     (answer,) = json.loads(done.stdout)
 
     assert done.returncode == 0
     assert answer > 0 if endpoint == "diamond-price" else answer["label"] == "malignant"
+
+
+def test_the_curl_command_with_a_key_alone_scores_what_is_stored_for_it(examples: Stack) -> None:
+    _, command = printed(examples, "diamond-price", "curl")
+    (answer,) = json.loads(shell(f"{command} -H 'azureml-model-deployment: blue'").stdout)
+
+    assert answer == expected("diamond-price", "blue")["price"][0]
 
 
 @pytest.mark.parametrize("endpoint", ["diamond-price", "tumor"])
