@@ -79,10 +79,9 @@ def value_writer(kind: DataType) -> Callable[[Any], bytes]:
 
 def read_timestamp(raw: bytes) -> int:
     """Microseconds since 1970. Raises ``ValueError``."""
-    if len(raw) == 6 and raw[0] == 8 and raw[5] < 0x80:  # whole seconds from 1978 to 3058
-        _, a, b, c, d, e = raw
-        if a & b & c & d & 0x80:
-            return (a & 0x7F | (b & 0x7F) << 7 | (c & 0x7F) << 14 | (d & 0x7F) << 21 | e << 28) * _SECOND_US
+    quick = _quick_timestamp(raw)
+    if quick is not None:
+        return quick
     seconds = nanos = 0
     for field, wire, content in _fields(raw):
         if wire != _VARINT or field not in (1, 2):
@@ -99,6 +98,27 @@ def timestamp_bytes(time_us: int) -> bytes:
     seconds, rest = divmod(time_us, _SECOND_US)
     raw = b"\x08" + _varint(seconds) if seconds else b""
     return raw + b"\x10" + _varint(rest * 1000) if rest else raw
+
+
+def _quick_timestamp(raw: bytes) -> int | None:
+    """Seconds from 1978 to 3058, which take five bytes, and nanoseconds if there are any."""
+    if len(raw) < 6 or raw[0] != 8 or raw[5] > 0x7F or raw[-1] > 0x7F:
+        return None
+    a, b, c, d, e = raw[1:6]
+    if not a & b & c & d & 0x80:
+        return None
+    time_us = (a & 0x7F | (b & 0x7F) << 7 | (c & 0x7F) << 14 | (d & 0x7F) << 21 | e << 28) * _SECOND_US
+    if len(raw) == 6:
+        return time_us
+    if raw[6] != 0x10 or not 8 <= len(raw) <= 12:
+        return None
+    nanos = shift = 0
+    for byte in raw[7:-1]:
+        if byte < 0x80:
+            return None
+        nanos |= (byte & 0x7F) << shift
+        shift += 7
+    return time_us + (nanos | raw[-1] << shift) // 1000
 
 
 def _quick(kind: DataType, read: Callable[[bytes], Value]) -> Callable[[bytes], Value]:

@@ -29,7 +29,7 @@ from feature_cache.row import Row, RowState
 from feature_cache.schema import FeatureView
 from feature_cache.settings import StoreSettings
 from feature_cache.stored_view import StoredView
-from feature_cache.topology import SentinelMaster, Standalone, Topology
+from feature_cache.topology import Standalone, Topology
 from feature_cache.tracking import Tracking
 
 __all__ = ["Entities", "FeatureStore"]
@@ -323,5 +323,7 @@ def _topology(
     if address.kind == "cluster":
         return Cluster(address, make_node, dialer)
     if address.kind == "sentinel":
-        return SentinelMaster(address, make_node, connect_timeout=settings.connect_timeout_ms / 1000)
+        from feature_cache.sentinel import SentinelMaster
+
+        return SentinelMaster(address, make_node, timeout=settings.connect_timeout_ms / 1000)
     return Standalone(address, make_node)
