@@ -20,10 +20,12 @@ test: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m loadtests.bench
 
-# The test command runs a bounded turn of the same fuzzer.
-FOR_SECONDS ?= 600
+# Each of the three for so long; the test command runs a bounded turn of the same.
+FOR_SECONDS ?= 1200
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.support.h2grpc_fuzz $(FOR_SECONDS)
+	$(BIN)/python -m tests.support.decoder_fuzz $(FOR_SECONDS)
+	$(BIN)/python -m tests.support.api_fuzz $(FOR_SECONDS)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

@@ -108,7 +108,8 @@ def _input(signature: Signature, spec: str) -> dict[str, Any]:
     return {
         "type": "object",
         "required": ["input_data"],
-        "properties": {"input_data": {"type": "array", "items": record}},
+        "properties": {"input_data": {"type": "array", "items": record, "minItems": 1}},
+        "additionalProperties": False,
         "example": {"input_data": _example_rows(signature)},
     }
 

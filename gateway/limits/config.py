@@ -55,7 +55,7 @@ class LimitsConfig(CallerLimits, frozen=True, kw_only=True, forbid_unknown_field
     """A Redis or Valkey that all gateways share: then the rates hold for all of them together."""
     redis_url_file: Path | None = None
     """The same from a file, for an address with a password in it."""
-    login_failures: int = 20
+    login_failures: int = 200
     """Failed logins of one address before further failures are answered with 429; 0 turns this off."""
     login_window_s: float = 60.0
     """In which so many are forgiven."""
