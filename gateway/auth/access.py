@@ -10,7 +10,7 @@ refusal is an audit event.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from gateway.auth.audit import Audit
 from gateway.auth.bearer import challenge, forbidden, invalid, missing
@@ -73,7 +73,7 @@ class EndpointAccess:
             return await verify(caller, endpoint, role)
         except (Unauthenticated, Forbidden) as refusal:
             _complete(refusal, caller)
-            self._audit.refused(caller, endpoint, role, refusal)
+            self._audit.refused(caller, _told(endpoint, self._by_endpoint), role, refusal)
             raise
 
     async def _of_no_endpoint(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
@@ -93,8 +93,8 @@ class AdminAccess:
     key, or a token of the identity provider, that has the role.
     """
 
-    def __init__(self, verifiers: Verifiers, audit: Audit) -> None:
-        self._verifiers, self._audit = verifiers, audit
+    def __init__(self, verifiers: Verifiers, audit: Audit, endpoints: Container[str]) -> None:
+        self._verifiers, self._audit, self._endpoints = verifiers, audit, endpoints
 
     async def __call__(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
         """See ``Access``."""
@@ -102,7 +102,7 @@ class AdminAccess:
             return await self._verifiers[_form_of(caller.credential, self._verifiers)](caller, endpoint, role)
         except (Unauthenticated, Forbidden) as refusal:
             _complete(refusal, caller)
-            self._audit.refused(caller, endpoint, role, refusal)
+            self._audit.refused(caller, _told(endpoint, self._endpoints), role, refusal)
             raise
 
 
@@ -116,6 +116,11 @@ def _form_of(credential: str | None, verifiers: Verifiers) -> AuthMode:
     if "token" in verifiers and is_of_lockgate(credential[7:]):
         return "token"
     return "aad_token" if "aad_token" in verifiers else "token" if "token" in verifiers else "key"
+
+
+def _told(endpoint: str | None, known: Container[str]) -> str | None:
+    """What the log may say of an endpoint that a caller named."""
+    return endpoint if endpoint is None or endpoint in known else "(unknown)"
 
 
 def _complete(refusal: Unauthenticated | Forbidden, caller: Caller) -> None:

@@ -47,7 +47,11 @@ class Audit:
         log.info(event, who=principal.name, kind=principal.kind, where=host_of(where), outcome="done", **facts)
 
     def refused(self, caller: Caller, endpoint: str | None, role: Role, refusal: Unauthenticated | Forbidden) -> None:
-        """A credential that was missing or not valid, or a principal that may not do this."""
+        """
+        A credential that was missing or not valid, or a principal that may not do this.
+
+        ``endpoint`` is one that there is: callers put their keys into all sorts of places.
+        """
         self.sweep()
         host = host_of(caller.peer)
         if host not in self._seen and len(self._seen) >= _ADDRESSES:
@@ -61,10 +65,11 @@ class Audit:
             "audit.refused",
             who=refusal.who or None,
             what=str(role),
-            endpoint=endpoint[:64] if endpoint is not None else None,
+            endpoint=endpoint,
             where=host,
             outcome="forbidden" if isinstance(refusal, Forbidden) else "unauthenticated",
-            reason=str(refusal),
+            # What is forbidden is said above; such a text may repeat a name from the wire.
+            reason=None if isinstance(refusal, Forbidden) else str(refusal),
         )
 
     def sweep(self) -> None:

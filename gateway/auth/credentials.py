@@ -58,7 +58,7 @@ class Credentials:
         certificates = CertificateAccess(config.certificates) if config.certificates else None
         self._audit = Audit(clock=time.monotonic)
         self.access = EndpointAccess(modes, verifiers, self._audit, certificates=certificates)
-        self.admin = AdminAccess(verifiers, self._audit)
+        self.admin = AdminAccess(verifiers, self._audit, modes)
         self.desk = Desk(
             self.admin,
             KeyBook(files.keys, uses, config.keys_from, clock=wall_clock),

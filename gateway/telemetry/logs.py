@@ -1,9 +1,10 @@
 """
 How events are written: one JSON object a line on standard error, or for a person at a terminal, in colour.
 
-Whatever calls itself a key, a token or an authorization is blanked out before it is written, at any depth. That is the
-last line of defence: nothing of that kind should be handed to a logger in the first place. Libraries that log through
-``logging`` come out in the same form, from warnings upwards.
+Whatever calls itself a key, a token or an authorization is blanked out before it is written, at any depth, and so is
+what looks like one, in a traceback for instance. That is the last line of defence: nothing of that kind should be
+handed to a logger in the first place. Libraries that log through ``logging`` come out in the same form, from warnings
+upwards.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import structlog
 __all__ = ["configure_logs", "redact"]
 
 _SECRET = re.compile(r"(^|[-_.])(authorization|credential|key|password|passwd|secret|token|cookie)s?$", re.IGNORECASE)
+_SHAPE = re.compile(r"lg_[A-Za-z0-9_-]{16,}|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+"""What a key of ours or a JSON Web Token looks like."""
 _BLANK = "[redacted]"
 
 
@@ -39,6 +42,7 @@ def configure_logs(level: str = "info", stream: TextIO | None = None, *, is_term
         if is_terminal
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_to_json)]
     )
+    last.append(_blank_shapes)
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
@@ -76,6 +80,11 @@ def _without_secrets(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_without_secrets(inner) for inner in value]
     return value
+
+
+def _blank_shapes(_: Any, __: str, line: Any) -> Any:
+    """The finished line without anything that looks like a credential."""
+    return _SHAPE.sub(_BLANK, line) if isinstance(line, str) else line
 
 
 def _to_json(event: Any, **_: Any) -> str:

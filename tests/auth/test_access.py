@@ -70,7 +70,7 @@ class Door:
         ).accessToken
         audit = Audit(clock=lambda: 0.0)
         self.access = EndpointAccess(modes, verifiers, audit, certificates=Certificates())
-        self.admin = AdminAccess(verifiers, audit)
+        self.admin = AdminAccess(verifiers, audit, modes)
 
     async def verdict(
         self,
@@ -182,6 +182,15 @@ async def test_a_refusal_is_an_audit_event_and_what_is_allowed_is_none(door: Doo
     assert [(event["event"], event["who"], event["outcome"]) for event in events] == [
         ("audit.refused", "all", "forbidden")
     ]
+
+
+async def test_a_name_from_the_wire_that_is_no_endpoint_is_not_told(door: Door) -> None:
+    with capture_logs() as events:
+        await door.verdict("lg_wrong", "lg_pasted-into-the-path")
+        await door.verdict(OF_KEYED, "lg_pasted-into-the-path")
+
+    assert [event["endpoint"] for event in events] == ["(unknown)", "(unknown)"]
+    assert "lg_pasted" not in str(events)
 
 
 async def test_a_verifier_without_a_challenge_gets_one_that_breaks_no_header(door: Door) -> None:

@@ -83,3 +83,26 @@ def test_a_secret_is_blanked_out_at_any_depth() -> None:
 @pytest.mark.parametrize("name", ["endpoint", "keyboard", "tokens_per_second", "monkey"])
 def test_other_names_are_left_alone(name: str) -> None:
     assert redact(None, "", {name: "value"}) == {name: "value"}
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+@pytest.mark.parametrize("secret", [f"lg_{'k' * 43}", "eyJhbGciOiJFUzI1NiJ9.eyJhdWQiOiJhIn0.c2lnbmF0dXJl"])
+def test_what_looks_like_a_credential_is_blanked_out_wherever_it_stands(secret: str, *, is_terminal: bool) -> None:
+    stream = io.StringIO()
+    configure_logs("info", stream, is_terminal=is_terminal)
+    try:
+        raise RuntimeError(f"cannot use {secret!r}")
+    except RuntimeError:
+        structlog.get_logger().exception("crashed", path=f"/v2/models/{secret}/infer", note=[secret])
+    logging.getLogger("library").error("refused %s", secret)
+
+    assert secret not in stream.getvalue()
+    assert stream.getvalue().count("[redacted]") == 4
+
+
+def test_a_short_word_that_only_begins_like_a_key_stays() -> None:
+    stream = io.StringIO()
+    configure_logs("info", stream)
+    structlog.get_logger().info("started", endpoint="lg_model")
+
+    assert json.loads(stream.getvalue())["endpoint"] == "lg_model"
