@@ -187,12 +187,21 @@ def invoke(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Its port; 8443 for http, 8444 for grpc.")] = None,
     state_dir: StateDir = DEFAULT_STATE,
     key_file: Annotated[Path | None, typer.Option(help="File with the API key [default: STATE_DIR/demo.key].")] = None,
-    ca: Annotated[Path | None, typer.Option(help="Certificate to trust [default: STATE_DIR/ca.pem].")] = None,
+    ca: Annotated[
+        Path | None, typer.Option(help="CA to trust [default: STATE_DIR/ca.pem, else those of this machine].")
+    ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(help="A client certificate; without --key-file it is shown alone.")
+    ] = None,
+    certificate_key: Annotated[Path | None, typer.Option(help="Its private key.")] = None,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds to wait for the answer.")] = 30.0,
 ) -> None:
     """Score the rows of a file and print the answer as JSON; the time it took goes to standard error."""
     from gateway.commands.invoke import InvokeOptions, invoke
 
+    if (certificate is None) != (certificate_key is None):
+        raise ConfigError("--certificate", "expected --certificate and --certificate-key together, or neither")
+    own_ca = state_dir / "ca.pem"
     options = InvokeOptions(
         endpoint=endpoint,
         data=data,
@@ -201,9 +210,10 @@ def invoke(
         protocol=protocol,
         host=host,
         port=port,
-        key_file=key_file or state_dir / "demo.key",
-        ca=ca or state_dir / "ca.pem",
+        key_file=key_file or (None if certificate else state_dir / "demo.key"),
+        ca=ca or (own_ca if own_ca.exists() else None),
         timeout=timeout,
+        client=(certificate, certificate_key) if certificate and certificate_key else None,
     )
     raise typer.Exit(invoke(options))
 

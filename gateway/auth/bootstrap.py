@@ -81,8 +81,12 @@ class StateFiles:
         return self.root / "run"
 
 
-def prepare_state(root: Path, now: datetime | None = None, hostname: str | None = None) -> StateFiles:
-    """Make what is missing in the state directory. Raises ``ConfigError``."""
+def prepare_state(
+    root: Path, now: datetime | None = None, hostname: str | None = None, *, makes_certificate: bool = True
+) -> StateFiles:
+    """
+    Make what is missing in the state directory; no certificate where the operator has one. Raises ``ConfigError``.
+    """
     files = StateFiles(root.resolve())
     now = now or datetime.now(UTC)
     names = ["localhost", *({hostname or socket.gethostname()} - {"localhost"})]
@@ -90,7 +94,7 @@ def prepare_state(root: Path, now: datetime | None = None, hostname: str | None 
         for folder in (files.root, files.run):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
-        if not _is_good(files, names, now):
+        if makes_certificate and not _is_good(files, names, now):
             _make_certificates(files, names, now)
         if not files.keys.exists():
             _make_keys(files, now)

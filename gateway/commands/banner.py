@@ -33,10 +33,12 @@ def banner(config: Config, files: StateFiles, readiness: Mapping[str, Any], exam
             state = readiness.get("endpoints", {}).get(endpoint.name, {}).get(name, {})
             told = "ready" if state.get("ready") else f"NOT READY: {state.get('reason') or 'no worker has loaded it'}"
             lines.append(f"    {name}  {endpoint.weight(name)} %  {told}")
+    plain = [f"HTTP   port {edge.plaintext_port}, in clear text, {edge.plaintext}"] if edge.plaintext != "none" else []
     lines += [
         "",
         f"HTTPS  {url}",
         f"gRPC   {host}:{edge.grpc_port} (TLS)",
+        *plain,
         f"admin  http://127.0.0.1:{config.settings.admin_port}/readyz",
     ]
     for name in config.endpoints:
@@ -52,8 +54,10 @@ def shown_path(path: Path) -> str:
 
 def _commands(endpoint: str, config: Config, files: StateFiles, url: str, example: Any) -> Iterator[str]:
     ca, key = shown_path(files.ca), shown_path(files.demo_key)
+    edge = config.settings.edge
+    trust = f"--cacert {ca} " if edge.tls.certificate is None else ""
     curl = [
-        f'  curl --cacert {ca} -H "Authorization: Bearer $(cat {key})" \\',
+        f'  curl {trust}-H "Authorization: Bearer $(cat {key})" \\',
         "    -H 'Content-Type: application/json' \\",
         f"    {url}/api/v1/endpoint/{endpoint}/score \\",
     ]
@@ -65,7 +69,6 @@ def _commands(endpoint: str, config: Config, files: StateFiles, url: str, exampl
         yield from ["  # the rest of the row from the feature store:", *curl]
         yield f"    -d {shlex.quote(json.dumps({'input_data': [keys]}))}"
     state = "" if files.root == Path(".lockgate").resolve() else f" --state-dir {shown_path(files.root)}"
-    edge = config.settings.edge
     http_port = "" if edge.http_port == type(edge)().http_port else f" --port {edge.http_port}"
     grpc_port = "" if edge.grpc_port == type(edge)().grpc_port else f" --port {edge.grpc_port}"
     sample = _sample(config.root, endpoint)

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from gateway.core.errors import ConfigError
 
-__all__ = ["InvokeOptions", "Refused", "invoke", "route_for"]
+__all__ = ["InvokeOptions", "Refused", "client_pair", "invoke", "route_for"]
 
 _DEFAULT_PORTS = {"http": 8443, "grpc": 8444}
 _MLFLOW = ("dataframe_split", "dataframe_records", "instances", "inputs")
@@ -39,9 +39,13 @@ class InvokeOptions:
     protocol: Literal["http", "grpc"]
     host: str
     port: int | None
-    key_file: Path
-    ca: Path
+    key_file: Path | None
+    """None for none: a certificate is enough."""
+    ca: Path | None
+    """None for the authorities that this machine trusts."""
     timeout: float
+    client: tuple[Path, Path] | None = None
+    """A certificate of the caller's own, and its key."""
 
     @property
     def target_port(self) -> int:
@@ -52,8 +56,8 @@ def invoke(options: InvokeOptions) -> int:
     """Ask, print the answer; 1 when it was refused. Raises ``ConfigError`` for what is wrong on this side."""
     if (options.data is None) != options.is_example:
         raise ConfigError("--data", "expected either a file or --example")
-    key = _read(options.key_file, "--key-file").decode().strip()
-    ca = _read(options.ca, "--ca")
+    key = "" if options.key_file is None else _read(options.key_file, "--key-file").decode().strip()
+    ca = None if options.ca is None else _read(options.ca, "--ca")
     try:
         if options.protocol == "grpc":
             from gateway.commands.invoke_grpc import ask_grpc
@@ -89,12 +93,18 @@ def route_for(path: Path, body: bytes, endpoint: str, deployment: str | None) ->
     return f"{base}/score", kind
 
 
-def _ask_http(options: InvokeOptions, key: str, ca: bytes) -> tuple[Any, float]:
-    context = ssl.create_default_context(cadata=ca.decode("ascii", "replace"))
+def _ask_http(options: InvokeOptions, key: str, ca: bytes | None) -> tuple[Any, float]:
+    context = ssl.create_default_context(cadata=None if ca is None else ca.decode("ascii", "replace"))
+    if options.client is not None:
+        try:
+            context.load_cert_chain(*options.client)
+        except OSError as error:
+            certificate, private = options.client
+            raise ConfigError(f"--certificate {certificate}", f"expected it to belong to {private}: {error}") from error
     connection = http.client.HTTPSConnection(
         options.host, options.target_port, timeout=options.timeout, context=context
     )
-    headers = {"Authorization": f"Bearer {key}"}
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     if options.deployment:
         headers["azureml-model-deployment"] = options.deployment
     try:
@@ -135,6 +145,14 @@ def _exchange(
         return json.loads(text)
     except ValueError:
         return text
+
+
+def client_pair(options: InvokeOptions) -> tuple[bytes, bytes] | tuple[None, None]:
+    """The caller's own certificate and its key, in PEM."""
+    if options.client is None:
+        return None, None
+    certificate, private = options.client
+    return _read(certificate, "--certificate"), _read(private, "--certificate-key")
 
 
 def _read(path: Path, option: str) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 import numpy as np
 
-from gateway.commands.invoke import InvokeOptions, Refused
+from gateway.commands.invoke import InvokeOptions, Refused, client_pair
 from gateway.core.errors import ConfigError, InvalidInput
 from gateway.core.payload import Named, Payload, Records, Table
 from gateway.core.tensor import BY_NAME
@@ -28,14 +28,15 @@ _LENGTH = 4
 """Bytes before each string of a BYTES tensor that say how long it is."""
 
 
-def ask_grpc(options: InvokeOptions, key: str, ca: bytes) -> tuple[Any, float]:
+def ask_grpc(options: InvokeOptions, key: str, ca: bytes | None) -> tuple[Any, float]:
     """The answer as records, and how long it took. Raises ``ConfigError`` or ``Refused``."""
     if options.data is None:
         raise ConfigError("--example", "is for --protocol http; name a file with --data")
-    metadata = [("authorization", f"Bearer {key}")]
+    metadata = [("authorization", f"Bearer {key}")] if key else []
+    certificate, private = client_pair(options)
     version = options.deployment or ""
     target = f"{options.host}:{options.target_port}"
-    with grpc.secure_channel(target, grpc.ssl_channel_credentials(ca)) as channel:
+    with grpc.secure_channel(target, grpc.ssl_channel_credentials(ca, private, certificate)) as channel:
         stub = GRPCInferenceServiceStub(channel)  # type: ignore[no-untyped-call]
         try:
             described = stub.ModelMetadata(

@@ -30,7 +30,7 @@ def run_gateway(
     """Serve until SIGTERM or SIGINT; tells its parent on standard output when it listens. Raises ``ConfigError``."""
     claim_stdout()
     try:
-        files = prepare_state(state_dir)
+        files = prepare_state(state_dir, makes_certificate=config.settings.edge.tls.certificate is None)
         uvloop.run(_run(lambda: App(config, plan, files, admin_socket=admin_socket, admin_port=admin_port), index))
     except (ConfigError, OSError) as error:
         refusal = error if isinstance(error, ConfigError) else _as_config_error(error)

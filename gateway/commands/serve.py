@@ -89,14 +89,15 @@ def serve(options: ServeOptions, console: Console) -> int:
     """Serve until signalled; returns the exit code. Raises ``ConfigError`` before anything is started."""
     config = options.apply(load(options.path))
     configure_logs(config.settings.log_level)
-    files = prepare_state(options.state_dir)
     edge = config.settings.edge
+    files = prepare_state(options.state_dir, makes_certificate=edge.tls.certificate is None)
     with _locked(files), _socket_folder(files) as sockets:
         refuse_taken_ports(
             {
                 "--port": (edge.host, edge.http_port),
                 "--grpc-port": (edge.host, edge.grpc_port),
                 "--admin-port": ("127.0.0.1", config.settings.admin_port),
+                "edge.plaintext_port": (edge.host, edge.plaintext_port or 0),
             }
         )
         plan_file = files.run / "plan.json"

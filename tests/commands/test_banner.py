@@ -11,6 +11,7 @@ from gateway.commands.banner import banner, shown_path
 from gateway.config import Config, Settings
 from gateway.control.endpoints import DeploymentConfig, EndpointConfig
 from gateway.edge.config import EdgeConfig
+from gateway.edge.tls import TlsConfig
 
 
 @pytest.fixture
@@ -52,6 +53,24 @@ def test_options_are_given_only_where_they_differ_from_the_defaults(config: Conf
     assert "--port 1234" in printed(other)
     assert "--state-dir elsewhere" in printed(config, state="elsewhere")
     assert "--port" not in printed(config)
+
+
+def test_the_state_directorys_ca_is_trusted_only_where_it_signed(config: Config) -> None:
+    tls = TlsConfig(certificate=Path("/etc/tls/tls.crt"), key=Path("/etc/tls/tls.key"))
+    own = msgspec.structs.replace(config, settings=Settings(edge=EdgeConfig(tls=tls)))
+    examples = {"price": {"columns": ["x"], "row": [1]}}
+
+    assert "--cacert" in printed(config, examples=examples)
+    assert "--cacert" not in printed(own, examples=examples)
+
+
+def test_clear_text_is_named_as_such(config: Config) -> None:
+    edge = EdgeConfig(plaintext="anywhere", plaintext_port=8080)
+
+    assert "port 8080, in clear text, anywhere" in printed(
+        msgspec.structs.replace(config, settings=Settings(edge=edge))
+    )
+    assert "clear text" not in printed(config)
 
 
 def test_a_value_of_the_example_cannot_break_out_of_the_command(config: Config) -> None:

@@ -228,6 +228,18 @@ def test_where_it_is_required_nobody_gets_in_without_one(site: Site) -> None:
     assert site.ask(site.strict, "grpc", key=site.strict.key) == "UNAVAILABLE"
 
 
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_the_command_line_comes_with_a_certificate(site: Site, tmp_path: Path, protocol: str) -> None:
+    port = site.strict.http_port if protocol == "http" else site.strict.grpc_port
+    (tmp_path / "rows.json").write_text(json.dumps([{"x": ROW}]) if protocol == "grpc" else BODY)
+    certificate, key = site.pair("bob")
+    argv = ["invoke", "net", "--data", str(tmp_path / "rows.json"), "--protocol", protocol, "--port", str(port)]
+    argv += ["--ca", str(site.ca), "--certificate", str(certificate), "--certificate-key", str(key)]
+    done = run_lockgate(*argv)
+
+    assert done.returncode == 0, done.stderr
+
+
 # --- the link ------------------------------------------------------------------------------------------------------
 
 

@@ -109,6 +109,13 @@ def test_a_certificate_that_is_about_to_end_is_renewed_and_the_key_kept(tmp_path
     handshake(files, "localhost")
 
 
+def test_no_certificate_is_made_where_the_operator_has_one(tmp_path: Path) -> None:
+    files = prepare_state(tmp_path / "state", makes_certificate=False)
+
+    assert files.keys.exists()
+    assert [path.name for path in (files.ca, files.certificate, files.private_key) if path.exists()] == []
+
+
 def test_a_new_host_name_gets_a_new_certificate(tmp_path: Path) -> None:
     prepare_state(tmp_path / "state", hostname="old.test")
 
