@@ -28,6 +28,7 @@ def test_a_block_runs_as_it_stands(language: str, text: str, examples: Stack, tm
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     text = text.replace("localhost:8443", f"localhost:{examples.http_port}")
     text = text.replace("localhost:8444", f"localhost:{examples.grpc_port}")
+    text = text.replace("127.0.0.1:8445", f"127.0.0.1:{examples.admin_port}")
     if "lockgate invoke" in text:
         port = examples.grpc_port if "--protocol grpc" in text else examples.http_port
         text = re.sub(
