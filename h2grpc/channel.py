@@ -14,35 +14,26 @@ import ssl
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from enum import Enum
 from types import TracebackType
 from typing import Any
 
 from h2grpc.backoff import Backoff
 from h2grpc.channel_config import ChannelConfig
-from h2grpc.client_call import ClientCall, Method
+from h2grpc.client_call import ClientCall
 from h2grpc.client_driver import ClientDriver
 from h2grpc.client_protocol import ClientConnection
 from h2grpc.compression import ALGORITHMS
+from h2grpc.connect import agree, connect
+from h2grpc.connectivity import Connectivity
 from h2grpc.counters import Counters
-from h2grpc.multicallable import StreamStream, StreamUnary, UnaryStream, UnaryUnary
 from h2grpc.status import Status
+from h2grpc.stubs import Stubs
 from h2grpc.target import Target
 
 __all__ = ["Channel", "Connectivity", "insecure_channel", "secure_channel"]
 
 MOST_TRIES = 3
 """Of one call that each server it came to did not look at."""
-
-
-class Connectivity(Enum):
-    """The names of ``grpc.ChannelConnectivity``."""
-
-    IDLE = "idle"
-    CONNECTING = "connecting"
-    READY = "ready"
-    TRANSIENT_FAILURE = "transient failure"
-    SHUTDOWN = "shutdown"
 
 
 def insecure_channel(
@@ -65,7 +56,7 @@ def secure_channel(
     return Channel(Target.parse(target), config or ChannelConfig(), ssl_context, compression=compression, **more)
 
 
-class Channel:
+class Channel(Stubs):
     """For generated stubs. Belongs to the loop on which it was made; end it with ``close`` or ``async with``."""
 
     def __init__(
@@ -102,43 +93,9 @@ class Channel:
         self._connecting: asyncio.Task[None] | None = None
         self._last_error = ""
 
-    # For stubs
-
-    def unary_unary(
-        self,
-        method: str,
-        request_serializer: Callable[[Any], bytes] | None = None,
-        response_deserializer: Callable[[bytes], Any] | None = None,
-        _registered_method: bool | None = False,
-    ) -> UnaryUnary:
-        return UnaryUnary(self, Method(method.encode(), request_serializer, response_deserializer, True))
-
-    def unary_stream(
-        self,
-        method: str,
-        request_serializer: Callable[[Any], bytes] | None = None,
-        response_deserializer: Callable[[bytes], Any] | None = None,
-        _registered_method: bool | None = False,
-    ) -> UnaryStream:
-        return UnaryStream(self, Method(method.encode(), request_serializer, response_deserializer, False))
-
-    def stream_unary(
-        self,
-        method: str,
-        request_serializer: Callable[[Any], bytes] | None = None,
-        response_deserializer: Callable[[bytes], Any] | None = None,
-        _registered_method: bool | None = False,
-    ) -> StreamUnary:
-        return StreamUnary(self, Method(method.encode(), request_serializer, response_deserializer, True))
-
-    def stream_stream(
-        self,
-        method: str,
-        request_serializer: Callable[[Any], bytes] | None = None,
-        response_deserializer: Callable[[bytes], Any] | None = None,
-        _registered_method: bool | None = False,
-    ) -> StreamStream:
-        return StreamStream(self, Method(method.encode(), request_serializer, response_deserializer, False))
+    @property
+    def _caller(self) -> Channel:
+        return self
 
     # For its owner
 
@@ -312,41 +269,18 @@ class Channel:
                 return
 
     async def _open_connection(self) -> ClientDriver:
-        target, limits = self._target, self.config.limits
-        driver = ClientDriver(
-            ClientConnection(
-                limits,
-                self.counters,
-                self.clock(),
-                authority=self._authority,
-                scheme="http" if self._ssl is None else "https",
-                user_agent=self.config.user_agent,
-            ),
-            self,
-            self.loop,
-            self.clock,
+        connection = ClientConnection(
+            self.config.limits,
+            self.counters,
+            self.clock(),
+            authority=self._authority,
+            scheme="http" if self._ssl is None else "https",
+            user_agent=self.config.user_agent,
         )
-        name = None if self._ssl is None else self._server_name
-        if target.path is not None:
-            transport: asyncio.BaseTransport
-            transport, _ = await self.loop.create_unix_connection(
-                lambda: driver, target.path, ssl=self._ssl, server_hostname=name
-            )
-        else:
-            transport, _ = await self.loop.create_connection(
-                lambda: driver, target.host, target.port, ssl=self._ssl, server_hostname=name
-            )
+        driver = ClientDriver(connection, self, self.loop, self.clock)
+        transport = await connect(driver, self._target, self._ssl, self._server_name)
         self._drivers.add(driver)
-        try:
-            tls = transport.get_extra_info("ssl_object")
-            if tls is not None and tls.selected_alpn_protocol() != "h2":
-                raise ConnectionError("the server did not choose HTTP/2")
-            await driver.greeted
-        except BaseException:
-            driver.abort()
-            raise
-        if driver.is_leaving:
-            raise ConnectionError(driver.reason)
+        await agree(driver, transport)
         return driver
 
     def _enter(self, state: Connectivity) -> None:

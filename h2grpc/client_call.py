@@ -1,8 +1,7 @@
 """
 One call from the caller's side, from before it has a connection until its outcome is known.
 
-A call needs no task: what arrives is put here by the connection, and whoever awaits is woken. Requests are kept until
-the answer begins, as far as they are small, so that a call that the server did not look at can be sent again.
+A call needs no task: what arrives is put here by the connection, and whoever awaits is woken.
 """
 
 from __future__ import annotations
@@ -10,65 +9,40 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from h2grpc import metadata as wire_metadata
 from h2grpc.errors import WireError
 from h2grpc.events import CallEnded, Headers
 from h2grpc.metadata import Metadata
+from h2grpc.requesting import Method, Requesting
 from h2grpc.rpc_error import EOF, EndOfStream, RpcError
 from h2grpc.status import Status
 
 if TYPE_CHECKING:
-    from h2grpc.call import Call
     from h2grpc.channel import Channel
-    from h2grpc.client_driver import ClientDriver
 
 __all__ = ["ClientCall", "Method"]
 
 CANCELLED_HERE = "cancelled by the caller"
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
-    path: bytes
-    serialize: Callable[[Any], bytes] | None
-    deserialize: Callable[[bytes], Any] | None
-    is_unary: bool
-    """Exactly one answer is expected."""
-
-
-class ClientCall:
+class ClientCall(Requesting):
     __slots__ = (
         "__weakref__",
         "_callbacks",
-        "_channel",
-        "_driver",
         "_end_waiters",
-        "_headers",
         "_headers_waiters",
         "_initial",
-        "_is_half_closed",
         "_is_local",
         "_listener",
         "_messages",
-        "_method",
-        "_outbox",
-        "_outbox_size",
         "_reader",
-        "_tries",
-        "_writer",
         "cause",
-        "compression",
-        "deadline",
         "details",
-        "loop",
         "sender",
-        "status",
         "trailing",
         "waits_for_ready",
-        "wire",
     )
 
     def __init__(
@@ -81,85 +55,24 @@ class ClientCall:
         waits_for_ready: bool,
         compression: str | None,
     ) -> None:
-        self.wire: Call | None = None
-        """While the call is on a connection."""
-        self.deadline, self.waits_for_ready, self.compression = deadline, waits_for_ready, compression
-        self.status: Status | None = None
+        super().__init__(channel, method, headers, deadline, compression)
+        self.waits_for_ready = waits_for_ready
         self.details = ""
         self.trailing: Metadata = ()
         self.sender: asyncio.Task[None] | None = None
         """Reads the caller's iterator of requests."""
         self.cause: BaseException | None = None
         """What the caller's iterator of requests raised."""
-        self.loop = channel.loop
-        self._channel, self._method, self._headers = channel, method, headers
-        self._driver: ClientDriver | None = None
         self._initial: Metadata | None = None
         self._messages: deque[bytes] = deque()
-        self._outbox: list[bytes] | None = []
-        """Requests from the first on; None once they need not be kept."""
-        self._outbox_size = 0
-        self._is_half_closed = self._is_local = False
-        self._tries = 0
+        self._is_local = False
         self._listener: Callable[[Any], None] | None = None
         self._reader: asyncio.Future[None] | None = None
-        self._writer: asyncio.Future[None] | None = None
         self._headers_waiters: list[asyncio.Future[None]] | None = None
         self._end_waiters: list[asyncio.Future[None]] | None = None
         self._callbacks: list[Callable[[], None]] | None = None
 
     # For the caller
-
-    def send(self, request: Any) -> None:
-        """Queue one message; the caller has looked whether the call still takes any."""
-        serialize = self._method.serialize
-        data = request if serialize is None else serialize(request)
-        limit = self._channel.config.limits.max_send_message
-        if limit is not None and len(data) > limit:
-            self._drop_wire()
-            self.finish(Status.RESOURCE_EXHAUSTED, f"a message of {len(data)} bytes; the limit is {limit}")
-            return
-        outbox = self._outbox
-        if outbox is not None:
-            outbox.append(data)
-            self._outbox_size += len(data)
-            self._trim()
-        if (wire := self.wire) is not None:
-            self._driver.send(wire, data)  # type: ignore[union-attr]
-
-    def end(self) -> None:
-        """Nothing more to send."""
-        if self._is_half_closed or self.status is not None:
-            return
-        self._is_half_closed = True
-        if (wire := self.wire) is not None:
-            self._driver.end(wire)  # type: ignore[union-attr]
-
-    async def write(self, request: Any) -> None:
-        """Waits while too much of this call is unsent."""
-        if self.status is not None:
-            raise self._failure() or asyncio.InvalidStateError("the call has ended")
-        if self._is_half_closed:
-            raise asyncio.InvalidStateError("done_writing was called")
-        self.send(request)
-        wire = self.wire
-        if self.status is not None:
-            self._end_of_stream()
-        elif wire is None:
-            if self._outbox_size > self._channel.config.limits.max_unsent:
-                await self._wait_for_room()
-        elif not self._driver.may_write(wire):  # type: ignore[union-attr]
-            await self._wait_for_room()
-
-    def write_nowait(self, request: Any) -> bool:
-        """Send one message if that takes no waiting; else nothing is done, and ``write`` says why or waits."""
-        wire = self.wire
-        if wire is None or self.status is not None or self._is_half_closed:
-            return False
-        if not self._driver.may_write(wire):  # type: ignore[union-attr]
-            return False
-        self.send(request)
-        return True
 
     def listen(self, listener: Callable[[Any], None]) -> None:
         """
@@ -170,9 +83,6 @@ class ClientCall:
         self._listener = listener
         while self._messages:
             self._hand_over(self._messages.popleft())
-
-    async def done_writing(self) -> None:
-        self.end()
 
     async def read(self) -> Any:
         """The next answer, or ``EOF``."""
@@ -235,19 +145,6 @@ class ClientCall:
 
     # For the channel and the connection
 
-    def start(self, driver: ClientDriver) -> None:
-        """On this connection now: everything that was queued goes out."""
-        self._tries += 1
-        self._driver = driver
-        self.wire = wire = driver.start(self, self._method.path, self._headers)
-        for data in self._outbox or ():
-            driver.send(wire, data)
-        if self._is_half_closed:
-            driver.end(wire)
-        self._trim()
-        if self._writer is not None:
-            driver.block(self)
-
     def on_headers(self, headers: Headers) -> None:
         self._outbox = None
         try:
@@ -283,11 +180,6 @@ class ClientCall:
         assert self._listener is not None  # noqa: S101  # asked only where there is one
         self._listener(data if deserialize is None else deserialize(data))
 
-    def on_writable(self) -> None:
-        writer = self._writer
-        if writer is not None and not writer.done():
-            writer.set_result(None)
-
     def on_end(self, event: CallEnded) -> None:
         self.wire = None
         if self._driver is not None:
@@ -322,17 +214,6 @@ class ClientCall:
         self._headers_waiters = self._end_waiters = self._callbacks = None
         self._channel.on_finished(self)
 
-    def _trim(self) -> None:
-        """What is sent and too much to keep is given up, and with it the chance to send it again."""
-        if self.wire is not None and self._outbox_size > self._channel.config.max_replay:
-            self._outbox = None
-
-    def _drop_wire(self) -> None:
-        wire, self.wire = self.wire, None
-        if wire is not None and self._driver is not None:
-            self._driver.unblock(self)
-            self._driver.cancel(wire)
-
     def _failure(self) -> BaseException | None:
         if self.status is Status.OK:
             return None
@@ -359,24 +240,6 @@ class ClientCall:
             raise
         finally:
             self._reader = None
-
-    async def _wait_for_room(self) -> None:
-        if self._writer is not None:
-            raise asyncio.InvalidStateError("somebody else writes to this call already")
-        self._writer = writer = self.loop.create_future()
-        if self.wire is not None and self._driver is not None:
-            self._driver.block(self)
-        try:
-            await writer
-        except asyncio.CancelledError:
-            self.cancel()
-            raise
-        finally:
-            self._writer = None
-            if self._driver is not None:
-                self._driver.unblock(self)
-        if self.status is not None and (failure := self._failure()) is not None:
-            raise failure
 
 
 def _wake(waiters: list[asyncio.Future[None]] | None) -> None:

@@ -18,7 +18,7 @@ from h2grpc.events import CallEnded, CallHeaders, ConnectionEnded, GoingAway, Me
 
 if TYPE_CHECKING:
     from h2grpc.call import Call
-    from h2grpc.client_call import ClientCall
+    from h2grpc.requesting import Requesting
 
 __all__ = ["CLOSING_TIME", "ClientDriver", "Owner"]
 
@@ -61,7 +61,7 @@ class ClientDriver(asyncio.Protocol):
         self._is_flushing = False
         self._wake: asyncio.TimerHandle | None = None
         self._wake_at = float("inf")
-        self._blocked: set[ClientCall] = set()
+        self._blocked: set[Requesting] = set()
 
     # asyncio
 
@@ -104,7 +104,7 @@ class ClientDriver(asyncio.Protocol):
         connection = self.connection
         return not self.is_leaving and len(connection.calls) < connection.max_streams and connection.can_start
 
-    def start(self, owner: ClientCall, path: bytes, headers: list[tuple[bytes, bytes]]) -> Call:
+    def start(self, owner: Requesting, path: bytes, headers: list[tuple[bytes, bytes]]) -> Call:
         call = self.connection.start(
             path, self._clock(), headers, deadline=owner.deadline, compression=owner.compression
         )
@@ -135,11 +135,11 @@ class ClientDriver(asyncio.Protocol):
     def may_write(self, call: Call) -> bool:
         return self.connection.may_write(call)
 
-    def block(self, owner: ClientCall) -> None:
+    def block(self, owner: Requesting) -> None:
         """Tell it when it may write again."""
         self._blocked.add(owner)
 
-    def unblock(self, owner: ClientCall) -> None:
+    def unblock(self, owner: Requesting) -> None:
         self._blocked.discard(owner)
 
     # For the channel

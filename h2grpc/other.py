@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 __all__ = ["OtherAnswer", "OtherHandler", "OtherRefusal", "OtherRequest", "refuse"]
@@ -21,14 +21,16 @@ class OtherRequest:
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes = b""
     peer: str = ""
-    auth_context: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
+    auth_context: Mapping[str, Sequence[bytes]] | None = None
     """What TLS knows of the peer, as calls have it; one value for all requests of a connection."""
     is_whole: bool = False
     refusal: int = 0
     """The status of its answer, if the request could not be taken whole: 408, 413, 431 or 503."""
     owner: Any = None
+    parts: list[bytes] | None = None
+    """What is here of the body, as long as it is not whole."""
     held: int = 0
-    """Bytes of the body, as long as it is not whole."""
+    """Bytes of that."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,15 +32,13 @@ _RUN_OUT: Final = 2.0
 class OtherConnection(Connection):
     """Of a server, as far as it serves such requests; 415 if it does not."""
 
-    __slots__ = ("_answered", "_others", "_parts", "_running_out", "_serves_others")
+    __slots__ = ("_answered", "_others", "_running_out", "_serves_others")
 
     def __init__(self, limits: Limits, counters: Counters, now: float, *, serves_others: bool) -> None:
         super().__init__(ngh2.Role.SERVER, limits, counters, now)
         self._serves_others = serves_others
         self._others: dict[int, OtherRequest] = {}
         """Those that are not answered."""
-        self._parts: dict[int, list[bytes]] = {}
-        """What is here of the bodies of those that are not whole."""
         self._running_out: list[tuple[float, int]] | None = None
         self._answered: list[int] = []
         """Streams whose answers were made lately, of calls too."""
@@ -99,38 +97,40 @@ class OtherConnection(Connection):
         elif event.end_stream:
             self._events.append(OtherArrived(request))
         else:
-            self._parts[stream_id] = []
+            request.parts = []
 
     def _on_unknown_data(self, event: ngh2.DataReceived) -> None:
         super()._on_unknown_data(event)
         request = self._others.get(event.stream_id)
         if request is None:
             return
-        parts = self._parts.get(event.stream_id)
-        if parts is None:  # refused already
-            request.is_whole = request.is_whole or event.end_stream
+        data, request.is_whole = event.data, event.end_stream
+        parts = request.parts
+        if parts is None:
+            return  # refused already
+        if request.is_whole and not parts and len(data) <= self.limits.max_receive_message:
+            request.body, request.parts = data, None
+            self._events.append(OtherArrived(request))
             return
-        if event.data:
-            parts.append(event.data)
-            request.held += len(event.data)
-            self.counters["held_bytes"] += len(event.data)
-        request.is_whole = event.end_stream
+        parts.append(data)
+        request.held += len(data)
+        self.counters["held_bytes"] += len(data)
         if request.held > self.limits.max_receive_message:
             self._refuse(request, 413)
-        elif not event.end_stream and self.counters["held_bytes"] > self.limits.max_held:
+        elif request.is_whole:
+            self._other_is_whole(request, parts)
+        elif self.counters["held_bytes"] > self.limits.max_held:
             self._refuse(request, 503)
-        elif event.end_stream:
-            self._other_is_whole(request)
 
     def _on_trailers(self, event: ngh2.TrailersReceived) -> None:
         super()._on_trailers(event)
         request = self._others.get(event.stream_id)
-        if request is not None and event.stream_id in self._parts:
+        if request is not None and request.parts is not None:
             request.is_whole = True
-            self._other_is_whole(request)
+            self._other_is_whole(request, request.parts)
 
-    def _other_is_whole(self, request: OtherRequest) -> None:
-        request.body = b"".join(self._parts[request.stream_id])
+    def _other_is_whole(self, request: OtherRequest, parts: list[bytes]) -> None:
+        request.body = parts[0] if len(parts) == 1 else b"".join(parts)
         self._release(request)
         self._events.append(OtherArrived(request))
 
@@ -141,9 +141,8 @@ class OtherConnection(Connection):
         self._events.append(OtherArrived(request))
 
     def _release(self, request: OtherRequest) -> None:
-        self._parts.pop(request.stream_id, None)
         self.counters["held_bytes"] -= request.held
-        request.held = 0
+        request.parts, request.held = None, 0
 
     def _lose_other(self, stream_id: int) -> None:
         if (request := self._others.pop(stream_id, None)) is not None:

@@ -46,7 +46,8 @@ class PatientConnection(OtherConnection):
         limits, at = self.limits, float("inf")
         if (most := limits.request_timeout) is not None:
             calls = [call.stream_id for call in self.calls.values() if _is_awaited(call.receiving, call.is_stream)]
-            self._arriving = _seen(self._arriving, [*calls, *self._parts], now)
+            others = [request.stream_id for request in self._others.values() if request.parts is not None]
+            self._arriving = _seen(self._arriving, [*calls, *others], now)
             for stream_id in [each for each, since in self._arriving.items() if now - since >= most]:
                 self.counters["late"] += 1
                 self._late(stream_id, f"the request did not arrive within {most:g} s")

@@ -76,7 +76,8 @@ def _request(other: OtherRequest) -> HttpRequest:
     if "%" in path:
         path = unquote(path)
     request = HttpRequest(other.method.decode("latin-1"), path, query, headers, other.body, _host(other.peer))
-    request.certificate = certificate_in(other.auth_context)
+    if other.auth_context:
+        request.certificate = certificate_in(other.auth_context)
     return request
 
 
