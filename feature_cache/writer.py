@@ -26,7 +26,7 @@ from feature_cache.keys import DEFAULT_PREFIX, key_maker
 from feature_cache.row import ABSENT
 from feature_cache.schema import FeatureView
 
-__all__ = ["EncodedRow", "NewRow", "StoreClient", "Writer", "Written"]
+__all__ = ["EncodedRow", "NewRow", "StoreClient", "Writer", "Written", "event_time_us"]
 
 BATCH_ROWS = 256
 """Rows in one call of the script: the store answers nobody else meanwhile, for half a millisecond."""
@@ -185,7 +185,7 @@ class Writer:
 
     def encode(self, row: NewRow) -> EncodedRow:
         """Raises ``BadEntity`` or ``BadValue``."""
-        event_time_us = _event_time(self._view, row.event_time)
+        time_us = event_time_us(self._view, row.event_time)
         key = self._key(row.entity)
         values = row.values
         if isinstance(values, Mapping):
@@ -194,7 +194,7 @@ class Writer:
                 raise BadValue(f'view "{self._view.name}": no feature named {named}')
             values = [values.get(feature.name, ABSENT) for feature in self._view.features]
         codec = self._feast or self._compact
-        return EncodedRow(key, event_time_us, codec.encode(values, event_time_us))
+        return EncodedRow(key, time_us, codec.encode(values, time_us))
 
     async def send(self, rows: Sequence[EncodedRow]) -> Written:
         """Write rows that were encoded before. Raises ``Unavailable`` or ``StoreRefused``."""
@@ -242,7 +242,8 @@ class Writer:
             raise Unavailable(f"the store cannot be reached: {error}") from error
 
 
-def _event_time(view: FeatureView, value: object) -> int:
+def event_time_us(view: FeatureView, value: object) -> int:
+    """Microseconds since 1970. Raises ``BadValue``."""
     try:
         checked = datatype("timestamp").check(value)
     except (TypeError, ValueError) as error:
