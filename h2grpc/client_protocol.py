@@ -18,7 +18,7 @@ from h2grpc.call_state import Move, State
 from h2grpc.compression import ACCEPTED, compress
 from h2grpc.counters import Counters
 from h2grpc.errors import WireError
-from h2grpc.events import CallEnded, CallHeaders
+from h2grpc.events import CallEnded, CallHeaders, GoingAway
 from h2grpc.framing import frame
 from h2grpc.limits import Limits
 from h2grpc.protocol import Connection
@@ -166,6 +166,9 @@ class ClientConnection(Connection):
         if call.sending is State.OPEN:
             self._reset_stream(call.stream_id, ngh2.ErrorCode.CANCEL)
         call.sending = State.DONE
+
+    def _wear_out(self) -> None:
+        self._events.append(GoingAway(0))
 
     def _expire(self, call: Call) -> None:
         self.cancel(call)

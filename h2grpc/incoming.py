@@ -27,19 +27,22 @@ __all__ = ["Incoming"]
 
 SMALL: Final = 4096
 """Bytes of one call that are not worth counting against the limit of all."""
+_FRAME: Final = 16_384
+"""The longest frame that a peer may send, as we do not say otherwise."""
 _length = struct.Struct(">I").unpack_from
 
 
 class Incoming(Watch):
     """Knows the calls that are open."""
 
-    __slots__ = ("_events", "calls", "deadlines")
+    __slots__ = ("_events", "_lost_at_most", "calls", "deadlines")
 
     def __init__(self, engine: ngh2.Connection, limits: Limits, counters: Counters, now: float) -> None:
         super().__init__(engine, limits, counters, now)
         self.calls: dict[int, Call] = {}
         self.deadlines = Deadlines()
         self._events: list[Event] = []
+        self._lost_at_most = 0
 
     @property
     def receive_window(self) -> int:
@@ -56,6 +59,17 @@ class Incoming(Watch):
             self._charge(call)
 
     # For the roles
+
+    def _is_worn_by_reset(self) -> bool:
+        """
+        Whether resets may have cost a quarter of the connection's window; told of each.
+
+        ``ngh2`` drops what is half here of a frame when its stream is reset, and gives its window back to nobody. One
+        reset costs a frame at most, and all together what is missing of the window.
+        """
+        window = self.limits.connection_window
+        self._lost_at_most = min(self._lost_at_most + _FRAME, window - self._engine.local_window_size)
+        return self._lost_at_most > window // 4
 
     def _fail(self, call: Call, error: WireError) -> None:
         """The peer broke a rule of gRPC inside one call."""

@@ -58,6 +58,9 @@ class LeavingConnection(PatientConnection):
             self._drain_at = None
             self._engine.send_goaway()
 
+    def _wear_out(self) -> None:
+        self.drain(self._now)
+
     def _on_pong(self, event: ngh2.PingAcknowledged) -> None:
         super()._on_pong(event)
         if event.opaque_data == _DRAIN:

@@ -171,6 +171,12 @@ class Connection(Incoming):
         """Tell the peer that nobody wants this stream. A connection that is being torn down ends it anyway."""
         with suppress(ngh2.ConnectionStateError):
             self._engine.reset_stream(stream_id, error_code)
+            if self._is_worn_by_reset():
+                self._wear_out()
+
+    def _wear_out(self) -> None:
+        """Let this connection end with its last call, as long as its window is wide enough for that."""
+        raise NotImplementedError
 
     # What the engine tells
 
