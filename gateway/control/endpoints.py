@@ -13,6 +13,8 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from gateway.control.rollout_config import CompareConfig, StickyConfig
+
 __all__ = ["AuthMode", "DeploymentConfig", "EndpointConfig"]
 
 AuthMode: TypeAlias = Literal["key", "token", "aad_token"]
@@ -81,6 +83,13 @@ class EndpointConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """What callers show; the admin API takes keys for every endpoint."""
     traffic: dict[str, int] = {}
     """Deployment → percent; sums to 100, or to 0 to take the endpoint out of service."""
+    sticky: StickyConfig | None = None
+    """What keeps a caller with one deployment; None draws anew for each request."""
+    mirror_traffic: dict[str, int] = {}
+    """Shadow → percent of the requests that it is sent as well; its answers are compared and nobody waits for them."""
+    mirror_max_rows: int = 1024
+    """Rows that may be with all shadows together; what comes beyond is dropped and counted."""
+    compare: CompareConfig = CompareConfig()
     request_timeout_ms: int = 5000
     """For requests that bring no deadline of their own, and the most that any request gets."""
 
@@ -101,7 +110,23 @@ class EndpointConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
                 raise ValueError(f"traffic: expected 0 to 100 for {name}, got {percent}")
         if self.traffic and sum(self.traffic.values()) not in (0, 100):
             raise ValueError(f"traffic: expected a sum of 100, or 0, got {sum(self.traffic.values())}")
+        for name, percent in self.mirror_traffic.items():
+            if name not in self.deployments:
+                raise ValueError(
+                    f'mirror_traffic: "{name}" is not one of the deployments {", ".join(self.deployments)}'
+                )
+            if not 0 <= percent <= 100:
+                raise ValueError(f"mirror_traffic: expected 0 to 100 for {name}, got {percent}")
+            if percent and self.weight(name):
+                raise ValueError(f"mirror_traffic: {name} has traffic of its own, expected one or the other")
+        if self.mirror_max_rows < 1:
+            raise ValueError(f"mirror_max_rows: expected at least 1, got {self.mirror_max_rows}")
 
     def weight(self, deployment: str) -> int:
         """Percent of the traffic; all of it for an only deployment without ``traffic``."""
         return self.traffic.get(deployment, 0) if self.traffic else 100
+
+    @property
+    def shadows(self) -> dict[str, int]:
+        """Those that are sent anything."""
+        return {name: percent for name, percent in self.mirror_traffic.items() if percent}

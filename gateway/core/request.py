@@ -8,8 +8,9 @@ and a frozen one costs three times as much to build.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.core.access import ClientCertificate, Principal
 from gateway.core.deadline import Deadline
@@ -48,6 +49,8 @@ class Received:
     certificate: ClientCertificate | None = None
     """What the connection was made with, if the caller showed one."""
     timeline: Timeline = field(default_factory=Timeline, repr=False)
+    headers: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Of the HTTP request, or the metadata of the gRPC call; names in lower case. Never logged."""
     id: str = ""
     """Ours: what the caller is told as ``x-request-id`` and the log says."""
     routed: Deployment | None = None

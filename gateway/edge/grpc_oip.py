@@ -245,6 +245,7 @@ class OipServicer(GRPCInferenceServiceServicer):
             request_size(request),
             certificate,
             timeline,
+            metadata,
         )
         received.id = self._fence.new_id()
         timeline.mark("receive")

@@ -69,6 +69,7 @@ class Intake:
             len(request.body),
             request.certificate,
             timeline,
+            headers,
         )
         call.id = request.id
         timeline.mark("receive")

@@ -15,7 +15,11 @@ __all__ = ["Routing"]
 
 
 class Routing:
-    """Picks by pin or by weight from the table that is current when the request comes."""
+    """
+    Picks by pin, by key or by weight from the table that is current when the request comes.
+
+    A request with a pin goes to ``inner``, past whatever its endpoint does otherwise: it is neither split nor mirrored.
+    """
 
     def __init__(
         self, table: RouteTable, inner: Service[Routed, Answer], *, clock: Clock, draw: Callable[[], float]
@@ -32,7 +36,13 @@ class Routing:
         # Where the wire named no endpoint, the auth stage could not ask for this one.
         if received.endpoint is None and not principal.may(Role.SCORE, route.endpoint):
             raise Forbidden(f'the key may not score endpoint "{route.endpoint}"')
-        deployment = route.pick(received.deployment, self._draw())
+        pin, serve = received.deployment, self._inner
+        if pin is not None:
+            deployment = route.pinned(pin)
+        else:
+            deployment = route.pick(request, self._draw)
+            if route.serve is not None:
+                serve = route.serve
         received.routed = deployment
         now = self._clock()
         deadline = now + deployment.request_timeout_ms / 1000
@@ -40,6 +50,5 @@ class Routing:
             deadline = received.deadline
             if deadline <= now:
                 raise DeadlineExceeded("the deadline had passed when the request arrived")
-        received.routed = deployment
         received.timeline.mark("route")
-        return await self._inner(Routed(received, principal, deployment, deadline))
+        return await serve(Routed(received, principal, deployment, deadline))

@@ -1,19 +1,36 @@
 """
 Which deployment gets a request: an immutable table, replaced whole, so that no request sees half a change.
+
+What differs between endpoints (a key that requests stick to, a mirror) is chosen when the table is made. An endpoint
+that has neither pays for neither.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 from gateway.core.catalog import EndpointState
 from gateway.core.errors import NotFound, NotReady, OutOfService
-from gateway.core.request import Deployment
+from gateway.core.request import Answer, Authenticated, Deployment, Routed
+from gateway.core.service import Service
+from gateway.routing.split import Split
+from gateway.routing.sticky import KeyOf
 
-__all__ = ["Route", "RouteTable"]
+__all__ = ["Route", "RouteTable", "Way"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """What an endpoint does otherwise than others."""
+
+    key: KeyOf | None = None
+    """What requests stick by; None: nothing."""
+    serve: Service[Routed, Answer] | None = None
+    """Where requests go that insist on no deployment; None: where all go. A mirror stands there."""
+
+
+_PLAIN = Way()
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,28 +39,36 @@ class Route:
 
     endpoint: str
     deployments: Mapping[str, Deployment | None]
-    weighted: tuple[str, ...]
-    """Deployments with traffic."""
-    bounds: tuple[int, ...]
-    """Running sums of their weights; the last one is 100, or there is none."""
+    split: Split
+    positional: tuple[str, ...] = ()
+    """Names of columns that come without: the inputs of the deployment with most traffic."""
+    key: KeyOf | None = None
+    serve: Service[Routed, Answer] | None = None
 
-    def pick(self, pin: str | None, draw: float) -> Deployment:
+    def pinned(self, name: str) -> Deployment:
         """
-        The pinned deployment, or the one that ``draw`` (0 ≤ draw < 1) falls on.
+        The deployment that the caller insists on.
 
-        Raises ``NotFound`` for an unknown pin, ``OutOfService`` without traffic, ``NotReady`` before
-        its model is loaded.
+        Raises ``NotFound`` for one that is not there, ``NotReady`` before its model is loaded.
         """
-        if pin is not None:
-            if pin not in self.deployments:
-                raise NotFound(f'endpoint "{self.endpoint}" has no deployment "{pin}"')
-            name = pin
-        elif not self.weighted:
+        if name not in self.deployments:
+            raise NotFound(f'endpoint "{self.endpoint}" has no deployment "{name}"')
+        return self._loaded(name)
+
+    def pick(self, request: Authenticated, draw: Callable[[], float]) -> Deployment:
+        """
+        The one that the request's key or ``draw`` falls on.
+
+        Raises ``OutOfService`` without traffic, ``NotReady`` before its model is loaded; a key in the body may raise
+        ``InvalidInput``.
+        """
+        split = self.split
+        if not split.names:
             raise OutOfService(f'endpoint "{self.endpoint}" is out of service: no deployment has traffic')
-        elif len(self.weighted) == 1:
-            name = self.weighted[0]
-        else:
-            name = self.weighted[bisect_right(self.bounds, draw * 100)]
+        key = self.key(request, self.positional) if self.key is not None else None
+        return self._loaded(split.at(draw()) if key is None else split.of(key))
+
+    def _loaded(self, name: str) -> Deployment:
         deployment = self.deployments[name]
         if deployment is None:
             raise NotReady(f'deployment "{name}" of endpoint "{self.endpoint}" has not loaded its model yet')
@@ -51,12 +76,13 @@ class Route:
 
 
 class RouteTable:
-    """All routes; immutable."""
+    """All routes; immutable. ``ways`` by endpoint, where there is one that differs."""
 
     __slots__ = ("_only", "_routes")
 
-    def __init__(self, endpoints: Sequence[EndpointState]) -> None:
-        self._routes = {state.name: _route(state) for state in endpoints}
+    def __init__(self, endpoints: Sequence[EndpointState], ways: Mapping[str, Way] | None = None) -> None:
+        ways = ways or {}
+        self._routes = {state.name: _route(state, ways.get(state.name, _PLAIN)) for state in endpoints}
         self._only = next(iter(self._routes.values())) if len(self._routes) == 1 else None
 
     def route(self, endpoint: str | None) -> Route:
@@ -71,11 +97,14 @@ class RouteTable:
         return route
 
 
-def _route(state: EndpointState) -> Route:
-    weighted = tuple(name for name, deployment in state.deployments.items() if deployment.weight > 0)
+def _route(state: EndpointState, way: Way) -> Route:
+    speaks = state.default.deployment
+    split = Split(state.name, {name: deployment.weight for name, deployment in state.deployments.items()})
     return Route(
         endpoint=state.name,
         deployments={name: deployment.deployment for name, deployment in state.deployments.items()},
-        weighted=weighted,
-        bounds=tuple(accumulate(state.deployments[name].weight for name in weighted)),
+        split=split,
+        positional=tuple(column.name for column in speaks.signature.inputs) if speaks is not None else (),
+        key=way.key if len(split.names) > 1 else None,  # with one to choose from nobody has to look for a key
+        serve=way.serve,
     )

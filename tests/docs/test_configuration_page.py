@@ -12,6 +12,7 @@ from feature_cache.settings import CircuitSettings, LocalSettings, TlsSettings
 from gateway.auth.config import AuthConfig, ClaimGrant, OidcConfig
 from gateway.config import Settings
 from gateway.control.endpoints import DeploymentConfig, EndpointConfig
+from gateway.control.rollout_config import CompareConfig
 from gateway.edge.config import EdgeConfig
 from gateway.edge.tls import TlsConfig
 from gateway.features.config import EmbeddedConfig, FeatureStoreConfig, ViewFile
@@ -19,7 +20,20 @@ from gateway.limits.config import LimitsConfig
 from gateway.pool.config import LinkTlsConfig, PoolConfig
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
-SECTIONS = {"edge", "pool", "auth", "oidc", "limits", "tls", "features", "local", "circuit", "embedded", "feast"}
+SECTIONS = {
+    "edge",
+    "pool",
+    "auth",
+    "oidc",
+    "limits",
+    "tls",
+    "features",
+    "local",
+    "circuit",
+    "embedded",
+    "feast",
+    "compare",
+}
 """Classes of their own."""
 
 
@@ -27,6 +41,7 @@ SECTIONS = {"edge", "pool", "auth", "oidc", "limits", "tls", "features", "local"
     ("kind", "prefix"),
     [
         (EndpointConfig, ""),
+        (CompareConfig, "compare."),
         (DeploymentConfig, ""),
         (Settings, ""),
         (EdgeConfig, "edge."),

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from gateway.core.access import Principal
 from gateway.core.catalog import DeploymentState, EndpointState
 from gateway.core.errors import NotFound, NotReady, OutOfService
-from gateway.core.request import Deployment
+from gateway.core.request import Authenticated, Deployment
 from gateway.core.signature import Signature
 from gateway.routing.table import RouteTable
+from tests.support.requests import received
+
+ASKED = Authenticated(received("e"), Principal("p"))
+
+
+def fixed(draw: float) -> Callable[[], float]:
+    return lambda: draw
 
 
 def state(name: str, weights: dict[str, int], missing: str = "") -> EndpointState:
@@ -26,7 +36,7 @@ def state(name: str, weights: dict[str, int], missing: str = "") -> EndpointStat
 
 def test_every_hundredth_of_the_draw_goes_where_its_weight_says() -> None:
     route = RouteTable([state("e", {"blue": 90, "idle": 0, "green": 10})]).route("e")
-    picked = [route.pick(None, (percent + 0.5) / 100).name for percent in range(100)]
+    picked = [route.pick(ASKED, fixed((percent + 0.5) / 100)).name for percent in range(100)]
 
     assert picked == ["blue"] * 90 + ["green"] * 10
 
@@ -34,22 +44,22 @@ def test_every_hundredth_of_the_draw_goes_where_its_weight_says() -> None:
 def test_a_pin_reaches_a_deployment_without_traffic() -> None:
     route = RouteTable([state("e", {"blue": 100, "idle": 0})]).route("e")
 
-    assert route.pick("idle", 0.0).name == "idle"
+    assert route.pinned("idle").name == "idle"
 
 
 def test_an_unknown_pin_is_not_found() -> None:
     with pytest.raises(NotFound, match='endpoint "e" has no deployment "red"'):
-        RouteTable([state("e", {"blue": 100})]).route("e").pick("red", 0.0)
+        RouteTable([state("e", {"blue": 100})]).route("e").pinned("red")
 
 
 def test_an_endpoint_without_traffic_is_out_of_service() -> None:
     with pytest.raises(OutOfService):
-        RouteTable([state("e", {"blue": 0, "green": 0})]).route("e").pick(None, 0.5)
+        RouteTable([state("e", {"blue": 0, "green": 0})]).route("e").pick(ASKED, fixed(0.5))
 
 
 def test_a_deployment_that_has_not_loaded_is_not_ready() -> None:
     with pytest.raises(NotReady):
-        RouteTable([state("e", {"blue": 100}, missing="blue")]).route("e").pick(None, 0.5)
+        RouteTable([state("e", {"blue": 100}, missing="blue")]).route("e").pick(ASKED, fixed(0.5))
 
 
 def test_the_only_endpoint_needs_no_name() -> None:
