@@ -79,7 +79,7 @@ class Method:
         """A request out of its bytes; ``UnreadableMessage`` if it is none."""
         try:
             return self.deserialize(data)  # type: ignore[arg-type]  # there is one when a handler starts
-        except Exception as error:
+        except Exception as error:  # the fence around deserializers
             raise UnreadableMessage("the message cannot be read as what the method takes") from error
 
 

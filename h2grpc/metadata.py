@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 from h2grpc.errors import BadMetadata, MetadataTooLarge
 
-__all__ = ["LIMIT", "Metadata", "decode", "encode", "size_of"]
+__all__ = ["LIMIT", "PER_ENTRY", "Metadata", "decode", "encode"]
 
 Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
 
@@ -23,6 +23,7 @@ LIMIT: Final = 16 * 1024
 """What grpcio refuses by default, counted as HTTP/2 counts."""
 
 PER_ENTRY: Final = 32
+"""Bytes that HTTP/2 counts for a header beside its name and value."""
 
 # Set by the engine or meant for it; everything else that begins with grpc- is kept for gRPC's future.
 HIDDEN: Final = frozenset(
@@ -53,11 +54,6 @@ FOR_APPLICATIONS: Final = frozenset(
 
 _KEY: Final = re.compile(rb"[0-9a-z_.\-]+")
 _VALUE: Final = re.compile(rb"[\x20-\x7e]*")
-
-
-def size_of(headers: Iterable[tuple[bytes, bytes]]) -> int:
-    """As HTTP/2 counts a header list."""
-    return sum(len(name) + len(value) + PER_ENTRY for name, value in headers)
 
 
 def decode(headers: Iterable[tuple[bytes, bytes]], limit: int = LIMIT) -> Metadata:

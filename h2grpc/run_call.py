@@ -4,6 +4,9 @@ One call's handler from its first step to the status of the call, as the body of
 Whatever a handler does ends its call: it returns, raises, aborts, is cancelled, or sets a code. Its generator is closed
 with the call. An exception that nobody expected is logged here and told to the caller by its kind alone; a message that
 cannot be read is the caller's doing and is not logged.
+
+Servicers, and handlers of requests that are no gRPC, are not ours: this file is the library's fence around them, and
+``Method.read`` the one around their deserializers. Nowhere else is an exception caught by a broader name than its own.
 """
 
 from __future__ import annotations
@@ -16,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 from h2grpc.call_state import State
 from h2grpc.context import AbortError, ServicerContext
 from h2grpc.errors import WireError
+from h2grpc.other import OtherAnswer, OtherHandler, OtherRequest
 from h2grpc.server_protocol import OK
 from h2grpc.status import Status
 
 if TYPE_CHECKING:
     from h2grpc.server_driver import ServerDriver
 
-__all__ = ["run", "run_unary"]
+__all__ = ["run", "run_other", "run_unary"]
 
 _log = logging.getLogger("h2grpc")
 
@@ -102,3 +106,12 @@ def _failed(driver: ServerDriver, context: ServicerContext, error: Exception) ->
         _log.exception("h2grpc.handler_crashed", extra={"path": context.call.path.decode("latin-1")})
         status, details = Status.UNKNOWN, f"the handler failed with {type(error).__name__}"
     driver.finish(context, status, details)
+
+
+async def run_other(driver: ServerDriver, handler: OtherHandler, request: OtherRequest) -> None:
+    try:
+        answer = await handler(request)
+    except Exception:  # noqa: BLE001  # the fence around handlers
+        _log.exception("h2grpc.other_crashed")
+        answer = OtherAnswer(500)
+    driver.answer_other(request, answer)

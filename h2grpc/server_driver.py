@@ -7,7 +7,6 @@ A unary call costs one task, no timer and no future of its own.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -26,14 +25,12 @@ from h2grpc.events import (
     OtherArrived,
     OtherLost,
 )
-from h2grpc.other import OtherAnswer, OtherHandler, OtherRequest
-from h2grpc.run_call import run, run_unary
+from h2grpc.other import OtherAnswer, OtherRequest
+from h2grpc.run_call import run, run_other, run_unary
 from h2grpc.server_transport import Home, ServerTransport
 from h2grpc.status import Status
 
 __all__ = ["ServerDriver"]
-
-_log = logging.getLogger("h2grpc")
 
 
 class ServerDriver(ServerTransport):
@@ -191,18 +188,13 @@ class ServerDriver(ServerTransport):
         if request.refusal:
             self.connection.send_other(request, self._home.refuse_other(request))
             return
-        request.owner = task = self._loop.create_task(self._serve_other(handler, request))
+        request.owner = task = self._loop.create_task(run_other(self, handler, request))
         if self._others is None:
             self._others = set()
         self._others.add(task)
         task.add_done_callback(self._others.discard)
 
-    async def _serve_other(self, handler: OtherHandler, request: OtherRequest) -> None:
-        try:
-            answer = await handler(request)
-        except Exception:  # noqa: BLE001  # the same fence
-            _log.exception("h2grpc.other_crashed")
-            answer = OtherAnswer(500)
+    def answer_other(self, request: OtherRequest, answer: OtherAnswer) -> None:
         if not self.connection.is_ended:
             self.connection.send_other(request, answer)
             self.flush_soon()
