@@ -52,6 +52,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError(f"gateways: expected 1 to 64, got {self.gateways}")
         if not 0 <= self.admin_port <= 65535:
             raise ValueError(f"admin_port: expected 0 to 65535, got {self.admin_port}")
+        if self.auth.certificates and self.edge.tls.client_auth == "none":
+            raise ValueError("auth: expected edge.tls.client_auth optional or required where there are certificates")
         if self.drain_ms < 0:
             raise ValueError(f"drain_ms: expected 0 or more, got {self.drain_ms}")
 

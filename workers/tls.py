@@ -92,8 +92,10 @@ def _context(files: LinkFiles, *, is_server: bool) -> ssl.SSLContext:
     context.verify_mode = ssl.CERT_REQUIRED
     context.set_alpn_protocols(_ALPN)
     for path in (files.ca, files.certificate, files.key):
-        if not path.is_file():
-            raise LinkTlsError(f"{path}: expected a file in PEM format, there is none")
+        try:
+            path.open("rb").close()  # because OpenSSL would not say which file it is about
+        except OSError as error:
+            raise LinkTlsError(f"{path}: expected a file in PEM format: {error.strerror}") from error
     try:
         context.load_cert_chain(files.certificate, files.key, password=_no_password)
     except (ssl.SSLError, OSError, ValueError) as error:

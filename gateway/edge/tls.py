@@ -105,8 +105,7 @@ def server_context(
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(HTTP2 if http2 else HTTP1)
     for path in (certificate, key, *([client_ca] if client_ca else [])):
-        if not path.is_file():
-            raise ConfigError(str(path), "expected a file in PEM format, there is none")
+        _refuse_unreadable(path)
     try:
         context.load_cert_chain(certificate, key, password=_no_password)
     except (ssl.SSLError, OSError, ValueError) as error:
@@ -118,6 +117,16 @@ def server_context(
             raise ConfigError(str(client_ca), f"expected certificates of authorities: {error}") from error
     context.verify_mode = _VERIFY[client_auth]
     return context
+
+
+def _refuse_unreadable(path: Path) -> None:
+    """Because OpenSSL would not say which file it is about."""
+    try:
+        path.open("rb").close()
+    except FileNotFoundError as error:
+        raise ConfigError(str(path), "expected a file in PEM format, there is none") from error
+    except OSError as error:
+        raise ConfigError(str(path), f"expected a file in PEM format: {error.strerror}") from error
 
 
 def _no_password() -> str:

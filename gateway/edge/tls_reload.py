@@ -65,12 +65,13 @@ class Material:
             certificate, key = files.certificate.read_bytes(), files.key.read_bytes()
             client_ca = None if files.client_ca is None else files.client_ca.read_bytes()
             leaf = x509.load_pem_x509_certificates(certificate)[0]
+            begins, ends = leaf.not_valid_before_utc, leaf.not_valid_after_utc
         except OSError as error:
             raise ConfigError(str(error.filename), f"cannot be read: {error.strerror}") from error
         except ValueError as error:
             raise ConfigError(str(files.certificate), "expected certificates in PEM format, leaf first") from error
         fingerprint = leaf.fingerprint(hashes.SHA256()).hex(":").upper()
-        return cls(certificate, key, client_ca, fingerprint, leaf.not_valid_before_utc, leaf.not_valid_after_utc)
+        return cls(certificate, key, client_ca, fingerprint, begins, ends)
 
     @property
     def digest(self) -> bytes:

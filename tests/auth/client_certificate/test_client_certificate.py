@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from gateway.auth.client_certificate import CertificateAccess, CertificateGrant
+from gateway.auth.config import AuthConfig
+from gateway.config import Settings
 from gateway.core.access import ClientCertificate, Presented, Principal, Role
 from gateway.core.errors import Forbidden, Unauthenticated
 
@@ -136,3 +138,10 @@ async def test_a_verdict_is_worked_out_once() -> None:
 def test_a_rule_that_says_nothing_is_refused(settings: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=f"^{named}: expected"):
         CertificateGrant(**{"roles": [Role.SCORE], **settings})
+
+
+def test_rules_for_certificates_that_nobody_asks_for_are_refused() -> None:
+    rules = [CertificateGrant(subject="*", roles=[Role.SCORE])]
+
+    with pytest.raises(ValueError, match=r"auth: expected edge\.tls\.client_auth"):
+        Settings(auth=AuthConfig(certificates=rules))

@@ -146,6 +146,9 @@ def spoil(server: ServerFiles, how: str) -> None:
             files.certificate.write_bytes(files.certificate.read_bytes()[:300])
         case "no file":
             files.key.unlink()
+        case "a folder":
+            files.key.unlink()
+            files.key.mkdir()
         case "a dangling link":
             files.key.unlink()
             files.key.symlink_to("gone/server.key")
@@ -165,6 +168,7 @@ BAD = [
     "half a file",
     "no file",
     "a dangling link",
+    "a folder",
     "one that has ended",
     "one that has not begun",
 ]
