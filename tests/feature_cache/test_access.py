@@ -104,10 +104,17 @@ def tokens(*passwords: str, lasts: float) -> tuple[CredentialProvider, list[str]
     return provide, given
 
 
+def auths(server: EmbeddedStore) -> int:
+    """How often AUTH was said, and not as a part of HELLO."""
+    with admin(server) as client:
+        return int(client.info("commandstats").get("cmdstat_auth", {}).get("calls", 0))
+
+
 async def test_a_new_token_is_shown_before_the_old_one_ends(guarded: EmbeddedStore) -> None:
     provide, given = tokens("first", "first", "second", lasts=0.2)
     async with FeatureStore.open(settings(guarded), [VIEW], credentials=provide, patience=10) as store:
         await eventually(lambda: given.count("second") >= 2)
+        await eventually(lambda: auths(guarded) >= 4)
         rows = await store.read("driver", [(1,)])
 
         assert rows[0].values == (1.0,)

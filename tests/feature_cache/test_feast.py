@@ -147,6 +147,15 @@ def test_a_value_of_another_type_is_refused_by_feature(kind: str, raw: str) -> N
         codec.decode([b"\x20\x07", bytes.fromhex(raw), b""])
 
 
+@pytest.mark.parametrize("raw", ["31000000000000e03f", "280807060504038002", "29000000000000e0"])
+def test_in_a_view_of_floats_alone_another_field_is_refused_too(raw: str) -> None:
+    codec = FeastCodec(feast_view({"a": "float64", "b": "float64"}))
+    good = codec.encode([0.5, 0.5], TIME_US)[codec.fields[0]]
+
+    with pytest.raises(CorruptValue, match='feature "b": not a float64'):
+        codec.decode([good, bytes.fromhex(raw), b""])
+
+
 @pytest.mark.parametrize(("kind", "raw", "value"), [("float64", "350000003f", 0.5), ("int64", "1807", 7)])
 def test_what_loses_nothing_is_widened(kind: str, raw: str, value: object) -> None:
     assert same(FeastCodec(feast_view({"a": kind})).decode([bytes.fromhex(raw), b""]).values[0], value)

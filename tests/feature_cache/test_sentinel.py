@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
+import pytest
 from redis import Redis
 
+from feature_cache.address import Address
+from feature_cache.credentials import fixed
+from feature_cache.dial import Dialer
+from feature_cache.errors import Unavailable
 from feature_cache.row import RowState
 from feature_cache.settings import CircuitSettings, StoreSettings
 from feature_cache.store import FeatureStore
@@ -29,6 +35,12 @@ async def test_after_a_failover_rows_come_from_the_new_master(tmp_path: Path) ->
         async with FeatureStore.open(settings, [VIEW], patience=10) as store:
             before = await store.read("driver", [(1,)])
 
+            dialer = Dialer(
+                clock=time.monotonic, tls=None, credentials=fixed(None, None), db=0, timeout=5, must_be_master=True
+            )
+            with pytest.raises(Unavailable, match="is not the master"):
+                await dialer.dial(Address("127.0.0.1", found.replica.port))
+
             assert before[0].values == (1.0,)
             assert store.is_local_copy_on
 
@@ -37,7 +49,8 @@ async def test_after_a_failover_rows_come_from_the_new_master(tmp_path: Path) ->
             with Redis(port=found.replica.port) as replica:
                 await eventually(lambda: replica.role()[0] == b"master", 20)
                 put(replica, VIEW, [1], [2.0])
-            await eventually(lambda: store.counters.flushes > 0, 20)
+            # The Sentinel itself takes ten seconds until it tells the old master that it is none any more.
+            await eventually(lambda: store.counters.flushes > 0, 8)
             await eventually(lambda: store.is_local_copy_on and store.is_ready, 20)
             after = await store.read("driver", [(1,)])
 
