@@ -46,7 +46,7 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     max_in_flight: int = 4096
     """Requests being answered; the next is refused."""
     max_in_flight_bytes: int = 512 * 1024 * 1024
-    """Bodies of those requests together."""
+    """Bodies of those requests together; and as much again of HTTP/1.1 bodies that are still arriving."""
     server_timing: bool = True
     """Whether answers say how long each stage took."""
     backlog: int = 1024

@@ -76,6 +76,8 @@ class Connection(Receiver):
             self._farewell.cancel()
         self._ahead = None
         self._unfed = b""
+        if self._held:
+            self._hold(0)
         self._reader.close()
         self._owner.gone(self, task)
 

@@ -22,6 +22,8 @@ class Owner(Protocol):
     now: float
     """The loop's time at the last sweep: good enough for limits of seconds, and free."""
     is_draining: bool
+    held: int
+    """Bytes of bodies that are arriving, on all connections."""
 
     def opened(self, connection: Connection) -> None: ...
 

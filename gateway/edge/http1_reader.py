@@ -120,6 +120,10 @@ class RequestReader:
         """Whether as much of a request as its target is here, and the end of its headers is not."""
         return self._target != b""
 
+    def drop_body(self) -> None:
+        """Nobody wants what has come of it."""
+        self._parts, self._size = [], 0
+
     def known(self) -> HttpRequest:
         """What is known of the request that could not be read, so that the refusal speaks its family's language."""
         if self.request is not None:

@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, TypeAlias
 
-from gateway.core.errors import GatewayError
+from gateway.core.errors import GatewayError, Overloaded
 from gateway.edge.http1_reader import SLICE, RequestReader
 from gateway.edge.http_message import HttpRequest
 
@@ -36,6 +36,7 @@ class Receiver(asyncio.Protocol):
     __slots__ = (
         "_ahead",
         "_ahead_bytes",
+        "_held",
         "_is_deaf",
         "_is_paused",
         "_is_reading_body",
@@ -64,6 +65,8 @@ class Receiver(asyncio.Protocol):
         self._is_deaf = False
         """Whether what still comes is dropped, because this connection ends with an answer that is known."""
         self._is_reading_body = False
+        self._held = 0
+        """Bytes of an unfinished body that the server was told of."""
         self._since = 0.0
         """When what is being waited for began."""
 
@@ -94,8 +97,20 @@ class Receiver(asyncio.Protocol):
                 self._is_reading_body, self._since = True, self._owner.now
             if reader.expects_continue:
                 self._tell_to_continue()
+            if reader.body_bytes:
+                self._hold(reader.body_bytes)
+        elif self._held:
+            self._hold(0)
         if self._task is not None and (self._unfed or not self._has_room()):
             self._pause()
+
+    def _hold(self, size: int) -> None:
+        """Only for bodies that come in pieces: nobody is admitted yet, and all of these together have a limit too."""
+        owner = self._owner
+        owner.held += size - self._held
+        self._held = size
+        if size and owner.held > owner.config.max_in_flight_bytes:
+            self._refuse(Overloaded(f"{owner.held} bytes of unfinished requests are held"))
 
     def _feed_slices(self, data: bytes) -> None:
         view = memoryview(data)
@@ -141,6 +156,9 @@ class Receiver(asyncio.Protocol):
         if not self._is_deaf:
             self._is_deaf, self._is_reading_body = True, False
             self._enqueue((self._reader.known(), "close", error))
+            self._reader.drop_body()
+            if self._held:
+                self._hold(0)
 
     def _enqueue(self, work: Work) -> None:
         if self._task is None:

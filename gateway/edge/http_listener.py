@@ -57,6 +57,8 @@ class HttpListener(ABC):
         self.config, self.exchange = config, exchange
         self.date = DateHeader(time.time)
         self.is_draining = False
+        self.held = 0
+        """Bytes of bodies that are arriving, on all connections; ``max_in_flight_bytes`` holds for them too."""
         self._changed = asyncio.Event()
         """Set when a request is over, or a connection, so that a drain looks again."""
         self._ssl_context, self._http2 = ssl_context, http2

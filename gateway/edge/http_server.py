@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from aiohttp import HttpVersion11, web
 
-from gateway.core.errors import GatewayError, InvalidInput, TooLarge
+from gateway.core.errors import GatewayError, InvalidInput, Overloaded, TooLarge
 from gateway.edge.config import EdgeConfig
 from gateway.edge.connection_limit import PerAddress
 from gateway.edge.errors import SlowRequest
@@ -117,13 +117,18 @@ class HttpServer(HttpListener):
             async with asyncio.timeout(self._body_s):
                 while part := await raw.content.readany():
                     size += len(part)
+                    self.held += len(part)
                     if size > self._max_body:
                         raise self._too_large()
+                    if self.held > self.config.max_in_flight_bytes:
+                        raise Overloaded(f"{self.held} bytes of unfinished requests are held")
                     parts.append(part)
         except web.RequestPayloadError as error:
             raise InvalidInput("the body is not framed as its headers say") from error
         except TimeoutError as error:
             raise SlowRequest(f"the body did not arrive within {self.config.body_timeout_ms} ms") from error
+        finally:
+            self.held -= size
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _too_large(self) -> TooLarge:

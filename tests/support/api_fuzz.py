@@ -19,6 +19,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -59,6 +60,7 @@ class ApiFuzz:
 
     def operations(self) -> Iterator[Any]:
         for result in self.schema.get_all_operations():
+            assert isinstance(result, Ok), result
             yield result.ok()
 
     def run(self, examples: int, modes: Sequence[GenerationMode] = tuple(GenerationMode)) -> list[int]:

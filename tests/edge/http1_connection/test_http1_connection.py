@@ -81,7 +81,7 @@ class FakeOwner:
     def __init__(self, config: EdgeConfig = CONFIG) -> None:
         self.config, self.exchange = config, HeldExchange()
         self.date = DateHeader(lambda: 0.0)
-        self.now, self.is_draining = 0.0, False
+        self.now, self.is_draining, self.held = 0.0, False, 0
         self.left: list[asyncio.Task[None] | None] = []
 
     def opened(self, connection: Connection) -> None: ...
