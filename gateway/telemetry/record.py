@@ -2,7 +2,8 @@
 One failed request as it may be written down: everything that helps to find the cause, nothing that is the caller's.
 
 Credentials never come near it. The text of an error goes in only when it cannot quote the request: what was wrong with
-somebody's values is told to the caller, whose values they are, and not to the log.
+somebody's values is told to the caller, whose values they are, and not to the log. Names from the wire are left out
+too, unless they are known to exist: people paste keys into the strangest places.
 """
 
 from __future__ import annotations
@@ -10,12 +11,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.core.errors import GatewayError, InvalidInput, ModelFailed
+from gateway.core.errors import (
+    Forbidden,
+    GatewayError,
+    InvalidInput,
+    MethodNotAllowed,
+    ModelFailed,
+    NotFound,
+    OutOfService,
+    UnsupportedMedia,
+)
 from gateway.core.request import Received
 
 __all__ = ["FailedRequest"]
 
-_MAY_QUOTE_VALUES = (InvalidInput, ModelFailed)
+_MAY_QUOTE = (Forbidden, InvalidInput, MethodNotAllowed, ModelFailed, NotFound, UnsupportedMedia)
 _ID_LENGTH = 128
 
 
@@ -52,7 +62,7 @@ class FailedRequest:
             protocol=received.protocol if received else "",
             status=status,
             error=type(error).__name__ if error else "",
-            message="" if error is None or isinstance(error, _MAY_QUOTE_VALUES) else str(error),
+            message="" if error is None or _may_quote(error) else str(error),
             kind=error.kind if isinstance(error, ModelFailed) else "",
             request_id=received.id if received else "",
             client_request_id=received.request_id[:_ID_LENGTH] if received else "",
@@ -78,3 +88,7 @@ class FailedRequest:
             "stages": self.stages,
         }
         return {name: value for name, value in facts.items() if value}
+
+
+def _may_quote(error: GatewayError) -> bool:
+    return isinstance(error, _MAY_QUOTE) and not isinstance(error, OutOfService)

@@ -7,7 +7,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from gateway.core.errors import GatewayError, InvalidInput, ModelFailed, NotFound, NotReady, Overloaded
+from gateway.core.errors import Forbidden, GatewayError, InvalidInput, ModelFailed, NotFound, NotReady, Overloaded
 from gateway.telemetry.recorder import Recorder
 from tests.support.requests import FixedCatalog, deployment, received
 
@@ -101,9 +101,15 @@ def test_a_failed_request_is_one_event_with_its_facts(recorder: Recorder, events
 
 
 @pytest.mark.parametrize(
-    "error", [InvalidInput('column "cut": no level "secret value"'), ModelFailed("bad secret value", "simpleError")]
+    "error",
+    [
+        InvalidInput('column "cut": no level "secret value"'),
+        ModelFailed("bad secret value", "simpleError"),
+        NotFound('no endpoint "secret key"'),
+        Forbidden('the key does not hold the role score on endpoint "secret key"'),
+    ],
 )
-def test_an_error_that_may_quote_the_callers_values_is_logged_without_its_text(
+def test_an_error_that_may_quote_the_request_is_logged_without_its_text(
     recorder: Recorder, events: list[Any], error: GatewayError
 ) -> None:
     recorder.on_done(received(), 400, error)
