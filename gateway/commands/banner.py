@@ -56,6 +56,8 @@ def _commands(endpoint: str, config: Config, files: StateFiles, url: str, exampl
     ca, key = shown_path(files.ca), shown_path(files.demo_key)
     edge = config.settings.edge
     trust = f"--cacert {ca} " if edge.tls.certificate is None else ""
+    if not trust:
+        yield "  # with --ca FILE (curl: --cacert FILE), unless this machine trusts the certificate's CA"
     curl = [
         f'  curl {trust}-H "Authorization: Bearer $(cat {key})" \\',
         "    -H 'Content-Type: application/json' \\",

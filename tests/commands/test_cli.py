@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from gateway.cli import app
 from tests.support.served import ROOT, lockgate
 
-COMMANDS = ["serve", "gateway", "worker", "invoke", "check", "keys", "token", "version"]
+COMMANDS = ["serve", "gateway", "worker", "invoke", "check", "certs", "keys", "token", "version"]
 
 
 def test_version_is_that_of_the_distribution() -> None:
