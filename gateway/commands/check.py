@@ -26,8 +26,10 @@ from gateway.config import Config, load
 from gateway.control.endpoints import DeploymentConfig
 from gateway.core.errors import GatewayError, WorkerFailed
 from gateway.core.payload import Table
+from gateway.edge.tls_reload import Certificates, TlsFiles
 from gateway.features.assemble import Assembler
 from gateway.pool.pool import Pool
+from gateway.pool.tls import link_context
 from gateway.telemetry.logs import configure_logs
 from workers.child import ChildState
 from workers.options import WorkerOptions
@@ -59,6 +61,7 @@ def check(path: Path, timeout: float, console: Console) -> int:
     """Check and print; 0 when all is well, else 1. Raises ``ConfigError`` for a configuration that cannot be read."""
     config = load(path)
     configure_logs("warning")
+    _check_certificates(config)
     table = RichTable("endpoint", "deployment", "runtime", "inputs", "outputs", "load ms", "example answer", "")
     with console.status("loading models") if console.is_terminal else nullcontext():
         results = asyncio.run(check_all(config, timeout))
@@ -79,6 +82,14 @@ def check(path: Path, timeout: float, console: Console) -> int:
         if found.error:
             console.print(Text(f"{found.endpoint}/{found.deployment}: {found.error}"), soft_wrap=True)
     return 1 if any(found.error for found in results) else 0
+
+
+def _check_certificates(config: Config) -> None:
+    """Those that the settings name; what the state directory has is made when something is served."""
+    tls = config.settings.edge.tls
+    if tls.certificate is not None and tls.key is not None:
+        Certificates(TlsFiles(tls.certificate, tls.key, tls.client_ca), tls.client_auth)
+    link_context(config.settings.pool)
 
 
 async def check_all(config: Config, timeout: float) -> list[Checked]:  # noqa: ASYNC109  # of each model, not of the whole
