@@ -60,8 +60,8 @@ def test_the_state_directorys_ca_is_trusted_only_where_it_signed(config: Config)
     own = msgspec.structs.replace(config, settings=Settings(edge=EdgeConfig(tls=tls)))
     examples = {"price": {"columns": ["x"], "row": [1]}}
 
-    assert "--cacert" in printed(config, examples=examples)
-    assert "--cacert" not in printed(own, examples=examples)
+    assert "curl --cacert" in printed(config, examples=examples)
+    assert "curl --cacert" not in printed(own, examples=examples)
 
 
 def test_clear_text_is_named_as_such(config: Config) -> None:
