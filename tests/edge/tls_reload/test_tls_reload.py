@@ -97,11 +97,14 @@ def test_the_swap_of_a_mounted_secret_is_a_change(tmp_path: Path, server: Server
     assert shown(server, context) == new
 
 
-def test_a_pair_that_was_written_over_with_its_old_times_is_a_change(server: ServerFiles) -> None:
+def test_a_pair_that_was_written_over_with_its_old_times_is_a_change(tmp_path: Path, server: ServerFiles) -> None:
     certificates = Certificates(server.files)
-    times = [(path, path.stat()) for path in (server.files.certificate, server.files.key)]
-    new = server.renew()
-    for path, status in times:
+    (tmp_path / "other").mkdir()
+    other = ServerFiles(tmp_path / "other", server.authority)
+    new = other.renew()
+    for path in (server.files.certificate, server.files.key):
+        status = path.stat()
+        path.write_bytes((other.folder / path.name).read_bytes())
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     certificates.look()
 
