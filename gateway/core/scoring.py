@@ -45,7 +45,7 @@ class Scorer(Protocol):
 
     @property
     def is_ready(self) -> bool:
-        """Whether at least one worker can take a batch now or soon."""
+        """Whether at least one worker can take a batch now or soon; true while there are places."""
         ...
 
     def on_place(self, callback: Callable[[], None]) -> None:

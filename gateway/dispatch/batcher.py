@@ -92,7 +92,8 @@ class Batcher:
         Raises ``Overloaded``, ``NotReady`` or ``DeadlineExceeded`` at once where waiting would be in vain.
         """
         now = self._clock()
-        self._check_admission(rows, deadline, now)
+        places = self._scorer.places
+        self._check_admission(rows, deadline, now, places)
         loop = asyncio.get_running_loop()
         ticket = Ticket(rows, deadline, loop.create_future(), now, timeline=timeline)
         if rows.count <= self._limit.rows:
@@ -100,7 +101,7 @@ class Batcher:
         else:
             self._put_parts(ticket, loop)
         self._alarm.watch(ticket, now)
-        if not self._turn_is_due and self._scorer.places > 0:
+        if not self._turn_is_due and places > 0:
             self._start_turn(loop)
         return ticket
 
@@ -149,14 +150,14 @@ class Batcher:
 
     # --- who is let in -----------------------------------------------------------------------------------------
 
-    def _check_admission(self, rows: Rows, deadline: Deadline, now: float) -> None:
+    def _check_admission(self, rows: Rows, deadline: Deadline, now: float, places: int) -> None:
         waiting = self._window.rows
         error: GatewayError
         if deadline <= now:
             error = DeadlineExceeded("no time was left when the request came to its turn")
         elif self._is_closed:
             error = NotReady("the gateway is shutting down")
-        elif not self._scorer.is_ready:
+        elif places <= 0 and not self._scorer.is_ready:  # whoever has a place is ready
             error = NotReady(f"no worker of {self.name} can serve at the moment")
         elif waiting and waiting + rows.count > self._config.max_queue_rows:
             excess = waiting + rows.count - self._config.max_queue_rows

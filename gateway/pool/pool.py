@@ -79,7 +79,11 @@ class Pool:
     @property
     def is_ready(self) -> bool:
         """True also shortly after the last worker was lost, because its restart takes milliseconds."""
-        return any(channel.is_open or self._is_back_soon(channel) for channel in self._channels)
+        # Asked for every request while all places are taken: a generator would cost twice as much.
+        for channel in self._channels:
+            if channel.is_open or self._is_back_soon(channel):
+                return True
+        return False
 
     def on_place(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)

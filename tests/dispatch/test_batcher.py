@@ -461,7 +461,7 @@ async def test_who_waits_for_workers_that_are_all_gone_hears_it_at_once() -> Non
 @on_virtual_time
 async def test_a_request_is_refused_while_no_worker_can_serve() -> None:
     bench = Bench()
-    bench.scorer.change(is_ready=False)
+    bench.scorer.change(places=0, is_ready=False)
     with pytest.raises(NotReady):
         bench.ask(1)
 
