@@ -19,7 +19,7 @@ from typing import Any
 import jwt
 import msgspec
 
-from gateway.core.errors import Unauthenticated
+from gateway.auth.bearer import invalid
 
 __all__ = ["MAX_TOKEN", "Header", "JwtRules", "SigningKey", "check_claims", "read_header", "verified_claims"]
 
@@ -65,34 +65,34 @@ class JwtRules:
 def read_header(token: str) -> Header:
     """Raises ``Unauthenticated`` for what is no signed token, or for one that asks for what is not offered."""
     if len(token) > MAX_TOKEN or token.count(".") != 2:
-        raise Unauthenticated("expected a JSON Web Token")
+        raise invalid("expected a JSON Web Token")
     try:
         header = _headers.decode(_decoded(token.partition(".")[0]))
     except (ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise Unauthenticated("expected a JSON Web Token") from error
+        raise invalid("expected a JSON Web Token") from error
     if header.crit is not None:
-        raise Unauthenticated("the token has critical header fields, none of which are understood here")
+        raise invalid("the token has critical header fields, none of which are understood here")
     if not header.kid or len(header.kid) > _MAX_KID:
-        raise Unauthenticated("the token does not name the key that it was signed with")
+        raise invalid("the token does not name the key that it was signed with")
     return header
 
 
 def verified_claims(token: str, header: Header, key: SigningKey, rules: JwtRules, now: float) -> Mapping[str, Any]:
     """``now`` is Unix time. Raises ``Unauthenticated``."""
     if header.alg not in rules.algorithms or header.alg not in key.algorithms:
-        raise Unauthenticated("the token is signed with an algorithm that is not accepted here")
+        raise invalid("the token is signed with an algorithm that is not accepted here")
     signed, _, signature = token.rpartition(".")
     try:
         raw = _decoded(signature)
         is_genuine = jwt.get_algorithm_by_name(header.alg).verify(signed.encode("ascii"), key.key, raw)
     except (ValueError, TypeError) as error:
-        raise Unauthenticated("the token's signature is not valid") from error
+        raise invalid("the token's signature is not valid") from error
     if not is_genuine:
-        raise Unauthenticated("the token's signature is not valid")
+        raise invalid("the token's signature is not valid")
     try:
         claims = _claims.decode(_decoded(signed.partition(".")[2]))
     except (ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise Unauthenticated("expected a JSON Web Token with an object of claims") from error
+        raise invalid("expected a JSON Web Token with an object of claims") from error
     check_claims(claims, key, rules, now)
     return claims
 
@@ -101,23 +101,23 @@ def check_claims(claims: Mapping[str, Any], key: SigningKey, rules: JwtRules, no
     """Whether somebody whose signature held may say this, to us, now. Raises ``Unauthenticated``."""
     issuer = claims.get("iss")
     if not isinstance(issuer, str) or issuer not in rules.issuers:
-        raise Unauthenticated("the token is from another issuer")
+        raise invalid("the token is from another issuer")
     tenant = claims.get("tid")
     if rules.tenant and tenant != rules.tenant:
-        raise Unauthenticated("the token is from another tenant")
+        raise invalid("the token is from another tenant")
     if key.issuer and key.issuer.replace("{tenantid}", rules.tenant or str(tenant)) not in rules.issuers:
-        raise Unauthenticated("the token is signed with a key of another issuer")
+        raise invalid("the token is signed with a key of another issuer")
     audience = claims.get("aud")
     heard = [audience] if isinstance(audience, str) else audience if isinstance(audience, list) else []
     if not any(isinstance(each, str) and each in rules.audiences for each in heard):
-        raise Unauthenticated("the token is for another audience")
+        raise invalid("the token is for another audience")
     expires, begins = _time(claims, "exp"), _time(claims, "nbf")
     if expires is None:
-        raise Unauthenticated("the token does not say when it expires")
+        raise invalid("the token does not say when it expires")
     if now >= expires + rules.leeway:
-        raise Unauthenticated("the token has expired")
+        raise invalid("the token has expired")
     if begins is not None and now < begins - rules.leeway:
-        raise Unauthenticated("the token is not valid yet")
+        raise invalid("the token is not valid yet")
 
 
 def _time(claims: Mapping[str, Any], name: str) -> float | None:
@@ -125,7 +125,7 @@ def _time(claims: Mapping[str, Any], name: str) -> float | None:
     if value is None:
         return None
     if type(value) not in (int, float) or not math.isfinite(value) or abs(value) > 1e12:
-        raise Unauthenticated(f"the token's {name} is no time")
+        raise invalid(f"the token's {name} is no time")
     return float(value)
 
 

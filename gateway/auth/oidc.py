@@ -1,9 +1,10 @@
 """
 Callers who show a JSON Web Token of an identity provider: Entra ID, or any other that speaks OpenID Connect.
 
-A token costs a signature check once. The verdict is kept until the token expires, under the token's SHA-256 digest, so
-that a dump of the cache holds nothing that could be shown to anybody; the least recently used verdicts make way when
-there are too many. When the provider takes a key back, all verdicts go: one of them may rest on it.
+A token costs a signature check once, on the loop: to hand it to a thread and back costs as much. The verdict is kept
+until the token expires, under the token's SHA-256 digest, so that a dump of the cache holds nothing that could be shown
+to anybody; the least recently used verdicts make way when there are too many. When the provider takes a key back, all
+verdicts go: one of them may rest on it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from collections import OrderedDict
 from hashlib import sha256
 
+from gateway.auth.bearer import bearer, forbidden, invalid
 from gateway.auth.config import OidcConfig
 from gateway.auth.jwks import Fetch, Jwks
 from gateway.auth.jwt import JwtRules, read_header, verified_claims
@@ -19,7 +21,6 @@ from gateway.auth.oidc_discovery import Discovery
 from gateway.auth.oidc_grants import ClaimRules
 from gateway.core.access import Caller, Principal, Role
 from gateway.core.deadline import Clock
-from gateway.core.errors import Forbidden, Unauthenticated
 
 __all__ = ["OidcAccess"]
 
@@ -65,12 +66,9 @@ class OidcAccess:
 
     async def __call__(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
         """See ``Access``: the credential is ``Bearer <token>``. ``NotReady`` while the provider's keys are unknown."""
-        scheme, _, token = (caller.credential or "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise Unauthenticated("expected an Authorization header: Bearer <token>")
-        principal = await self.principal(token.strip())
+        principal = await self.principal(bearer(caller.credential, "token"))
         if not principal.may(role, endpoint):
-            raise Forbidden(f'the token may not {role} endpoint "{endpoint}"' if endpoint else f"it may not {role}")
+            raise forbidden("token", role, endpoint, principal.name)
         return principal
 
     async def principal(self, token: str) -> Principal:
@@ -85,10 +83,10 @@ class OidcAccess:
         header = read_header(token)
         if header.alg not in self._rules.algorithms:
             # Asked before the key is: such a token shall not even cause a fetch.
-            raise Unauthenticated("the token is signed with an algorithm that is not accepted here")
+            raise invalid("the token is signed with an algorithm that is not accepted here")
         key = await self._jwks.find(header.kid)
         if key is None:
-            raise Unauthenticated("the token is signed with an unknown key")
+            raise invalid("the token is signed with an unknown key")
         claims = verified_claims(token, header, key, self._rules, self._wall_clock())
         principal = self._claims.principal(claims)
         self._verdicts[digest] = claims["exp"] + self._rules.leeway, principal

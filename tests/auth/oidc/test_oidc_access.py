@@ -293,6 +293,25 @@ async def test_what_is_no_bearer_token_is_unauthenticated(provider: Provider, cr
             await access(Presented(credential), "price", Role.SCORE)
 
 
+async def test_a_client_is_told_to_get_a_new_token_when_the_old_one_has_expired(provider: Provider) -> None:
+    async with trusting(provider) as access:
+        with pytest.raises(Unauthenticated) as caught:
+            await ask(access, signed(provider.claims(exp=1), pair("first")))
+
+    assert 'error="invalid_token", error_description="the token has expired"' in caught.value.challenge
+
+
+async def test_a_refusal_names_the_caller_and_not_the_token(provider: Provider) -> None:
+    token = signed(provider.claims(), pair("first"))
+    async with trusting(provider, grants=[ClaimGrant(roles=[Role.READ])]) as access:
+        with pytest.raises(Forbidden) as caught:
+            await ask(access, token)
+
+    assert caught.value.who == "caller-1"
+    assert 'error="insufficient_scope"' in caught.value.challenge
+    assert token not in repr(vars(caught.value)) + str(caught.value)
+
+
 # --- the provider's keys -------------------------------------------------------------------------------------------
 
 
