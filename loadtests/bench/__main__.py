@@ -35,6 +35,7 @@ def main() -> None:
         repeats=given.repeats or (1 if given.quick else 3),
         seconds=given.seconds or (1.0 if given.quick else 3.0),
         idle_requests=500 if given.quick else 3000,
+        idle_connections=200 if given.quick else 500,
     )
     started, clock = datetime.now(UTC), time.monotonic()
     facts, found = machine.facts(), Found()
@@ -48,11 +49,12 @@ def main() -> None:
         took_seconds=round(time.monotonic() - clock, 1),
         options=dataclasses.asdict(options),
         machine=facts,
-        ratios=ratios(middle, found.idle, found.overload),
+        ratios=ratios(middle, found.idle, found.overload, found.connections),
         medians=middle,
         idle=found.idle,
         overload=found.overload,
         runs=found.runs,
+        connections=found.connections,
     )
     print(tables(report))
     is_whole = not given.quick and not given.only

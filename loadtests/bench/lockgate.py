@@ -43,6 +43,11 @@ class Lockgate:
         self._headers = {"authorization": f"Bearer {(self._state / 'demo.key').read_text().strip()}"}
 
     @property
+    def port(self) -> int:
+        """Of HTTP/1.1 and HTTP/2."""
+        return self._port
+
+    @property
     def ca_file(self) -> Path:
         return self._state / "ca.pem"
 

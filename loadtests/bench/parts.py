@@ -10,6 +10,7 @@ from pathlib import Path
 from loadtests.bench import overload
 from loadtests.bench.bare import bare_grpc, bare_http
 from loadtests.bench.closed_loop import Measurement, measure_in_turns
+from loadtests.bench.connections import Held, held_by_connections
 from loadtests.bench.idle import Added, added_time
 from loadtests.bench.layout import Layout
 from loadtests.bench.lockgate import Lockgate
@@ -20,7 +21,7 @@ from loadtests.bench.target import Target
 
 __all__ = ["PARTS", "Bench", "Found", "Options"]
 
-PARTS = ("onnx", "r", "idle", "overload")
+PARTS = ("onnx", "r", "idle", "connections", "overload")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ class Options:
     seconds: float
     """Of one closed-loop run, and of one step of the overload run."""
     idle_requests: int
+    idle_connections: int
 
 
 @dataclass(slots=True)
@@ -39,6 +41,7 @@ class Found:
 
     runs: list[Measurement] = field(default_factory=list)
     idle: list[Added] = field(default_factory=list)
+    connections: list[Held] = field(default_factory=list)
     overload: Overload | None = None
 
 
@@ -53,7 +56,8 @@ class Bench:
     found: Found
 
     def run(self, part: str) -> None:
-        {"onnx": self.onnx, "r": self.r, "idle": self.idle, "overload": self.overload}[part]()
+        parts = {"onnx": self.onnx, "r": self.r, "idle": self.idle, "connections": self.connections}
+        (parts | {"overload": self.overload})[part]()
 
     def onnx(self) -> None:
         """Whole servers on one core: bare ones and Lockgate with its ONNX worker."""
@@ -86,6 +90,14 @@ class Bench:
             for name in ("bare", "lockgate"):
                 of_one = sorted((run for run in runs if run.server == name), key=lambda run: run.added_p50_ms)
                 self.found.idle.append(of_one[len(of_one) // 2])
+
+    def connections(self) -> None:
+        """Clients that have asked once and wait."""
+        with ExitStack() as stack:
+            lockgate = Lockgate(stack, self.folders.serve_onnx, cores=[self.layout.server], logs=self.logs)
+            self.found.connections += held_by_connections(
+                lockgate.port, lockgate.tls, lockgate.roles()["gateway"], connections=self.options.idle_connections
+            )
 
     def overload(self) -> None:
         """Open loop against one R worker."""

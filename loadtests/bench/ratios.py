@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loadtests.bench.closed_loop import Measurement
+from loadtests.bench.connections import Held
 from loadtests.bench.idle import Added
 from loadtests.bench.overload import Overload
 
@@ -26,7 +27,9 @@ class Ratio:
         return self.value >= self.goal if self.at_least else self.value <= self.goal
 
 
-def ratios(medians: Sequence[Measurement], idle: Sequence[Added], overload: Overload | None) -> list[Ratio]:
+def ratios(
+    medians: Sequence[Measurement], idle: Sequence[Added], overload: Overload | None, connections: Sequence[Held] = ()
+) -> list[Ratio]:
     """All that can be computed from what was measured."""
     by_key = {(m.group, m.server, m.connections): m for m in medians}
     found = []
@@ -45,6 +48,9 @@ def ratios(medians: Sequence[Measurement], idle: Sequence[Added], overload: Over
         if added.server == "lockgate":
             name = "idle: p50 added to the worker's compute, ms"
             found.append(Ratio(name=name, value=added.added_p50_ms, goal=0.2, at_least=False))
+    for held in connections:
+        name = f"idle TLS connection of {held.protocol}: memory of the gateway, kB"
+        found.append(Ratio(name=name, value=held.kilobytes, goal=50.0, at_least=False))
     if overload is not None:
         name = "overload: goodput at 3 × capacity / best goodput"
         found.append(Ratio(name=name, value=overload.kept, goal=0.9, at_least=True))

@@ -9,6 +9,7 @@ from statistics import median
 import msgspec
 
 from loadtests.bench.closed_loop import Measurement
+from loadtests.bench.connections import Held
 from loadtests.bench.idle import Added
 from loadtests.bench.overload import Overload
 from loadtests.bench.ratios import Ratio
@@ -38,6 +39,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     idle: Sequence[Added]
     overload: Overload | None
     runs: Sequence[Measurement]
+    connections: Sequence[Held] = ()
 
     @property
     def is_disturbed(self) -> bool:

@@ -9,6 +9,7 @@ import pytest
 
 from loadtests.bench import h2load, wrk
 from loadtests.bench.closed_loop import Measurement, medians
+from loadtests.bench.connections import Held
 from loadtests.bench.cpu import TICK, busy_seconds, process_seconds
 from loadtests.bench.idle import Added, compute_ms
 from loadtests.bench.load import Load, Request
@@ -281,3 +282,9 @@ def test_only_what_is_between_the_markers_is_replaced() -> None:
 def test_a_page_without_markers_is_refused() -> None:
     with pytest.raises(ValueError, match="bench: begin"):
         replaced("nothing here", "new")
+
+
+def test_an_idle_connection_may_cost_fifty_kilobytes() -> None:
+    held = [Held(protocol="h2", connections=500, kilobytes=size) for size in (50.0, 50.1)]
+
+    assert [ratio.is_met for ratio in ratios([], [], None, held)] == [True, False]
