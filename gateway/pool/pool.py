@@ -80,7 +80,7 @@ class Pool:
     def is_ready(self) -> bool:
         """True also shortly after the last worker was lost, because its restart takes milliseconds."""
         # Asked for every request while all places are taken: a generator would cost twice as much.
-        for channel in self._channels:
+        for channel in self._channels:  # noqa: SIM110
             if channel.is_open or self._is_back_soon(channel):
                 return True
         return False
