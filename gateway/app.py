@@ -149,6 +149,7 @@ class App:
             self,
             lambda: admitted.in_flight,
             certificate_ends=lambda: self._certificates.ends_at,
+            more=[self._features.write],
         )
         view, new_id = OipView(registry, access), new_ids()
         intake = Intake(admitted, registry, personality=self._edge.personality, clock=time.monotonic)

@@ -28,6 +28,7 @@ from gateway.core.errors import GatewayError, WorkerFailed
 from gateway.core.payload import Table
 from gateway.edge.tls_reload import Certificates, TlsFiles
 from gateway.features.assemble import Assembler
+from gateway.features.bind import bind
 from gateway.pool.pool import Pool
 from gateway.pool.tls import link_context
 from gateway.telemetry.logs import configure_logs
@@ -50,6 +51,9 @@ class Checked:
     deployment: str
     runtime: str = ""
     inputs: int = 0
+    """Of the model."""
+    sends: list[str] = field(default_factory=list)
+    """What clients send, where features complete it."""
     outputs: list[str] = field(default_factory=list)
     load_ms: int = 0
     answer: dict[str, Any] | None = None
@@ -71,7 +75,7 @@ def check(path: Path, timeout: float, console: Console) -> int:
             found.endpoint,
             found.deployment,
             found.runtime,
-            str(found.inputs or ""),
+            _told_inputs(found),
             ", ".join(found.outputs),
             str(found.load_ms or ""),
             Text(told if len(told) <= _SHOWN else f"{told[:_SHOWN]}…"),
@@ -82,6 +86,13 @@ def check(path: Path, timeout: float, console: Console) -> int:
         if found.error:
             console.print(Text(f"{found.endpoint}/{found.deployment}: {found.error}"), soft_wrap=True)
     return 1 if any(found.error for found in results) else 0
+
+
+def _told_inputs(found: Checked) -> str:
+    """How many, or what clients send and how many features complete it."""
+    if not found.sends:
+        return str(found.inputs or "")
+    return f"{', '.join(found.sends)} → {found.inputs}"
 
 
 def _check_certificates(config: Config) -> None:
@@ -162,6 +173,11 @@ class _Trial:
             found.runtime += f" on {description.device}"
         found.inputs, found.load_ms = len(signature.inputs), description.load_ms
         found.outputs = [column.name for column in signature.outputs]
+        features = self._deployment.features
+        if features:
+            name = f"{found.endpoint}/{found.deployment}"
+            bound = bind(name, signature, features, self._config.views)
+            found.sends = [column.name for column in bound.signature.inputs]
         if not signature.example:
             return
         rows = Assembler(signature, 1)(Table(None, [list(signature.example[0])]))
