@@ -6,13 +6,16 @@ import asyncio
 import http.client
 import json
 import ssl
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
+import jwt
 import pytest
 
+from gateway.auth.token_keys import rotate_token_key
 from gateway.wire.v1 import grpc_service_pb2 as wire
 from gateway.wire.v1.grpc_service_pb2_grpc import GRPCInferenceServiceStub
 from tests.support.doors import Doors
@@ -274,6 +277,17 @@ def test_a_revoked_key_is_refused_within_its_second_and_no_event_holds_it(site: 
 
     assert (first, second) == (200, 401)
     assert secret not in site.stack.output()
+
+
+def test_turning_the_signing_key_over_disturbs_no_token(site: Site) -> None:
+    old = site.doors.token("t")
+    before = site.rest("GET", "/v2/models/t", f"Bearer {old}").status
+    rotate_token_key(site.doors.files.token_keys, time.time())
+    new = site.doors.token("t")
+    statuses = [site.rest("GET", "/v2/models/t", f"Bearer {token}").status for token in (new, old)]
+
+    assert jwt.get_unverified_header(new)["kid"] != jwt.get_unverified_header(old)["kid"]
+    assert [before, *statuses] == [200, 200, 200]
 
 
 async def test_keys_are_turned_over_under_load_and_no_request_fails(site: Site) -> None:
