@@ -98,13 +98,16 @@ def test_the_swap_of_a_mounted_secret_is_a_change(tmp_path: Path, server: Server
 
 
 def test_a_pair_that_was_written_over_with_its_old_times_is_a_change(tmp_path: Path, server: ServerFiles) -> None:
-    certificates = Certificates(server.files)
     (tmp_path / "other").mkdir()
     other = ServerFiles(tmp_path / "other", server.authority)
     new = other.renew()
-    for path in (server.files.certificate, server.files.key):
+    paths = (server.files.certificate, server.files.key)
+    for path in paths:
+        path.write_bytes(path.read_bytes().ljust(4096, b"\n"))
+    certificates = Certificates(server.files)
+    for path in paths:
         status = path.stat()
-        path.write_bytes((other.folder / path.name).read_bytes())
+        path.write_bytes((other.folder / path.name).read_bytes().ljust(4096, b"\n"))
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     certificates.look()
 
