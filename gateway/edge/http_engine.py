@@ -47,8 +47,8 @@ def plain_server(config: EdgeConfig, exchange: HttpExchange, http2: ProtocolFact
     """The listener without TLS, not started; None unless ``config`` asks for it in words."""
     if config.plaintext == "none" or config.plaintext_port is None:
         return None
-    host = _LOOPBACK if config.plaintext == "loopback" else config.host
-    log.info("edge.plaintext", host=host, port=config.plaintext_port)
+    host, tell = (_LOOPBACK, log.info) if config.plaintext == "loopback" else (config.host, log.warning)
+    tell("edge.plaintext", host=host, port=config.plaintext_port)
     return http_server(
         msgspec.structs.replace(config, host=host, http_port=config.plaintext_port), exchange, None, http2
     )

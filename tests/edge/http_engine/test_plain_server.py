@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.edge.config import EdgeConfig, Plaintext
 from gateway.edge.http1 import Http1Server
@@ -17,6 +18,14 @@ def config(plaintext: Plaintext) -> EdgeConfig:
 
 def test_by_default_there_is_none() -> None:
     assert plain_server(config("none"), exchange_of(FakeCore(), EdgeConfig())) is None
+
+
+@pytest.mark.parametrize(("plaintext", "level"), [("loopback", "info"), ("anywhere", "warning")])
+def test_one_that_others_can_reach_is_warned_of(plaintext: Plaintext, level: str) -> None:
+    with capture_logs() as logs:
+        plain_server(config(plaintext), exchange_of(FakeCore(), EdgeConfig()))
+
+    assert [(each["event"], each["log_level"]) for each in logs] == [("edge.plaintext", level)]
 
 
 @pytest.mark.parametrize(("plaintext", "host"), [("loopback", "127.0.0.1"), ("anywhere", "192.0.2.1")])
