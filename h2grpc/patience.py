@@ -20,6 +20,10 @@ from h2grpc.other_protocol import OtherConnection
 
 __all__ = ["PatientConnection"]
 
+_LOOKS: Final = 4
+"""How often to look in the time of a limit."""
+_LEAST: Final = 0.02
+"""Seconds between looks, however short the limit."""
 _MANY: Final = 64
 """Answers before it is worth asking whether they have left."""
 
@@ -51,14 +55,14 @@ class PatientConnection(OtherConnection):
             for stream_id in [each for each, since in self._arriving.items() if now - since >= most]:
                 self.counters["late"] += 1
                 self._late(stream_id, f"the request did not arrive within {most:g} s")
-            at = now + most / 4
+            at = now + max(_LEAST, most / _LOOKS)
         if (most := limits.answer_timeout) is not None:
             self._settle()
             self._leaving = _seen(self._leaving, self._answered, now)
             for stream_id in [each for each, since in self._leaving.items() if now - since >= most]:
                 self.counters["unread"] += 1
                 self._reset_stream(stream_id, ngh2.ErrorCode.CANCEL)
-            at = min(at, now + most / 4)
+            at = min(at, now + max(_LEAST, most / _LOOKS))
         return at
 
     def _settle(self) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc.aio
+import msgspec
 import ngh2
 import pytest
 
@@ -45,13 +46,13 @@ class Http2:
         self._writer.close()
 
     async def ask(
-        self, method: bytes, path: bytes, body: bytes = b"", *headers: tuple[bytes, bytes]
+        self, method: bytes, path: bytes, body: bytes = b"", *headers: tuple[bytes, bytes], ends: bool = True
     ) -> tuple[int, dict[str, str], bytes]:
         engine = self._engine
         fields = [(b":method", method), (b":scheme", b"https"), (b":authority", b"localhost"), (b":path", path)]
         stream = engine.send_request([*fields, *headers], end_stream=not body)
         if body:
-            engine.send_data(stream, body, end_stream=True)
+            engine.send_data(stream, body, end_stream=ends)
         answer: dict[str, str] = {}
         data = b""
         async with asyncio.timeout(10):
@@ -98,6 +99,22 @@ async def test_a_body_over_the_limit_is_refused_over_http_2_too(tmp_path: Path) 
         status, headers, _ = await client.ask(b"POST", infer_path(), b" " * 10_001, *as_json())
 
     assert (status, headers["content-type"]) == (413, "application/json")
+
+
+async def test_headers_over_the_limit_are_refused_over_http_2_too(tmp_path: Path) -> None:
+    async with serving(tmp_path, config=CONFIG) as edge, Http2(edge) as client:
+        status, _, body = await client.ask(b"POST", infer_path(), b"{}", *as_json(), (b"x-long", b"a" * 20_000))
+        after = (await client.ask(b"GET", b"/v2/health/live"))[0]
+
+    assert (status, list(json.loads(body)), after) == (431, ["error"], 200)
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for_over_http_2_either(tmp_path: Path) -> None:
+    config = msgspec.structs.replace(CONFIG, body_timeout_ms=1)
+    async with serving(tmp_path, config=config) as edge, Http2(edge) as client:
+        status, _, body = await client.ask(b"POST", infer_path(), b"{", *as_json(), ends=False)
+
+    assert (status, "within 1 ms" in json.loads(body)["error"]) == (408, True)
 
 
 async def test_head_over_http_2_has_no_body(tmp_path: Path) -> None:
@@ -177,6 +194,22 @@ async def test_who_says_nothing_on_a_clear_port_is_closed(tmp_path: Path) -> Non
         async with asyncio.timeout(10):
             answer = await reader.read()
         writer.close()
+
+    assert answer == b""
+
+
+async def test_a_drain_closes_who_has_not_said_what_it_speaks(tmp_path: Path) -> None:
+    async with serving(tmp_path, config=CONFIG, is_tls=False) as edge:
+        reader, writer = await asyncio.open_connection("localhost", edge.http_server.port)
+        other, answered = await asyncio.open_connection("localhost", edge.http_server.port)
+        writer.write(PREFACE[:5])
+        answered.write(b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        async with asyncio.timeout(10):
+            await other.readuntil(b"\r\n\r\n")  # by then the other one's five bytes are there too
+            await edge.http_server.drain(5)
+            answer = await reader.read()
+        writer.close()
+        answered.close()
 
     assert answer == b""
 
