@@ -76,11 +76,11 @@ class Cluster:
 
     def redirected(self, error: ReplyError) -> Node | None:
         words = str(error).split()
-        if len(words) != 3:
+        host, _, port = words[-1].rpartition(":")
+        if len(words) != 3 or not port.isdecimal():
             return None
         if error.code == "MOVED":
             self._look_now.set()
-        host, _, port = words[2].rpartition(":")
         return next(
             (
                 node

@@ -177,6 +177,8 @@ async def connect(
         raise Unavailable(f"{address}: no connection in time") from None
     except OSError as error:  # ssl.SSLError is one
         raise Unavailable(f"{address}: {error.strerror or type(error).__name__}") from error
+    except UnicodeError:
+        raise Unavailable(f"{address}: no name of a host") from None
     try:
         hello: list[bytes | str | int] = ["HELLO", 3]
         if credential.password is not None:

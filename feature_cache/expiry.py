@@ -2,7 +2,7 @@
 Ends what has waited too long, with one timer for all.
 
 Everything in the line has the same patience, so it falls due in the order in which it came; a timer each would cost
-as much as the rest of a read. What is done meanwhile stays in the line until its time, and is passed over then.
+as much as the rest of a read. What is done meanwhile leaves when it is first in the line.
 """
 
 from __future__ import annotations
@@ -33,9 +33,15 @@ class Expiry:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, item: Expires, now: float) -> None:
-        self._line.append((now + self._patience, item))
+        line = self._line
+        while line and line[0][1].is_done:
+            line.popleft()
+        line.append((now + self._patience, item))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._patience, self._fire)
+
+    def __len__(self) -> int:
+        return len(self._line)
 
     def close(self) -> None:
         """Everything is due now."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,10 +12,13 @@ from hypothesis import strategies as st
 from redis import Redis
 from redis.crc import key_slot
 
-from feature_cache.address import Address
-from feature_cache.cluster import read_slots, slot_of
+from feature_cache.address import Address, StoreAddress
+from feature_cache.cluster import Cluster, read_slots, slot_of
+from feature_cache.credentials import fixed
+from feature_cache.dial import Dialer
 from feature_cache.errors import Unavailable
 from feature_cache.keys import key_maker
+from feature_cache.resp import ReplyError
 from feature_cache.row import RowState
 from feature_cache.settings import CircuitSettings, StoreSettings
 from feature_cache.store import FeatureStore
@@ -38,6 +42,15 @@ def test_what_is_no_map_of_slots_is_told(reply: object) -> None:
 
 def test_a_node_without_host_is_where_we_asked() -> None:
     assert read_slots([[0, 9, [b"", 7, b"id"]]], Address("a", 1)) == [(0, 9, Address("a", 7))]
+
+
+@pytest.mark.parametrize("text", ["MOVED", "MOVED 1", "MOVED 1 a", "MOVED 1 a:b", "ASK 1 10.0.0.1:7000"])
+def test_a_redirect_to_nowhere_leads_nowhere(text: str) -> None:
+    dialer = Dialer(clock=time.monotonic, tls=None, credentials=fixed(None, None), db=0, timeout=1)
+    address = StoreAddress(kind="cluster", servers=(Address("a", 1),))
+    cluster = Cluster(address, lambda: pytest.fail("no node is made"), dialer)
+
+    assert cluster.redirected(ReplyError(text)) is None
 
 
 @asynccontextmanager

@@ -248,3 +248,12 @@ async def test_a_store_that_is_not_there_yet_is_no_error(tmp_path: Path) -> None
             assert row.state is UNAVAILABLE
             assert str(server.socket) in problems[0]
             assert (await answers_again(store)).values == (1.0,)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "no-such-host.invalid", "a" * 70])
+async def test_a_store_that_is_nowhere_is_told_and_is_no_error(host: str) -> None:
+    settings = StoreSettings(url=f"redis://{host}", timeout_ms=1000)
+    async with FeatureStore.open(settings, [VIEW], patience=0) as store:
+        await eventually(lambda: host in store.problems()[0])
+
+        assert (await answer(store)).state is UNAVAILABLE

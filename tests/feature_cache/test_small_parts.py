@@ -73,6 +73,18 @@ async def test_each_item_falls_due_after_its_own_patience_and_done_ones_never() 
 
 
 @on_virtual_time
+async def test_what_is_done_does_not_pile_up() -> None:
+    clock = asyncio.get_running_loop().time
+    expiry = Expiry(3600.0, clock)
+    for _ in range(100):
+        item = Item()
+        expiry.add(item, clock())
+        item.is_done = True
+
+    assert len(expiry) == 1
+
+
+@on_virtual_time
 async def test_closing_expires_what_is_left_at_once() -> None:
     clock = asyncio.get_running_loop().time
     expiry, item = Expiry(1.0, clock), Item()
