@@ -48,10 +48,11 @@ class InterceptedHandlers(Handlers):
         handler = await self._first(CallDetails(path, context.invocation_metadata()))
         if handler is None:
             await context.abort(Status.UNIMPLEMENTED, f"the method {path} is not known")
-        context.method = method = Method(handler)
+        method = Method(handler)
         if not method.request_streaming:
             context.call.is_stream = False
             context.request = await context.only_message()
+        context.method = method  # only now: until then what comes is put where a stream's messages wait
         await (run_unary if method.is_unary else run)(context.driver, context)
 
 

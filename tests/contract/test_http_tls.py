@@ -156,9 +156,14 @@ async def test_who_is_in_a_handshake_when_a_drain_begins_is_answered_and_told_to
         drain = asyncio.create_task(edge.server.drain(BOUND))
         await asyncio.sleep(0)
         await client.finish_handshake()
+        await until(lambda: not edge.server._door.is_expecting)  # type: ignore[attr-defined]
+        for _ in range(10):
+            await asyncio.sleep(0)
+        is_over = drain.done()
         answer = await client.ask(GET)
         await drain
 
+    assert not is_over
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b"\r\nConnection: close\r\n" in answer
 

@@ -67,9 +67,11 @@ def make(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
 
 @asynccontextmanager
-async def serving(make: Callable[..., Any], interceptors: Sequence[Any]) -> AsyncIterator[Any]:
+async def serving(
+    make: Callable[..., Any], interceptors: Sequence[Any], servicer: EchoServicer | None = None
+) -> AsyncIterator[Any]:
     server = make(interceptors=interceptors)
-    add_echo(EchoServicer(), server)
+    add_echo(servicer or EchoServicer(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with asyncio.timeout(20), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -154,6 +156,28 @@ async def test_an_interceptor_that_fails_fails_the_call_without_its_words(make: 
 
     assert code == "UNKNOWN"
     assert make is grpc.aio.server or "secret" not in details
+
+
+async def test_a_message_that_comes_after_the_interceptors_is_handled_in_the_same_task() -> None:
+    log: list[Any] = []
+    passed = asyncio.Event()
+    servicer = EchoServicer()
+
+    async def late() -> AsyncIterator[bytes]:
+        await passed.wait()
+        yield b"hello"
+
+    class Tells(Notes):
+        async def intercept_service(self, continuation: Continuation, handler_call_details: Any) -> Any:
+            log.append(asyncio.current_task())
+            handler = await super().intercept_service(continuation, handler_call_details)
+            passed.set()
+            return handler
+
+    async with serving(h2grpc.server, [Tells("one", [])], servicer) as channel:
+        await channel.stream_unary("/t.Echo/echo")(late())
+
+    assert [context.task for context in servicer.contexts] == log
 
 
 async def test_two_messages_for_a_method_that_takes_one_are_refused() -> None:
