@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -392,43 +393,56 @@ async def test_a_provider_that_is_away_at_the_start_is_no_verdict_on_anybody(pro
     assert principal.name == "caller-1"
 
 
-def _elsewhere() -> web.Response:
-    return web.Response(status=302, headers={"Location": "https://evil.example/keys"})
+def _moved(where: str) -> Callable[[Provider], web.Response]:
+    return lambda provider: web.Response(status=302, headers={"Location": f"{provider.url}{where}"})
+
+
+def _keys(*keys: dict[str, Any], padding: int = 0) -> Callable[[Provider], web.Response]:
+    return lambda provider: web.Response(body=json.dumps({"keys": keys}).encode() + b" " * padding)
+
+
+def _json(document: object) -> Callable[[Provider], web.Response]:
+    return lambda provider: web.json_response(document)
 
 
 DISCOVERY = f"/{TENANT}/v2.0/.well-known/openid-configuration"
-UNTRUSTED: dict[str, tuple[str, Callable[[], web.Response]]] = {
-    "keys behind a redirect": ("/keys", _elsewhere),
-    "a discovery document behind a redirect": (DISCOVERY, _elsewhere),
+GOOD = pair("first").jwk()
+# Each would give keys, were it not for the one thing that is wrong with it.
+UNTRUSTED: dict[str, tuple[str, Callable[[Provider], web.Response]]] = {
+    "keys behind a redirect": ("/keys", _moved("/good-keys")),
+    "a discovery document behind a redirect": (DISCOVERY, _moved("/good-discovery")),
     "a discovery document of another issuer": (
         DISCOVERY,
-        lambda: web.json_response({"issuer": "https://evil.example", "jwks_uri": "https://evil.example/keys"}),
+        lambda provider: web.json_response({"issuer": "https://evil.example", "jwks_uri": f"{provider.url}/keys"}),
     ),
-    "a document of no object": (DISCOVERY, lambda: web.json_response([])),
-    "no JSON": ("/keys", lambda: web.Response(text="<html>")),
-    "no key set": ("/keys", lambda: web.json_response({"keys": 1})),
-    "no key that signs": ("/keys", lambda: web.json_response({"keys": [pair("first").jwk(use="enc")]})),
-    "a weak key": ("/keys", lambda: web.json_response({"keys": [pair("weak", bits=1024).jwk(kid="first")]})),
-    "a shared secret": (
-        "/keys",
-        lambda: web.json_response({"keys": [{"kty": "oct", "kid": "first", "k": "c2VjcmV0"}]}),
-    ),
-    "keys without a name": ("/keys", lambda: web.json_response({"keys": [pair("first").jwk(kid=None)]})),
-    "keys without end": ("/keys", lambda: web.Response(body=b" " * 600_000)),
+    "a document of no object": (DISCOVERY, _json([])),
+    "a document without keys": (DISCOVERY, lambda provider: web.json_response({"issuer": provider.v2})),
+    "no JSON": ("/keys", lambda provider: web.Response(text="<html>")),
+    "another status": ("/keys", lambda provider: web.json_response({"keys": [GOOD]}, status=201)),
+    "no key set": ("/keys", _json({"keys": 1})),
+    "no key that signs": ("/keys", _keys({**GOOD, "use": "enc"})),
+    "a weak key": ("/keys", _keys(pair("weak", bits=1024).jwk(kid="first"))),
+    "a shared secret": ("/keys", _keys({"kty": "oct", "kid": "first", "k": "c2VjcmV0"})),
+    "keys without a name": ("/keys", _keys({**GOOD, "kid": None})),
+    "keys without end": ("/keys", _keys(GOOD, padding=600_000)),
 }
 
 
 @pytest.mark.parametrize("name", UNTRUSTED)
 async def test_what_is_not_to_be_trusted_brings_no_keys(provider: Provider, name: str) -> None:
     path, response = UNTRUSTED[name]
-    provider.answers[path] = response()
+    provider.answers["/good-keys"] = _keys(GOOD)(provider)
+    provider.answers["/good-discovery"] = web.json_response({"issuer": provider.v2, "jwks_uri": f"{provider.url}/keys"})
+    provider.answers[path] = response(provider)
     async with trusting(provider) as access:
         with pytest.raises(NotReady):
             await ask(access, signed(provider.claims(), pair("first")))
 
 
 async def test_a_clear_text_key_address_in_the_document_is_not_followed(provider: Provider) -> None:
-    provider.answers[DISCOVERY] = web.json_response({"issuer": provider.v2, "jwks_uri": "http://localhost/keys"})
+    provider.answers[DISCOVERY] = web.json_response(
+        {"issuer": provider.v2, "jwks_uri": f"http://localhost:{provider.port}/keys"}
+    )
     async with trusting(provider) as access:
         with pytest.raises(NotReady):
             await ask(access, signed(provider.claims(), pair("first")))
