@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,8 +11,10 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
 
 from feature_cache.embedded import EmbeddedStore
+from feature_cache.encoding import RowCodec
 from feature_cache.errors import BadEntity, CorruptValue, MissingFeature, StaleFeature
 from feature_cache.keys import key_maker
 from feature_cache.row import Row, RowState
@@ -291,3 +294,37 @@ async def test_the_policy_fail_fails(server: EmbeddedStore, client: Redis) -> No
             store.resolve("driver", await store.read("driver", [(1,)]))
         with pytest.raises(MissingFeature):
             store.resolve("driver", await store.read("driver", [(2,)]))
+
+
+async def test_after_a_storm_of_writes_the_copy_holds_what_the_store_holds(
+    server: EmbeddedStore, client: Redis
+) -> None:
+    """Reads, writes and changes cross in every way; what is left in the copy at the end must be the last of each."""
+    key, codec, chance = key_maker(VIEW), RowCodec(VIEW), random.Random(7)
+    writing: Any = AsyncRedis(unix_socket_path=str(server.socket))
+    async with opened(server) as store:
+
+        async def write() -> None:
+            for version in range(300):
+                await writing.set(key((chance.randrange(10),)), codec.encode([float(version)], TIME_US))
+
+        async def read(writer: asyncio.Task[None]) -> None:
+            while not writer.done():
+                await store.read("driver", [(chance.randrange(10),), (chance.randrange(10),)])
+                await asyncio.sleep(0)  # a hit lets nobody else run
+
+        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+            writer = tasks.create_task(write())
+            for _ in range(8):
+                tasks.create_task(read(writer))
+        # The last write's message is on its way before this one's: when this row is forgotten, all was told.
+        put(client, VIEW, [99], [0.0])
+        await store.read("driver", [(99,)])
+        put(client, VIEW, [99], [1.0])
+        await forgotten(store, entity=99)
+        rows = await store.read("driver", [(n,) for n in range(10)])
+        held = [client.get(key((n,))) for n in range(10)]
+    await writing.aclose()
+
+    assert store.counters.hits > 0
+    assert [row.values for row in rows] == [codec.decode(raw).values for raw in held if isinstance(raw, bytes)]
