@@ -11,6 +11,7 @@ refusal is an audit event.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
+from typing import Protocol, runtime_checkable
 
 from gateway.auth.audit import Audit
 from gateway.auth.bearer import challenge, forbidden, invalid, missing
@@ -27,6 +28,13 @@ _SAFE = frozenset(" !#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^
 """What may stand in a quoted string of a header."""
 
 Verifiers = Mapping[AuthMode, Access]
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """An ``Access`` that never waits; asked directly, it costs a tenth of a microsecond less."""
+
+    def judge(self, caller: Caller, endpoint: str | None, role: Role) -> Principal: ...
 
 
 class EndpointAccess:
@@ -53,6 +61,9 @@ class EndpointAccess:
             if mode not in self._verifiers:
                 raise ConfigError(f"endpoint {endpoint}", f'auth_mode: expected settings for "{mode}" (auth.oidc)')
         self._by_endpoint = {endpoint: self._verifiers[mode] for endpoint, mode in modes.items()}
+        self._judges = {
+            endpoint: verifier.judge for endpoint, verifier in self._by_endpoint.items() if isinstance(verifier, Judge)
+        }
         self._only = next(iter(modes)) if len(modes) == 1 else None
         # Where all take the same, nothing has to be taken away from anybody.
         self._same = next(iter(set(modes.values()))) if len(set(modes.values())) == 1 else None
@@ -67,6 +78,8 @@ class EndpointAccess:
         try:
             if caller.credential is None and caller.certificate is not None and self._certificates is not None:
                 return await self._certificates(caller, endpoint, role)
+            if endpoint in self._judges:
+                return self._judges[endpoint](caller, endpoint, role)
             verify = self._by_endpoint.get(endpoint) if endpoint is not None else None
             if verify is None:
                 return await self._of_no_endpoint(caller, endpoint, role)

@@ -43,6 +43,10 @@ class KeyStore:
 
     async def __call__(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
         """See ``Access``."""
+        return self.judge(caller, endpoint, role)
+
+    def judge(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
+        """The same at once."""
         credential = caller.credential
         holder = None
         if credential is not None and credential[:7] == "Bearer ":  # how everybody writes it
@@ -110,4 +114,7 @@ class KeyStore:
 
 
 def _digest(key: str) -> bytes:
-    return sha256(key.encode("utf-8", "surrogatepass")).digest()
+    try:
+        return sha256(key.encode()).digest()
+    except UnicodeEncodeError:  # bytes that were no text
+        raise invalid("the key is not valid here") from None

@@ -74,8 +74,15 @@ class TokenAccess:
 
     async def __call__(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
         """See ``Access``."""
+        return self.judge(caller, endpoint, role)
+
+    def judge(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
+        """The same at once."""
         token = bearer(caller.credential, "token")
-        digest = sha256(token.encode("utf-8", "surrogatepass")).digest()
+        try:
+            digest = sha256(token.encode()).digest()
+        except UnicodeEncodeError:  # bytes that were no text
+            raise _malformed() from None
         known = self._verdicts.get(digest)
         if known is None:
             known = self._verify(token)
