@@ -88,10 +88,16 @@ class FeastCodec:
 
     def _floats(self, found: Sequence[bytes | None]) -> tuple[Value, ...]:
         """The values of a view of floating point numbers alone, as training features often are, in one go."""
-        if self._packed is None or None in found or [*map(len, found)][:-1] != self._lengths:  # type: ignore[arg-type]
+        if self._packed is None:
             return ()
-        parts = self._packed.unpack(b"".join(found[:-1]))  # type: ignore[arg-type]
-        return parts[1::2] if parts[::2] == self._tags else ()
+        parts = found[:-1]
+        try:
+            if [*map(len, parts)] != self._lengths:  # type: ignore[arg-type]
+                return ()
+        except TypeError:  # one of them is not there
+            return ()
+        flat = self._packed.unpack(b"".join(parts))  # type: ignore[arg-type]
+        return flat[1::2] if flat[::2] == self._tags else ()
 
     def _corrupt(self, found: Sequence[bytes | None]) -> CorruptValue:
         """Names the first feature that cannot be read."""
