@@ -26,6 +26,7 @@ from gateway.auth.credentials import Credentials
 from gateway.auth.stage import Authenticate
 from gateway.config import Config
 from gateway.control.admin_api import serve_admin
+from gateway.control.admin_comparison import comparison_routes
 from gateway.control.admin_keys import key_routes
 from gateway.control.gateway_admin import GatewayAdmin
 from gateway.control.registry import Registry
@@ -53,10 +54,13 @@ from gateway.edge.plain_status import plain_status
 from gateway.edge.request_id import new_ids
 from gateway.edge.tls_reload import Certificates, TlsFiles
 from gateway.features.features import Features
+from gateway.features.handover import Handover
 from gateway.features.stage import Complete
 from gateway.limits.limits import Limits
 from gateway.pool.pool import Pool
 from gateway.pool.tls import link_context, refuse_open_links
+from gateway.routing.report import MirrorState, report
+from gateway.routing.rollout import Rollout
 from gateway.routing.stage import Routing
 from gateway.routing.table import RouteTable
 from gateway.telemetry.metrics import GatewayMetrics
@@ -124,12 +128,22 @@ class App:
         dispatch = limits.charge_rows(Dispatch(self._batcher_of))
         self._features = Features(settings.features.with_url(os.environ), config.endpoints, config.views)
         self._unfit: dict[_Key, str] = {}
-        complete = Complete(max_rows, dispatch, self._features.bindings)
-        self._routing = Routing(
-            RouteTable(registry.endpoints()),
-            complete,
+        bindings, draw = self._features.bindings, random.Random().random  # noqa: S311
+        self._rollout = Rollout(
+            config.endpoints,
+            dispatch,
+            lambda inner: Complete(max_rows, inner, bindings),
+            deployment_of=self._loaded,
+            line_of=self._batcher_of,
+            prepare=Handover(config.endpoints, max_rows, bindings),
+            draw=draw,
             clock=time.monotonic,
-            draw=random.Random().random,  # noqa: S311
+        )
+        self._routing = Routing(
+            RouteTable(registry.endpoints(), self._rollout.ways),
+            Complete(max_rows, dispatch, bindings),
+            clock=time.monotonic,
+            draw=draw,
         )
         self._changed = asyncio.Event()
         registry.on_change(self._registry_changed)
@@ -149,7 +163,7 @@ class App:
             self,
             lambda: admitted.in_flight,
             certificate_ends=lambda: self._certificates.ends_at,
-            more=[self._features.write],
+            more=[self._features.write, self._rollout.write],
         )
         view, new_id = OipView(registry, access), new_ids()
         intake = Intake(admitted, registry, personality=self._edge.personality, clock=time.monotonic)
@@ -216,7 +230,10 @@ class App:
                     port=self._admin_port,
                     path=self._admin_socket,
                     extra={"/examples": admin.examples},
-                    routes=key_routes(self._credentials.desk, plain_status),
+                    routes=[
+                        *key_routes(self._credentials.desk, plain_status),
+                        *comparison_routes(self._credentials.admin, self._compared, report, plain_status),
+                    ],
                 )
             )
             links = await stack.enter_async_context(asyncio.TaskGroup())
@@ -227,6 +244,7 @@ class App:
             stack.callback(feeding.cancel)
             await self._features.wait_until_ready(_STORE_PATIENCE)
             stack.push_async_callback(self._close_batchers)
+            stack.push_async_callback(self._rollout.close)
             for http in self._http:
                 await http.start()
                 stack.push_async_callback(http.drain, self._drain)
@@ -276,18 +294,27 @@ class App:
                 latency_goal_ms=wanted.latency_goal_ms,
             )
             self._batchers[key] = Batcher(
-                "/".join(key), batching, self._pools[key], is_idempotent=deployment.is_idempotent
+                "/".join(key),
+                batching,
+                self._pools[key],
+                is_idempotent=deployment.is_idempotent and not self._rollout.is_shadow(*key),
             )
         log.info("gateway.deployment_ready", endpoint=key[0], deployment=key[1], platform=described.platform)
 
     def _registry_changed(self) -> None:
-        self._routing.install(RouteTable(self._registry.endpoints()))
+        self._routing.install(RouteTable(self._registry.endpoints(), self._rollout.ways))
         self._changed.set()
 
     def _workers_changed(self, key: _Key) -> None:
         is_ready = self._pools[key].is_ready and key not in self._unfit
         reason = "" if is_ready else self._unfit.get(key, "no worker can serve at the moment")
         self._registry.set_ready(*key, is_ready, reason)
+
+    def _loaded(self, endpoint: str, name: str) -> Deployment | None:
+        return self._registry.endpoint(endpoint).deployments[name].deployment
+
+    async def _compared(self, endpoint: str, _: str | None) -> MirrorState:
+        return self._rollout.state(endpoint)
 
     def _batcher_of(self, deployment: Deployment) -> Batcher:
         batcher = self._batchers.get((deployment.endpoint, deployment.name))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gateway.commands.certs_options import certs_app
+from gateway.commands.compare_options import compare_command
 from gateway.commands.features_options import features_app
 from gateway.commands.keys_options import keys_app, token
 from gateway.core.errors import ConfigError
@@ -241,6 +242,7 @@ app.add_typer(certs_app)
 app.add_typer(features_app)
 app.add_typer(keys_app)
 app.command()(token)
+app.command("compare")(compare_command)
 
 
 def _console() -> Console:

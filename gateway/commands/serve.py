@@ -31,6 +31,7 @@ from gateway.auth.bootstrap import StateFiles, prepare_state
 from gateway.auth.credentials import Credentials
 from gateway.commands.banner import banner, shown_path
 from gateway.commands.child_logs import ChildLogs, child_logs
+from gateway.commands.comparisons import Comparisons
 from gateway.commands.fleet import Fleet
 from gateway.commands.loading import LoadView, load_view
 from gateway.commands.machine import Machine, fits
@@ -38,9 +39,11 @@ from gateway.commands.own_store import OwnStore
 from gateway.commands.ports import refuse_taken_ports
 from gateway.config import Config, load
 from gateway.control.admin_api import serve_admin
+from gateway.control.admin_comparison import comparison_routes
 from gateway.control.admin_keys import key_routes
 from gateway.core.errors import ConfigError
 from gateway.edge.plain_status import plain_status
+from gateway.routing.report import report
 from gateway.telemetry.logs import configure_logs
 from workers.affinity import read_available
 from workers.child import ChildState
@@ -136,6 +139,7 @@ class _Serving:
             stderr=logs.descriptor if logs else None,
         )
         self._fleet = Fleet(machine.admin_sockets, lambda: self._supervisor.states)
+        self._comparisons = Comparisons(machine.admin_sockets, config.endpoints)
         self._groups = {spec.name for spec in machine.groups}
         self._credentials = Credentials(
             files, config.settings.auth, {name: endpoint.auth_mode for name, endpoint in config.endpoints.items()}
@@ -151,7 +155,10 @@ class _Serving:
                     serve_admin(
                         self._fleet,
                         port=self._config.settings.admin_port,
-                        routes=key_routes(self._credentials.desk, plain_status),
+                        routes=[
+                            *key_routes(self._credentials.desk, plain_status),
+                            *comparison_routes(self._credentials.admin, self._comparisons, report, plain_status),
+                        ],
                     )
                 )
             except OSError as error:

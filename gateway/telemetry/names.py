@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 __all__ = [
+    "AGREEING_ROWS",
     "BATCH_ROWS",
     "CERTIFICATE_ENDS",
+    "COMPARED_ROWS",
     "COMPUTE_SECONDS",
+    "DISAGREEING_VALUES",
     "ERRORS",
     "FEATURE_CIRCUIT_OPENED",
     "FEATURE_CONNECTION_FAILURES",
@@ -21,6 +24,9 @@ __all__ = [
     "FEATURE_TIMEOUTS",
     "GATEWAY_LABEL",
     "IN_FLIGHT",
+    "MIRRORED",
+    "MIRROR_DROPPED",
+    "MIRROR_FAILED",
     "PROCESS_RESTARTS",
     "PROCESS_UP",
     "QUEUE_SECONDS",
@@ -57,6 +63,12 @@ FEATURE_ROWS = "lockgate_feature_rows"
 FEATURE_STALE = "lockgate_feature_stale"
 FEATURE_STORE_UP = "lockgate_feature_store_up"
 FEATURE_TIMEOUTS = "lockgate_feature_timeouts"
+MIRRORED = "lockgate_mirror_requests"
+MIRROR_DROPPED = "lockgate_mirror_dropped"
+MIRROR_FAILED = "lockgate_mirror_failed"
+COMPARED_ROWS = "lockgate_compared_rows"
+AGREEING_ROWS = "lockgate_agreeing_rows"
+DISAGREEING_VALUES = "lockgate_disagreeing_values"
 PROCESS_UP = "lockgate_process_up"
 PROCESS_RESTARTS = "lockgate_process_restarts"
 WORKER_RESTARTS = "lockgate_worker_restarts"

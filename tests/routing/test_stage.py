@@ -59,6 +59,6 @@ async def test_a_key_decides_before_the_draw() -> None:
 
 async def test_with_one_deployment_nobody_looks_for_a_key() -> None:
     looked: list[int] = []
-    await asked(received("e"), Way(key=lambda request, _: looked.append(1)), [])  # type: ignore[arg-type, func-returns-value]
+    await asked(received("e"), Way(key=lambda request, _: looked.append(1)), [])
 
     assert looked == []

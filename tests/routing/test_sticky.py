@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,9 @@ from tests.support.requests import received
 POSITIONAL = ("size", "id")
 
 
-def asked(payload: Payload | None = None, **headers: str) -> Authenticated:
+def asked(payload: Payload | None = None, headers: Mapping[str, str] | None = None) -> Authenticated:
     call = received()
-    call.headers = headers
+    call.headers = headers or {}
     if payload is not None:
         call.read = lambda: payload
     return Authenticated(call, Principal("team-a"))
@@ -91,8 +92,8 @@ def test_the_body_is_decoded_once() -> None:
 def test_a_header_is_a_key_and_an_empty_one_is_none() -> None:
     find = key_of(StickyConfig(header="x-customer"))
 
-    assert find(asked(**{"x-customer": "17"}), ()) == b"17"
-    assert find(asked(**{"x-customer": ""}), ()) is None
+    assert find(asked(headers={"x-customer": "17"}), ()) == b"17"
+    assert find(asked(headers={"x-customer": ""}), ()) is None
     assert find(asked(), ()) is None
 
 

@@ -1,0 +1,48 @@
+"""What all gateways of a machine have compared, as one: each is asked with the credential of whoever asks us."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+
+from gateway.core.errors import NotFound, NotReady
+from gateway.routing.report import MirrorState, merged
+
+__all__ = ["Comparisons"]
+
+_PATIENCE = aiohttp.ClientTimeout(total=5.0)
+
+
+class Comparisons:
+    """``sockets``: index of a gateway → its admin socket. A gateway that does not answer is left out."""
+
+    def __init__(self, sockets: Mapping[str, Path], endpoints: Collection[str]) -> None:
+        self._sockets, self._endpoints = sockets, endpoints
+
+    async def __call__(self, endpoint: str, credential: str | None) -> MirrorState:
+        """Raises ``NotFound``, and ``NotReady`` when no gateway answers."""
+        if endpoint not in self._endpoints:
+            raise NotFound(f'no endpoint "{endpoint[:64]}" here')
+        path = f"/endpoints/{quote(endpoint, safe='')}/comparison/state"
+        answers = await asyncio.gather(*(_ask(socket, path, credential or "") for socket in self._sockets.values()))
+        states = [answer for answer in answers if answer is not None]
+        if not states:
+            raise NotReady("no gateway answers at the moment")
+        return merged(states)
+
+
+async def _ask(socket: Path, path: str, credential: str) -> MirrorState | None:
+    try:
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket)), timeout=_PATIENCE) as session,
+            session.get(f"http://gateway{path}", headers={"Authorization": credential}) as response,
+        ):
+            body = await response.read()
+            return msgspec.json.decode(body, type=MirrorState) if response.status == 200 else None
+    except (aiohttp.ClientError, OSError, TimeoutError, msgspec.MsgspecError):
+        return None

@@ -1,0 +1,170 @@
+"""
+What a mirror has found, as people and programs read it: JSON values, made from the states of one process or many.
+
+A shadow differs from its primary when it disagrees more often than the primary does with itself, by more than chance
+would explain. What the primary says twice to the same request is the noise floor: a model that draws random numbers, or
+threads that add up in another order, disagree with themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import sqrt
+from typing import Any
+
+import msgspec
+
+from gateway.routing.compare import Comparison
+from gateway.routing.shadow import ShadowCounts
+from gateway.routing.sketch import Sketch
+from gateway.routing.tally import ColumnTally, Tolerance
+
+__all__ = ["MirrorState", "merged", "report"]
+
+_QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+_LATENCIES = (0.5, 0.9, 0.99)
+_BARS = 40
+_FLIPS = 50
+_SIGMAS = 4.0
+"""How far apart two shares must be to differ: chance does that once in 30,000 looks."""
+
+
+class MirrorState(msgspec.Struct):
+    """All that one process knows of the mirror of one endpoint."""
+
+    endpoint: str
+    tolerance: Tolerance
+    worst_rows: int
+    shadows: list[ShadowCounts] = []
+    comparisons: list[Comparison] = []
+
+
+def merged(states: Sequence[MirrorState]) -> MirrorState:
+    """One state of several processes; changes the first. There must be one."""
+    whole, *others = states
+    for state in others:
+        _merge_shadows(whole, state)
+        known = {(one.primary, one.shadow): one for one in whole.comparisons}
+        for comparison in state.comparisons:
+            same = known.get((comparison.primary, comparison.shadow))
+            if same is None:
+                whole.comparisons.append(comparison)
+            else:
+                same.merge(comparison, whole.worst_rows)
+    return whole
+
+
+def report(state: MirrorState) -> dict[str, Any]:
+    """The JSON of ``GET /endpoints/<endpoint>/comparison``."""
+    replays = {one.primary: one for one in state.comparisons if one.primary == one.shadow}
+    return {
+        "endpoint": state.endpoint,
+        "tolerance": {"absolute": state.tolerance.absolute, "relative": state.tolerance.relative},
+        "shadows": [
+            {
+                "deployment": counts.shadow,
+                "percent": counts.percent,
+                "mirrored": counts.mirrored,
+                "dropped": counts.dropped,
+                "failed": counts.failed,
+                "comparisons": [
+                    _comparison(one, replays.get(one.primary))
+                    for one in state.comparisons
+                    if one.shadow == counts.shadow and one.primary != one.shadow
+                ],
+            }
+            for counts in state.shadows
+        ],
+        "replays": [_comparison(one, None) for one in replays.values()],
+    }
+
+
+def _merge_shadows(whole: MirrorState, state: MirrorState) -> None:
+    known = {counts.shadow: counts for counts in whole.shadows}
+    for counts in state.shadows:
+        if counts.shadow in known:
+            known[counts.shadow].merge(counts)
+        else:
+            whole.shadows.append(counts)
+
+
+def _comparison(one: Comparison, noise: Comparison | None) -> dict[str, Any]:
+    return {
+        "primary": one.primary,
+        "requests": one.requests,
+        "rows": one.rows,
+        "agreement": _share(one.agreeing, one.rows),
+        "noise_agreement": _share(noise.agreeing, noise.rows) if noise else None,
+        "differs": _differs(one.rows - one.agreeing, one.rows, noise.rows - noise.agreeing, noise.rows)
+        if noise
+        else one.agreeing < one.rows,
+        "columns": {
+            name: _column(tally, noise.columns.get(name) if noise else None) for name, tally in one.columns.items()
+        },
+        "unmatched": one.unmatched,
+        "errors": {
+            "only_primary": one.only_primary_failed,
+            "only_shadow": one.only_shadow_failed,
+            "both": one.both_failed,
+        },
+        "latency_ms": {
+            "primary": _milliseconds(one.primary_s),
+            "shadow": _milliseconds(one.shadow_s),
+            "slower": _milliseconds(one.slower_s),
+        },
+        "worst": [msgspec.to_builtins(row) for row in one.worst],
+    }
+
+
+def _column(tally: ColumnTally, noise: ColumnTally | None) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "kind": tally.kind,
+        "rows": tally.rows,
+        "agreement": _share(tally.agreeing, tally.rows),
+        "identical": _share(tally.identical, tally.rows),
+        "noise_agreement": _share(noise.agreeing, noise.rows) if noise else None,
+        "only_primary_missing": tally.only_primary_missing,
+        "only_shadow_missing": tally.only_shadow_missing,
+    }
+    if tally.kind == "number":
+        told["difference"] = {
+            "mean": tally.sum / tally.numbers if tally.numbers else None,
+            "mean_size": tally.sum_size / tally.numbers if tally.numbers else None,
+            **_quantiles(tally.difference, _QUANTILES),
+            "noise": _quantiles(noise.difference, _QUANTILES) if noise else None,
+        }
+        told["histogram"] = tally.difference.bars(_BARS)
+    else:
+        found: list[dict[str, Any]] = [
+            {"primary": primary, "shadow": shadow, "rows": times}
+            for primary, shadows in tally.flips.items()
+            for shadow, times in shadows.items()
+        ]
+        found.sort(key=lambda flip: flip["rows"], reverse=True)
+        told["flips"] = found[:_FLIPS]
+        told["more_flips"] = tally.more_flips + sum(flip["rows"] for flip in found[_FLIPS:])
+    return told
+
+
+def _quantiles(sketch: Sketch, wanted: Sequence[float]) -> dict[str, float | None]:
+    return {f"p{q * 100:02.0f}": sketch.quantile(q) for q in wanted}
+
+
+def _milliseconds(sketch: Sketch) -> dict[str, float | None]:
+    found = _quantiles(sketch, _LATENCIES)
+    return {name: None if value is None else value * 1000 for name, value in found.items()}
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _differs(wrong: int, rows: int, noise_wrong: int, noise_rows: int) -> bool:
+    """Whether the share of wrong rows is larger than among the replays, by more than chance explains."""
+    if not wrong:
+        return False
+    if not noise_rows:
+        return True
+    together = (wrong + noise_wrong) / (rows + noise_rows)
+    spread = sqrt(max(together * (1 - together), 1 / (rows + noise_rows)) * (1 / rows + 1 / noise_rows))
+    return wrong / rows - noise_wrong / noise_rows > _SIGMAS * spread
