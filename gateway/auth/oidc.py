@@ -1,10 +1,10 @@
 """
 Callers who show a JSON Web Token of an identity provider: Entra ID, or any other that speaks OpenID Connect.
 
-A token costs a signature check once, on the loop: 40 µs for RS256, 125 for ES256, where a thread and back costs 70. The
-verdict is kept until the token expires, under the token's SHA-256 digest, so that a dump of the cache holds nothing that could be shown
-to anybody; the least recently used verdicts make way when there are too many. When the provider takes a key back, all
-verdicts go: one of them may rest on it.
+A token costs a signature check once, on the loop: 40 µs for RS256, 125 for ES256, where a thread and back costs 70.
+The verdict is kept until the token expires, under the token's SHA-256 digest, so that a dump of the cache holds nothing
+that could be shown to anybody; the least recently used verdicts make way when there are too many. When the provider
+takes a key back, all verdicts go: one of them may rest on it.
 """
 
 from __future__ import annotations

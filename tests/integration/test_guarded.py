@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from tests.support.https import Https, Reply
 from tests.support.oidc_provider import AUDIENCE, TENANT, Provider, pair, providing, signed
 from tests.support.rough import Rough
 from tests.support.stack import PATIENCE, Stack, serving
+from tests.support.valkey import Valkey, private_valkey
 
 PAGE = "https://app.example.org"
 ENDPOINTS = ("few", "rows", "entra")
@@ -31,6 +33,7 @@ class Guarded:
 
     stack: Stack
     provider: Provider
+    valkey: Valkey
 
     def post(self, endpoint: str, rows: int = 1, **headers: str | None) -> Reply:
         with Https(self.stack) as https:
@@ -84,7 +87,11 @@ def provider_in_a_thread(folder: Path) -> Iterator[Provider]:
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     folder = tmp_path_factory.mktemp("guarded")
-    with provider_in_a_thread(folder) as provider, pytest.MonkeyPatch.context() as environment:
+    with (
+        provider_in_a_thread(folder) as provider,
+        private_valkey() as valkey,
+        pytest.MonkeyPatch.context() as environment,
+    ):
         environment.setenv("NO_PROXY", "localhost")
         settings = {
             "edge": {"cors_origins": [PAGE]},
@@ -100,6 +107,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
             },
             "limits": {
                 "endpoints": {"few": {"requests_per_s": 0.001, "burst_s": 3000}, "rows": {"rows_per_s": 0.5}},
+                "redis_url": valkey.url,
                 "login_failures": 3,
                 "login_window_s": 3600,
             },
@@ -110,7 +118,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         entra = served.root / "endpoints" / "entra.yaml"
         entra.write_text(json.dumps({**json.loads(entra.read_text()), "auth_mode": "aad_token"}))
         with serving(served.root, folder / "state") as stack:
-            yield Guarded(stack, provider)
+            yield Guarded(stack, provider, valkey)
 
 
 def token(guarded: Guarded, **claims: Any) -> str:
@@ -126,6 +134,17 @@ def test_one_budget_is_spent_over_both_protocols(guarded: Guarded) -> None:
     assert 900 < int(refused.headers["Retry-After"]) <= 1000
     assert code == "RESOURCE_EXHAUSTED"
     assert 900_000 < int(trailers["grpc-retry-pushback-ms"]) <= 1_000_000
+
+
+def test_what_was_used_is_told_to_the_store_that_gateways_share(guarded: Guarded) -> None:
+    guarded.post("few")
+    deadline = time.monotonic() + PATIENCE
+    with guarded.valkey.client() as client:
+        while not (keys := client.keys("lockgate:limits:*")):
+            assert time.monotonic() < deadline
+        level = float(client.hget(keys[0], "1") or 9.0)
+
+    assert level < 3.0
 
 
 def test_rows_are_paid_for_by_waiting(guarded: Guarded) -> None:
