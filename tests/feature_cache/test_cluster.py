@@ -23,12 +23,14 @@ from feature_cache.row import RowState
 from feature_cache.settings import CircuitSettings, StoreSettings
 from feature_cache.store import FeatureStore
 from tests.support.feature_views import make_view, put
+from tests.support.unhurried import unhurried
 from tests.support.valkey_servers import Server, eventually, start_cluster
 
 VIEW = make_view(on_missing="null")
 KEY = key_maker(VIEW)
 
 
+@unhurried
 @given(st.binary() | st.sampled_from([b"{a}b", b"a{b}c", b"{}a", b"a{b", b"{{a}}", b"a{}{b}"]))
 def test_a_slot_is_what_redis_py_says(key: bytes) -> None:
     assert slot_of(key) == key_slot(key)

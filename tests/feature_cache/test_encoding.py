@@ -17,6 +17,7 @@ from feature_cache.errors import BadValue, CorruptValue
 from feature_cache.row import ABSENT, RowState
 from feature_cache.schema import FeatureView
 from tests.support.feature_views import TIME_US, make_view
+from tests.support.unhurried import unhurried
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 SCALARS: dict[str, st.SearchStrategy[Any]] = {
@@ -62,6 +63,7 @@ def codec(**features: str) -> RowCodec:
     return RowCodec(make_view(features))
 
 
+@unhurried
 @given(rows(), st.integers(-(2**63), 2**63 - 1))
 def test_a_row_comes_back_as_it_was_written(drawn: tuple[dict[str, str], list[Any]], time_us: int) -> None:
     types, values = drawn
@@ -85,6 +87,7 @@ def test_null_nan_empty_and_missing_are_four_things() -> None:
     assert row.missing == 0b01000
 
 
+@unhurried
 @given(rows(), st.data())
 def test_a_row_of_which_any_bit_is_turned_is_refused(
     drawn: tuple[dict[str, str], list[Any]], data: st.DataObject
@@ -98,6 +101,7 @@ def test_a_row_of_which_any_bit_is_turned_is_refused(
         c.decode(bytes(raw))
 
 
+@unhurried
 @given(rows(), st.binary(max_size=60))
 def test_whatever_is_stored_with_a_right_checksum_is_a_row_or_refused(
     drawn: tuple[dict[str, str], list[Any]], body: bytes
@@ -112,6 +116,7 @@ def test_whatever_is_stored_with_a_right_checksum_is_a_row_or_refused(
     assert len(row.values) == len(drawn[0])
 
 
+@unhurried
 @given(rows(), st.data())
 def test_a_row_that_was_cut_is_refused(drawn: tuple[dict[str, str], list[Any]], data: st.DataObject) -> None:
     types, values = drawn

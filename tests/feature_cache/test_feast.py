@@ -17,6 +17,7 @@ from feature_cache.row import ABSENT, NOT_FOUND, RowState
 from feature_cache.schema import Entity, FeastSource, FeatureView
 from tests.feature_cache.test_encoding import rows, same
 from tests.support.feature_views import TIME_US, feast_view
+from tests.support.unhurried import unhurried
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "feast.json").read_text())
 KEYS = [
@@ -106,6 +107,7 @@ def test_a_hash_is_written_as_feast_does() -> None:
     assert {field.hex(): raw.hex() for field, raw in written.items()} == GOLDEN["row"]["fields"]
 
 
+@unhurried
 @given(rows(seconds_only=True))
 def test_a_row_comes_back_as_it_was_written(drawn: tuple[dict[str, str], list[Any]]) -> None:
     types, values = drawn
@@ -118,6 +120,7 @@ def test_a_row_comes_back_as_it_was_written(drawn: tuple[dict[str, str], list[An
     assert row.missing == sum(1 << place for place, value in enumerate(values) if value is ABSENT)
 
 
+@unhurried
 @given(st.sampled_from([each["type"] for each in GOLDEN["values"]]), st.binary(min_size=1))
 def test_whatever_is_stored_is_a_value_or_refused(kind: str, raw: bytes) -> None:
     codec = FeastCodec(feast_view({"a": kind}))

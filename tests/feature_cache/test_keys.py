@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from feature_cache.errors import BadEntity
 from feature_cache.keys import key_maker, key_prefix
 from tests.support.feature_views import make_view
+from tests.support.unhurried import unhurried
 
 VALUES = {
     "int64": st.integers(-(2**63), 2**63 - 1),
@@ -24,6 +25,7 @@ def two_entities(draw: st.DrawFn) -> tuple[dict[str, str], list[object], list[ob
     return {f"e{place}": kind for place, kind in enumerate(types)}, first, second
 
 
+@unhurried
 @given(two_entities())
 def test_two_entities_share_a_key_only_when_they_are_the_same(
     drawn: tuple[dict[str, str], list[object], list[object]],

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_cache.resp import Parser, ProtocolError, Push, ReplyError, command
+from tests.support.unhurried import unhurried
 
 SIMPLE: st.SearchStrategy[Any] = st.one_of(
     st.none(),
@@ -59,6 +60,7 @@ def plain(value: Any) -> Any:
     return (type(value), value)
 
 
+@unhurried
 @given(REPLIES, st.data())
 def test_replies_are_the_same_wherever_the_bytes_are_cut(replies: list[Any], data: st.DataObject) -> None:
     raw = b"".join(map(wire, replies))
@@ -70,6 +72,7 @@ def test_replies_are_the_same_wherever_the_bytes_are_cut(replies: list[Any], dat
     assert list(map(plain, found)) == list(map(plain, replies))
 
 
+@unhurried
 @given(REPLIES)
 def test_replies_are_the_same_byte_by_byte(replies: list[Any]) -> None:
     parser = Parser()
@@ -78,6 +81,7 @@ def test_replies_are_the_same_byte_by_byte(replies: list[Any]) -> None:
     assert list(map(plain, found)) == list(map(plain, replies))
 
 
+@unhurried
 @given(st.binary())
 def test_whatever_comes_is_replies_or_a_protocol_error(raw: bytes) -> None:
     try:

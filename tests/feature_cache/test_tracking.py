@@ -5,8 +5,10 @@ from hypothesis import strategies as st
 
 from feature_cache.settings import StoreSettings
 from feature_cache.tracking import Tracking, least_prefixes
+from tests.support.unhurried import unhurried
 
 
+@unhurried
 @given(st.lists(st.binary(max_size=4), max_size=8))
 def test_least_prefixes_overlap_nowhere_and_cover_all(prefixes: list[bytes]) -> None:
     least = least_prefixes(prefixes)
