@@ -59,6 +59,19 @@ class Policy:
         self._limits_us = tuple(None if limit is None else int(limit * 1_000_000) for limit in freshness)
         self._strictest_us = min((limit for limit in self._limits_us if limit is not None), default=None)
 
+    @property
+    def is_ageless(self) -> bool:
+        """Whether it makes no difference how old a value is."""
+        return self._strictest_us is None
+
+    def plain(self, row: Row, now_us: int) -> tuple[Value, ...] | None:
+        """The row's values, when there is nothing to decide about them; else None, and ``resolve`` decides."""
+        if row.state is not RowState.FOUND or row.missing & self._mask:
+            return None
+        if self._strictest_us is not None and now_us - (row.event_time_us or 0) > self._strictest_us:
+            return None
+        return row.values
+
     def resolve(self, row: Row, now_us: int) -> Resolved:
         """
         What to use of a row at ``now_us`` (microseconds since 1970).

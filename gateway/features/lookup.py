@@ -24,7 +24,8 @@ from gateway.core.signature import Column
 from gateway.core.tensor import BY_NAME
 from gateway.features.assemble import Assembler
 from gateway.features.bind import Binding
-from gateway.features.plan import Ask, Fill, FillPlan, MissingColumn
+from gateway.features.plan import REMEMBERED, Ask, Fill, FillPlan, MissingColumn
+from gateway.features.quick import Quick, are_finite, quick_row
 from gateway.features.stored import StoredConverter
 from gateway.features.tensors import TensorReader
 from gateway.features.values import Converter
@@ -54,6 +55,38 @@ class Completer:
             for column in self._columns
         )
         self._keys = {name: _KeyReader(column) for name, column in binding.entities.items()}
+        self._quick: dict[tuple[str, ...], Quick | None] = {}
+
+    def at_once(self, payload: Payload) -> Rows | None:
+        """The row of a request that is as simple as most are; None for any other, which has to be awaited."""
+        row: Sequence[Any]
+        if isinstance(payload, Records):
+            if len(payload.rows) != 1:
+                return None
+            record = payload.rows[0]
+            names, row = tuple(record), tuple(record.values())
+        elif isinstance(payload, Tensors):
+            names, row = tuple([tensor.name for tensor in payload.tensors]), [*map(_scalar, payload.tensors)]
+        elif isinstance(payload, Table) and payload.columns is not None and len(payload.rows) == 1:
+            names, row = tuple(payload.columns), payload.rows[0]
+            if payload.is_text or type(row) is not list or len(row) != len(names):
+                return None
+        else:
+            return None
+        try:
+            quick = self._quick.get(names)
+        except TypeError:  # something else than names; the careful way says so
+            return None
+        return None if quick is None else quick(row)
+
+    def _fill(self, names: tuple[str, ...]) -> Fill:
+        """Raises ``InvalidInput``."""
+        fill = self._plan.fill(names)
+        if names not in self._quick:
+            if len(self._quick) >= REMEMBERED:
+                self._quick.clear()
+            self._quick[names] = quick_row(fill, self._assembler, self._store, self._wall_clock)
+        return fill
 
     async def __call__(self, payload: Payload, deadline: Deadline) -> Rows:
         """
@@ -76,7 +109,7 @@ class Completer:
             names, rows = self._from_named(payload)
         self._assembler.check_count(len(rows))
         try:
-            fill = self._plan.fill(names)
+            fill = self._fill(names)
         except MissingColumn as error:
             raise error.in_row(0) if isinstance(payload, Records) else error from None
         if not fill.asks:
@@ -123,14 +156,9 @@ class Completer:
         return fill.pick(flat)
 
     def _pack(self, fill: Fill, values: tuple[Any, ...]) -> Rows | None:
-        """The row, when there is nothing remarkable about it; the packer alone would take NaN for a number."""
-        if fill.may_be_nan is not None:
-            try:
-                total = sum(fill.may_be_nan(values))
-            except TypeError:
-                return None
-            if total - total != 0.0:
-                return None
+        """The row, when there is nothing remarkable about it."""
+        if fill.may_be_nan is not None and not are_finite(fill.may_be_nan, values):
+            return None
         return self._assembler.one(values)
 
     # Many rows
@@ -245,7 +273,7 @@ class Completer:
     async def _from_tensors(self, payload: Tensors, deadline: Deadline) -> Rows:
         tensors = payload.tensors
         names = tuple([tensor.name for tensor in tensors])
-        fill = self._plan.fill(names)
+        fill = self._fill(names)
         if not fill.asks:
             return self._assembler(payload)
         scalars = [_scalar(tensor) for tensor in tensors]

@@ -17,9 +17,9 @@ from feature_cache.schema import FeatureView
 from gateway.core.errors import InvalidInput
 from gateway.features.bind import Binding
 
-__all__ = ["Ask", "Fill", "FillPlan", "MissingColumn"]
+__all__ = ["REMEMBERED", "Ask", "Fill", "FillPlan", "MissingColumn", "Pick"]
 
-_REMEMBERED = 256
+REMEMBERED = 256
 """Sets of names that are kept: callers choose them, so there is a bound."""
 
 Pick = Callable[[Any], tuple[Any, ...]]
@@ -97,7 +97,7 @@ class FillPlan:
             raise InvalidInput("columns: expected a list of names") from None
         if known is None:
             known = self._compile(names)
-            if len(self._fills) >= _REMEMBERED:
+            if len(self._fills) >= REMEMBERED:
                 self._fills.clear()
             self._fills[names] = known
         return known

@@ -137,6 +137,73 @@ async def test_what_is_in_the_local_copy_gives_the_same_again(shop: World, form:
         assert shop.store.counters.hits == hits + 2
 
 
+ONE_VIEW = {"carat": "diamonds:carat", "cut": "diamonds:cut"}
+
+
+def keyed(diamond: object, **more: object) -> dict[str, Payload]:
+    """One row with the key of one view, in the forms that are looked at quickly."""
+    row: dict[str, Any] = {"size": 11, "rate": 1.5, "diamond_id": diamond, **more}
+    types = {"size": "INT64", "rate": "FP32", "diamond_id": "INT64"}
+    tensors = [Tensor(name, types.get(name, "FP64"), (1,), values=[value]) for name, value in row.items()]
+    return {
+        "records": Records([row]),
+        "table": Table(list(row), [list(row.values())]),
+        "tensors": Tensors(tensors),
+    }
+
+
+@pytest.mark.parametrize("form", ["records", "table", "tensors"])
+async def test_what_most_requests_are_is_answered_without_a_task(valkey: Valkey, form: str) -> None:
+    async with world(valkey.url, MODEL, ONE_VIEW, VIEWS) as one:
+        await fill(one)
+        before = one.completer.at_once(keyed(1)[form])
+        await one.completer(keyed(1)[form], forever())
+        missed = one.completer.at_once(keyed(2)[form])
+        got = one.completer.at_once(keyed(1)[form])
+        sent = {"carat": 7.5}
+        await one.completer(keyed(1, **sent)[form], forever())
+        with_sent = one.completer.at_once(keyed(1, **sent)[form])
+
+        assert (before, missed) == (None, None)
+        assert got is not None
+        assert same(got, one.assembler(full(FULL[:1])))
+        assert with_sent is not None
+        assert same(with_sent, one.assembler(full([[11, 7.5, "Ideal", 1.5]])))
+
+
+@pytest.mark.parametrize("diamond", [True, "1", 1.0, None, 2**64, [1]])
+async def test_a_remarkable_key_is_left_to_the_careful_way(valkey: Valkey, diamond: object) -> None:
+    async with world(valkey.url, MODEL, ONE_VIEW, VIEWS) as one:
+        await fill(one)
+        await one.completer(keyed(1)["records"], forever())
+
+        assert one.completer.at_once(keyed(diamond)["records"]) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "event_time"),
+    [
+        ({"carat": float("nan"), "cut": "Good"}, NOW),
+        ({"carat": float("inf"), "cut": "Good"}, NOW),
+        ({"carat": None, "cut": "Good"}, NOW),
+        ({"cut": "Good"}, NOW),
+        ({"carat": 1.0, "cut": "Shiny"}, NOW),
+        ({"carat": 1.0, "cut": "Good"}, NOW - 3_600_000_001),
+    ],
+)
+async def test_a_remarkable_row_is_left_to_the_careful_way(
+    valkey: Valkey, values: dict[str, object], event_time: int
+) -> None:
+    views = (view("diamonds", {"diamond_id": "int64"}, {"cut": "string", "carat": "float64"}, freshness="1h"),)
+    async with world(valkey.url, MODEL, ONE_VIEW, views, wall_clock=lambda: NOW / 1e6) as one:
+        await one.write("diamonds", [NewRow([1], values, event_time), NewRow([2], {"carat": 1.0, "cut": "Good"}, NOW)])
+        await one.store.read("diamonds", [(1,)])
+        await one.completer(keyed(2)["records"], forever())
+
+        assert one.completer.at_once(keyed(2)["records"]) is not None
+        assert one.completer.at_once(keyed(1)["records"]) is None
+
+
 async def test_a_row_from_the_local_copy_never_waits(shop: World) -> None:
     payload = forms(KEYED[:1])["records"]
     await shop.completer(payload, forever())
