@@ -103,6 +103,12 @@ async def telling(tls: Tls, seen: list[HttpRequest]) -> AsyncIterator[Edge]:
         yield edge
 
 
+async def turns() -> None:
+    """More than a drain would need that waits for nobody."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 async def until(holds: Any) -> None:
     """Bounded by the timeout around the test's server."""
     while not holds():  # noqa: ASYNC110  # nobody announces it
@@ -155,10 +161,10 @@ async def test_who_is_in_a_handshake_when_a_drain_begins_is_answered_and_told_to
         await until(lambda: edge.server._door.is_expecting)  # type: ignore[attr-defined]
         drain = asyncio.create_task(edge.server.drain(BOUND))
         await asyncio.sleep(0)
+        await turns()
         await client.finish_handshake()
         await until(lambda: not edge.server._door.is_expecting)  # type: ignore[attr-defined]
-        for _ in range(10):
-            await asyncio.sleep(0)
+        await turns()
         is_over = drain.done()
         answer = await client.ask(GET)
         await drain
