@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export RPY2_CFFI_MODE := ABI
 export PYTHON
 
-.PHONY: serve test bench fuzz lock proto format check-python clean
+.PHONY: serve test bench fuzz soak lock proto format check-python clean
 
 serve: $(VENV)/.serve
 	$(BIN)/lockgate serve examples
@@ -26,6 +26,10 @@ fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.support.h2grpc_fuzz $(FOR_SECONDS)
 	$(BIN)/python -m tests.support.decoder_fuzz $(FOR_SECONDS)
 	$(BIN)/python -m tests.support.api_fuzz $(FOR_SECONDS)
+
+# Likewise; SEED=… repeats what was found.
+soak: $(VENV)/.dev
+	$(BIN)/python -m tests.support.h2grpc_soak $(FOR_SECONDS) $(SEED)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
