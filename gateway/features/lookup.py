@@ -8,7 +8,6 @@ the request's deadline, and then the views' policies. A value that was sent is n
 
 from __future__ import annotations
 
-import struct
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,22 +17,19 @@ from feature_cache.row import Row, RowState
 from feature_cache.store import FeatureStore
 from gateway.core.deadline import Deadline
 from gateway.core.errors import BadFeatures, FeaturesUnavailable, GatewayError, InvalidInput
-from gateway.core.payload import Named, Payload, Records, Table, Tensor, Tensors
-from gateway.core.rows import Layout, Rows
-from gateway.core.signature import Column
-from gateway.core.tensor import BY_NAME
+from gateway.core.payload import Named, Payload, Records, Table, Tensors
+from gateway.core.rows import Rows
 from gateway.features.assemble import Assembler
 from gateway.features.bind import Binding
+from gateway.features.key_values import KeyReader, scalar_of
 from gateway.features.plan import REMEMBERED, Ask, Fill, FillPlan, MissingColumn
 from gateway.features.quick import Quick, are_finite, quick_row
 from gateway.features.stored import StoredConverter
-from gateway.features.tensors import TensorReader
 from gateway.features.values import Converter
 
 __all__ = ["Completer"]
 
 _PLAIN_KEYS = (int, str)
-_SCALARS = {name: struct.Struct(f"<{datatype.code}") for name, datatype in BY_NAME.items() if datatype.code}
 
 
 class Completer:
@@ -54,7 +50,7 @@ class Completer:
             StoredConverter(column, binding.inputs[column.name].source) if column.name in binding.inputs else None
             for column in self._columns
         )
-        self._keys = {name: _KeyReader(column) for name, column in binding.entities.items()}
+        self._keys = {name: KeyReader(column) for name, column in binding.entities.items()}
         self._quick: dict[tuple[str, ...], Quick | None] = {}
 
     def at_once(self, payload: Payload) -> Rows | None:
@@ -66,7 +62,7 @@ class Completer:
             record = payload.rows[0]
             names, row = tuple(record), tuple(record.values())
         elif isinstance(payload, Tensors):
-            names, row = tuple([tensor.name for tensor in payload.tensors]), [*map(_scalar, payload.tensors)]
+            names, row = tuple([tensor.name for tensor in payload.tensors]), [*map(scalar_of, payload.tensors)]
         elif isinstance(payload, Table) and payload.columns is not None and len(payload.rows) == 1:
             names, row = tuple(payload.columns), payload.rows[0]
             if payload.is_text or type(row) is not list or len(row) != len(names):
@@ -130,29 +126,24 @@ class Completer:
         self, names: tuple[str, ...], fill: Fill, row: Sequence[Any], deadline: Deadline, *, is_text: bool
     ) -> tuple[Any, ...]:
         """The model's values of one row."""
-        store = self._store
-        peeked: list[Row] = []
-        entities = []
-        for ask in fill.asks:
+        store, asks, flat = self._store, fill.asks, tuple(row)
+        asked = []
+        for ask in asks:
             entity = [row[place] for place in ask.keys]
             for i, value in enumerate(entity):
                 if is_text or type(value) not in _PLAIN_KEYS:
                     entity[i] = self._keys[names[ask.keys[i]]].one(value, is_text=is_text)
-            entities.append((entity,))
+            asked.append((ask.view.name, (entity,)))
         try:
-            for ask, of_view in zip(fill.asks, entities, strict=True):
-                rows = store.peek(ask.view.name, of_view)
-                if rows is None:
-                    asked = [(ask.view.name, of_view) for ask, of_view in zip(fill.asks, entities, strict=True)]
-                    peeked = [found[0] for found in await store.read_many(asked, deadline)]
-                    break
-                peeked.append(rows[0])
+            if len(asked) == 1:
+                found = [await store.read(*asked[0], deadline)]
+            else:
+                found = await store.read_many(asked, deadline)
         except BadEntity as error:
             raise InvalidInput(f"row 0: {error}") from error
         now_us = int(self._wall_clock() * 1_000_000)
-        flat = tuple(row)
-        for ask, found in zip(fill.asks, peeked, strict=True):
-            flat += self._resolve(ask, found, now_us, 0)
+        for ask, rows in zip(asks, found, strict=True):
+            flat += self._resolve(ask, rows[0], now_us, 0)
         return fill.pick(flat)
 
     def _pack(self, fill: Fill, values: tuple[Any, ...]) -> Rows | None:
@@ -224,6 +215,8 @@ class Completer:
         return self._assembler.rows(completed, self._assembler.converters(is_text=False))
 
     def _resolve(self, ask: Ask, row: Row, now_us: int, number: int) -> tuple[Any, ...]:
+        if (values := ask.policy.plain(row, now_us)) is not None:
+            return values
         try:
             resolved = ask.policy.resolve(row, now_us)
         except (NotHeld, CorruptValue) as error:
@@ -276,7 +269,7 @@ class Completer:
         fill = self._fill(names)
         if not fill.asks:
             return self._assembler(payload)
-        scalars = [_scalar(tensor) for tensor in tensors]
+        scalars = [scalar_of(tensor) for tensor in tensors]
         if all(scalar is not None for scalar in scalars):
             values = await self._one(names, fill, scalars, deadline, is_text=False)
             if (done := self._pack(fill, values)) is not None:
@@ -295,58 +288,6 @@ class Completer:
             else:
                 columns.append(stored.many([row[place] for row in read], count))
         return self._assembler.stack(columns, count)
-
-
-class _KeyReader:
-    """Values of one entity, in whatever form they came."""
-
-    def __init__(self, column: Column) -> None:
-        self._json, self._csv = Converter(column), Converter(column, is_text=True)
-        self._tensors = TensorReader(Layout.of((column,)), (self._json,))
-
-    def one(self, value: Any, row: int = 0, *, is_text: bool = False) -> Any:
-        if type(value) is bytes:
-            return value
-        if type(value) is list and len(value) == 1:
-            value = value[0]
-        return (self._csv if is_text else self._json).one(value, row)
-
-    def many(self, values: list[Any], *, is_text: bool) -> Sequence[Any]:
-        if not is_text and {int, str}.issuperset(map(type, values)):
-            return values
-        return [self.one(value, row, is_text=is_text) for row, value in enumerate(values)]
-
-    def tensor(self, tensor: Tensor, count: int) -> Sequence[Any]:
-        column = self._tensors.column(0, tensor, count)
-        return column if isinstance(column, list) else column.reshape(-1).tolist()
-
-
-def _scalar(tensor: Tensor) -> Any:
-    """The value of a tensor that holds one; None for any other, and for what only the careful way can judge."""
-    if tensor.shape not in ((1,), (1, 1)):
-        return None
-    raw = tensor.raw
-    if raw is not None:
-        code = _SCALARS.get(tensor.datatype)
-        if code is not None:
-            return code.unpack(raw)[0] if len(raw) == code.size else None
-        if tensor.datatype != "BYTES" or len(raw) < 4 or int.from_bytes(raw[:4], "little") != len(raw) - 4:
-            return None
-        value: Any = bytes(raw[4:])
-    else:
-        values = tensor.values
-        if type(values) is list and len(values) == 1 and type(values[0]) is list:
-            values = values[0]
-        if not isinstance(values, Sequence) or len(values) != 1:
-            return None
-        value = values[0]
-    if type(value) is bytes:
-        try:
-            return value.decode()
-        except UnicodeDecodeError:
-            return None
-    # A number sent as BYTES, or a text as FP64, is for the careful way to refuse.
-    return value if (type(value) is str) == (tensor.datatype == "BYTES") else None
 
 
 def _told(error: NotHeld | CorruptValue, row: Row, number: int) -> GatewayError:
