@@ -229,7 +229,8 @@ class App:
                     admin,
                     port=self._admin_port,
                     path=self._admin_socket,
-                    extra={"/examples": admin.examples},
+                    # For the supervisor alone: rows of an example may be anybody's.
+                    extra={"/examples": admin.examples} if self._admin_socket is not None else {},
                     routes=[
                         *key_routes(self._credentials.desk, plain_status),
                         *comparison_routes(self._credentials.admin, self._compared, report, plain_status),
