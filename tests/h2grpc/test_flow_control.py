@@ -77,7 +77,7 @@ def test_a_window_that_opens_by_a_byte_at_a_time_is_a_flood() -> None:
     server.receive(GREETING + opens_by_nothing + frame(HEADERS, END_HEADERS | END_STREAM, 1, request_block()), 0.0)
     (call,) = server.calls.values()
     server.send_answer(call, b"y" * 1_000)
-    sent = []
+    sent: list[bytes] = []
     while not server.is_ended and len(sent) < 1_000:
         server.receive(frame(UPDATE, 0, 1, b"\0\0\0\x01"), 0.0)
         sent.append(server.data_to_send())
