@@ -21,13 +21,13 @@ from gateway.edge.http_intake import DEPLOYMENT_HEADER
 from gateway.edge.http_route import OnDone
 from gateway.edge.status import status_of
 
-__all__ = ["GrpcFence"]
+__all__ = ["MAX_DETAILS", "GrpcFence"]
 
 log = structlog.get_logger()
 
 Reply = TypeVar("Reply")
 
-_MAX_DETAILS = 2000
+MAX_DETAILS = 2000
 """Characters of an error: details travel as a header, and clients take 8 KiB of those by default."""
 
 
@@ -95,7 +95,7 @@ class GrpcFence:
                 trailers.append(("server-timing", received.timeline.server_timing()))
         call.set_trailing_metadata(trailers)
         self._on_done(received, _number(error), error)
-        await call.abort(status_of(error).grpc, str(error)[:_MAX_DETAILS])
+        await call.abort(status_of(error).grpc, str(error)[:MAX_DETAILS])
 
     def new_id(self) -> str:
         return self._new_id()

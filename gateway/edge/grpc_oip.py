@@ -24,7 +24,7 @@ from gateway.core.service import Service
 from gateway.core.timeline import Timeline
 from gateway.edge import oip_metadata
 from gateway.edge.grpc_call import GrpcCall
-from gateway.edge.grpc_fence import GrpcFence
+from gateway.edge.grpc_fence import MAX_DETAILS, GrpcFence
 from gateway.edge.grpc_tensors import InputReader, ResponseWriter, request_size
 from gateway.edge.http_intake import DEPLOYMENT_HEADER
 from gateway.edge.http_route import OnDone
@@ -294,7 +294,7 @@ class OipServicer(GRPCInferenceServiceServicer):
         self._fence.done(received, failure)
         about = pb.ModelInferResponse(model_name=request.model_name, id=request.id)
         about.parameters["status"].string_param = status_of(failure).grpc.name
-        return pb.ModelStreamInferResponse(error_message=str(failure) or "failed", infer_response=about)
+        return pb.ModelStreamInferResponse(error_message=str(failure)[:MAX_DETAILS] or "failed", infer_response=about)
 
 
 def _message(document: dict[str, Any], message: M) -> M:

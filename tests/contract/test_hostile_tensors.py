@@ -277,6 +277,21 @@ async def test_no_message_over_grpc_is_more_than_an_invalid_argument(tmp_path: P
 
 
 @pytest.mark.usefixtures("grpc_engine")
+async def test_a_refusal_on_a_stream_is_cut_too_and_the_stream_goes_on(tmp_path: Path) -> None:
+    with no_crash():
+        async with serving(tmp_path, config=CONFIG) as edge:
+            call = edge.stub.ModelStreamInfer(metadata=[("authorization", KEY)], timeout=10)
+            replies = []
+            for asked in (_messages()["an unknown tensor"], request()):
+                await call.write(asked)
+                replies.append(await call.read())
+            await call.done_writing()
+
+    assert 0 < len(replies[0].error_message) <= 2000
+    assert replies[1].error_message == ""
+
+
+@pytest.mark.usefixtures("grpc_engine")
 async def test_a_message_over_the_limit_is_refused(tmp_path: Path) -> None:
     async with serving(tmp_path, config=CONFIG) as edge:
         code, _ = await code_of(edge, request(raw=bytes(LIMIT * 2)))
