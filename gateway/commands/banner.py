@@ -53,13 +53,23 @@ def shown_path(path: Path) -> str:
 
 
 def _commands(endpoint: str, config: Config, files: StateFiles, url: str, example: Any) -> Iterator[str]:
-    ca, key = shown_path(files.ca), shown_path(files.demo_key)
+    ca = shown_path(files.ca)
     edge = config.settings.edge
+    tool = _own_command()
+    state = "" if files.root == Path(".lockgate").resolve() else f" --state-dir {shown_path(files.root)}"
+    shown, key_file = f"$(cat {shown_path(files.demo_key)})", ""
+    match config.endpoints[endpoint].auth_mode:
+        case "token":
+            issue = f"{tool} token {endpoint} --plain{state}"
+            shown, key_file = f"$({issue})", f" --key-file <({issue})"
+        case "aad_token":
+            yield "  # with a token of your identity provider in TOKEN"
+            shown, key_file = "$TOKEN", ' --key-file <(echo "$TOKEN")'
     trust = f"--cacert {ca} " if edge.tls.certificate is None else ""
     if not trust:
         yield "  # with --ca FILE (curl: --cacert FILE), unless this machine trusts the certificate's CA"
     curl = [
-        f'  curl {trust}-H "Authorization: Bearer $(cat {key})" \\',
+        f'  curl {trust}-H "Authorization: Bearer {shown}" \\',
         "    -H 'Content-Type: application/json' \\",
         f"    {url}/api/v1/endpoint/{endpoint}/score \\",
     ]
@@ -70,15 +80,13 @@ def _commands(endpoint: str, config: Config, files: StateFiles, url: str, exampl
         keys = dict(zip(example["columns"], map(_short, example["row"]), strict=True))
         yield from ["  # the rest of the row from the feature store:", *curl]
         yield f"    -d {shlex.quote(json.dumps({'input_data': [keys]}))}"
-    state = "" if files.root == Path(".lockgate").resolve() else f" --state-dir {shown_path(files.root)}"
     http_port = "" if edge.http_port == type(edge)().http_port else f" --port {edge.http_port}"
     grpc_port = "" if edge.grpc_port == type(edge)().grpc_port else f" --port {edge.grpc_port}"
     sample = _sample(config.root, endpoint)
     data = f" --data {shown_path(sample)}" if sample else " --example"
-    tool = _own_command()
-    yield f"  {tool} invoke {endpoint}{data}{state}{http_port}"
+    yield f"  {tool} invoke {endpoint}{data}{state}{http_port}{key_file}"
     if sample:
-        yield f"  {tool} invoke {endpoint}{data}{state}{grpc_port} --protocol grpc"
+        yield f"  {tool} invoke {endpoint}{data}{state}{grpc_port} --protocol grpc{key_file}"
 
 
 def _own_command() -> str:

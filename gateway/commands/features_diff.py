@@ -59,7 +59,9 @@ async def _compare(options: DiffOptions, console: Console, stack: ExitStack) -> 
 
         tell = partial(_move, progress, task)
 
-    async with FeatureStore.open(options.target.store, [view], patience=2.0) as store:
+    async with FeatureStore.open(
+        options.target.store, [view], credentials=options.target.credentials, patience=2.0
+    ) as store:
         return await compare(table, view, store, now_us=now_us, on_progress=tell)
 
 

@@ -45,7 +45,7 @@ def get_features(target: FeatureTarget, keys: Sequence[str], console: Console, *
 
 
 async def _read(target: FeatureTarget, entities: list[list[object]]) -> list[Row]:
-    async with FeatureStore.open(target.store, [target.view], patience=2.0) as store:
+    async with FeatureStore.open(target.store, [target.view], credentials=target.credentials, patience=2.0) as store:
         rows = await store.read(target.view.name, entities)
     if unavailable := next((row for row in rows if row.state is RowState.UNAVAILABLE), None):
         raise FeatureError(f"the store cannot be asked: {unavailable.error}")

@@ -90,7 +90,7 @@ async def _load(
     on_reject: Callable[[Reject], None],
 ) -> None:
     store = options.target.store
-    async with open_client(store) as client:
+    async with open_client(store, options.target.credentials) as client:
         writer = Writer(client, options.target.view, prefix=store.prefix, overwrite=options.overwrite)
         await load_table(
             table,

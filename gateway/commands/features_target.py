@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from feature_cache.credentials import CredentialProvider
 from feature_cache.embedded import SOCKET
 from feature_cache.errors import FeatureError
 from gateway.config import load_settings, load_views
@@ -24,6 +25,11 @@ _PATIENCE_MS = 5000.0
 class FeatureTarget:
     view: ViewFile
     store: FeatureStoreConfig
+
+    @property
+    def credentials(self) -> CredentialProvider | None:
+        """What to show to the store. Raises ``ConfigError``."""
+        return self.store.credentials(os.environ)
 
     @staticmethod
     def find(folder: Path, view: str, url: str | None, state_dir: Path) -> FeatureTarget:

@@ -80,6 +80,7 @@ def token(
     *,
     lifetime: Annotated[int, typer.Option(min=60, max=86_400, help="Seconds that the token is valid.")] = 3600,
     subject: Annotated[str | None, typer.Option(help="Whom logs name as the caller [default: you].")] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Print the token alone.")] = False,
     rotate_key: Annotated[bool, typer.Option("--rotate-key", help="Sign with a new key from now on.")] = False,
     revoke_all: Annotated[
         bool, typer.Option("--revoke-all", help="With --rotate-key: no token of before is valid any more.")
@@ -96,7 +97,7 @@ def token(
     if rotate_key:
         rotate(state_dir, keep_old=not revoke_all)
     if endpoint is not None:
-        print_token(endpoint, state_dir, lifetime, subject)
+        print_token(endpoint, state_dir, lifetime, subject, is_plain=plain)
 
 
 def _command(state_dir: Path, mounted: Path | None) -> KeyCommand:

@@ -24,9 +24,15 @@ __all__ = ["print_token", "rotate"]
 
 
 def print_token(
-    endpoint: str, state_dir: Path, lifetime: int, subject: str | None, clock: Callable[[], float] = time.time
+    endpoint: str,
+    state_dir: Path,
+    lifetime: int,
+    subject: str | None,
+    *,
+    is_plain: bool = False,
+    clock: Callable[[], float] = time.time,
 ) -> None:
-    """Issue and print. Raises ``ConfigError``."""
+    """Issue and print, as JSON or the token alone. Raises ``ConfigError``."""
     if not NAME.fullmatch(endpoint):
         raise ConfigError("ENDPOINT", "expected the name of an endpoint")
     files = _files(state_dir)
@@ -34,7 +40,7 @@ def print_token(
     key = signing_key(files.token_keys, now)
     issued = issue_token(key, endpoint, subject or operator(), now=now, lifetime=lifetime)
     sys.stderr.write(f"lockgate: token for {endpoint} issued by {operator()}, signed with key {key.kid}\n")
-    sys.stdout.write(json.dumps(asdict(issued), indent=2) + "\n")
+    sys.stdout.write((issued.accessToken if is_plain else json.dumps(asdict(issued), indent=2)) + "\n")
 
 
 def rotate(state_dir: Path, *, keep_old: bool, clock: Callable[[], float] = time.time) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import msgspec
 
 from feature_cache.address import parse_url
+from feature_cache.credentials import CredentialProvider
 from feature_cache.schema import FeatureView
 from feature_cache.settings import StoreSettings
+from gateway.features.entra import EntraConfig, EntraTokens
 
 __all__ = ["EmbeddedConfig", "FeatureStoreConfig", "ViewFile"]
 
@@ -34,18 +36,26 @@ class FeatureStoreConfig(StoreSettings, frozen=True, kw_only=True, forbid_unknow
 
     url: str = ""
     """Empty: the environment variable REDIS_URL, and without that a store of our own."""
+    entra: EntraConfig | None = None
+    """Whether to show tokens of Entra ID instead of the URL's user and password."""
     embedded: EmbeddedConfig = EmbeddedConfig()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.url:
-            parse_url(self.url)
+            address = parse_url(self.url)
+            if self.entra is not None and (address.password is not None or not address.tls):
+                raise ValueError("entra: expected a url that begins with rediss:// and has no password")
 
     def with_url(self, environment: Mapping[str, str]) -> FeatureStoreConfig:
         """These settings with the URL of the environment where they have none."""
         if self.url or not environment.get(REDIS_URL):
             return self
         return msgspec.structs.replace(self, url=environment[REDIS_URL])
+
+    def credentials(self, environment: Mapping[str, str]) -> CredentialProvider | None:
+        """What to show to the store; None for what the URL says. Raises ``ConfigError``."""
+        return EntraTokens(self.entra, environment) if self.entra is not None else None
 
 
 class ViewFile(FeatureView, frozen=True, kw_only=True, forbid_unknown_fields=True):

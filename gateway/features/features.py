@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -98,6 +99,6 @@ def _store(settings: FeatureStoreConfig, views: Mapping[str, ViewFile]) -> Featu
             "features.url", "expected the address of a Redis or Valkey server, here or in REDIS_URL: there are views"
         )
     try:
-        return FeatureStore(settings, views.values())
+        return FeatureStore(settings, views.values(), credentials=settings.credentials(os.environ))
     except (OSError, ValueError) as error:
         raise ConfigError("features", str(error)) from error

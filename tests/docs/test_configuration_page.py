@@ -16,6 +16,7 @@ from gateway.control.rollout_config import CompareConfig
 from gateway.edge.config import EdgeConfig
 from gateway.edge.tls import TlsConfig
 from gateway.features.config import EmbeddedConfig, FeatureStoreConfig, ViewFile
+from gateway.features.entra import EntraConfig
 from gateway.limits.config import LimitsConfig
 from gateway.pool.config import LinkTlsConfig, PoolConfig
 
@@ -31,6 +32,7 @@ SECTIONS = {
     "local",
     "circuit",
     "embedded",
+    "entra",
     "feast",
     "compare",
 }
@@ -54,6 +56,7 @@ SECTIONS = {
         (LimitsConfig, "limits."),
         (FeatureStoreConfig, "features."),
         (EmbeddedConfig, "features.embedded."),
+        (EntraConfig, "features.entra."),
         (LocalSettings, "features.local."),
         (CircuitSettings, "features.circuit."),
         (TlsSettings, "features.tls."),
