@@ -18,6 +18,7 @@ from gateway.auth.key_file import change_keys
 from gateway.auth.key_uses import KeyUses
 from gateway.auth.token import issue_token
 from gateway.auth.token_keys import rotate_token_key, signing_key
+from gateway.config import load_settings
 from gateway.core.access import ClientCertificate, Presented, Role
 from gateway.core.errors import ConfigError, Unauthenticated
 
@@ -128,3 +129,17 @@ async def test_client_certificates_count_where_the_settings_say_so(tmp_path: Pat
 def test_an_endpoint_for_tokens_of_a_provider_needs_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"endpoint e: auth_mode.*auth\.oidc"):
         Credentials(prepare_state(tmp_path), AuthConfig(), {"e": "aad_token"})
+
+
+async def test_a_mounted_secret_that_the_settings_name_counts(tmp_path: Path) -> None:
+    (tmp_path / "lockgate.yaml").write_text("auth: {keys_from: secrets}")
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "a.primary").write_text("m" * 40)
+    opened = Opened(tmp_path / "state", load_settings(tmp_path).auth)
+
+    assert await opened.ask("m" * 40) == "a.primary"
+
+
+def test_a_mounted_secret_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="/nowhere: cannot be read"):
+        Credentials(prepare_state(tmp_path), AuthConfig(keys_from=Path("/nowhere")), {"a": "key"})

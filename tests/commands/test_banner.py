@@ -9,7 +9,7 @@ import pytest
 from gateway.auth.bootstrap import StateFiles
 from gateway.commands.banner import banner, shown_path
 from gateway.config import Config, Settings
-from gateway.control.endpoints import DeploymentConfig, EndpointConfig
+from gateway.control.endpoints import AuthMode, DeploymentConfig, EndpointConfig
 from gateway.edge.config import EdgeConfig
 from gateway.edge.tls import TlsConfig
 
@@ -83,3 +83,23 @@ def test_an_address_of_ip_version_6_is_in_brackets(config: Config) -> None:
     other = msgspec.structs.replace(config, settings=Settings(edge=EdgeConfig(host="::1")))
 
     assert "https://[::1]:8443" in printed(other)
+
+
+@pytest.mark.parametrize(
+    ("mode", "credential", "key_file"),
+    [
+        ("token", 'Bearer $(lockgate token price --plain)"', " --key-file <(lockgate token price --plain)"),
+        ("aad_token", 'Bearer $TOKEN"', ' --key-file <(echo "$TOKEN")'),
+    ],
+)
+def test_the_commands_show_what_the_endpoint_takes(
+    config: Config, mode: AuthMode, credential: str, key_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: "lockgate")
+    endpoint = msgspec.structs.replace(config.endpoints["price"], auth_mode=mode)
+    other = msgspec.structs.replace(config, endpoints={"price": endpoint})
+    text = printed(other, examples={"price": {"columns": ["x"], "row": [1]}})
+
+    assert f'-H "Authorization: {credential}' in text
+    assert f"lockgate invoke price --example{key_file}" in text
+    assert "demo.key" not in text

@@ -142,6 +142,14 @@ async def test_a_token_is_printed_in_azures_words_and_opens_its_endpoint(shell: 
     assert principal.name == "batch-job"
 
 
+def test_a_plain_token_stands_alone_as_a_header_wants_it(shell: Shell) -> None:
+    done = shell.run("token", "price", "--plain")
+    (line,) = done.stdout.splitlines()
+
+    assert line.count(".") == 2
+    assert line not in done.stderr
+
+
 def test_the_signing_key_is_turned_over_with_and_without_an_overlap(shell: Shell) -> None:
     shell.run("token", "a")
     kept = []

@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import ssl
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from gateway.wire.v1 import grpc_service_pb2 as wire
 from gateway.wire.v1.grpc_service_pb2_grpc import GRPCInferenceServiceStub
 from tests.support.doors import Doors
 from tests.support.https import Reply
-from tests.support.stack import PATIENCE, Stack, serving
+from tests.support.stack import PATIENCE, ROOT, Stack, serving
 
 ENGINES = {
     "own engines": {"http_engine": "httptools", "grpc_engine": "h2grpc"},
@@ -277,6 +278,16 @@ def test_a_revoked_key_is_refused_within_its_second_and_no_event_holds_it(site: 
 
     assert (first, second) == (200, 401)
     assert secret not in site.stack.output()
+
+
+def test_the_printed_commands_score_whatever_the_endpoint_takes(site: Site) -> None:
+    commands = [line for line in site.stack.lines if " invoke " in line]
+    codes = [
+        subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, timeout=PATIENCE, check=False).returncode
+        for line in commands
+    ]
+
+    assert codes == [0, 0, 0], commands
 
 
 def test_turning_the_signing_key_over_disturbs_no_token(site: Site) -> None:
