@@ -15,7 +15,7 @@ from tests.support.stack import ROOT
 __all__ = ["FLOWERS", "Mirrored"]
 
 _ROUGH = """
-init <- function() readRDS("model.rds")
+init <- function() list(lm = readRDS("model.rds"))
 predict_rows <- function(model, rows) {
   act <- as.character(rows$act)
   if (any(act == "stop")) stop("no answer for this row")
@@ -23,7 +23,7 @@ predict_rows <- function(model, rows) {
   if (any(act == "hang")) repeat {}
   if (any(act == "nap")) Sys.sleep(0.2)
   if (any(act == "leak")) return(rep(NaN, nrow(rows)))
-  predict(model, rows)
+  predict(model$lm, rows)
 }
 """
 
