@@ -36,6 +36,7 @@ def main() -> None:
         seconds=given.seconds or (1.0 if given.quick else 3.0),
         idle_requests=500 if given.quick else 3000,
         idle_connections=200 if given.quick else 500,
+        feast_python=given.feast,
     )
     started, clock = datetime.now(UTC), time.monotonic()
     facts, found = machine.facts(), Found()
@@ -49,12 +50,13 @@ def main() -> None:
         took_seconds=round(time.monotonic() - clock, 1),
         options=dataclasses.asdict(options),
         machine=facts,
-        ratios=ratios(middle, found.idle, found.overload, found.connections),
+        ratios=ratios(middle, found.idle, found.overload, found.connections, found.features),
         medians=middle,
         idle=found.idle,
         overload=found.overload,
         runs=found.runs,
         connections=found.connections,
+        features=found.features,
     )
     print(tables(report))
     is_whole = not given.quick and not given.only
@@ -76,6 +78,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=PARTS, help="run this part alone; may be given again")
     parser.add_argument("--repeats", type=int, help="turns of every measurement (3)")
     parser.add_argument("--seconds", type=float, help="length of one run (3)")
+    parser.add_argument("--feast", metavar="PYTHON", help="an interpreter that has feast[redis], to be measured too")
     parser.add_argument("--output", type=Path, help="write the result as JSON here")
     return parser.parse_args()
 

@@ -1,7 +1,7 @@
 """
 What a row of features costs: CPU µs of this process per row, for local hits and pipelined misses, in both formats.
 
-    python -m loadtests.bench.features_cost [--feast /path/to/python]
+    python -m loadtests.bench.features_cost [--feast /path/to/python] [--json]
 
 One run, one machine, one real server on a Unix socket; only the reading process's CPU is counted, so other work on the
 machine hardly shows. A turn is 32 rows of ten numbers, asked for by one caller or by 32 at once. The task that each of
@@ -16,6 +16,7 @@ import asyncio
 import gc
 import json
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -34,7 +35,11 @@ from feature_cache.schema import Entity, FeastSource, Feature, FeatureView
 from feature_cache.settings import LocalSettings, StoreSettings
 from feature_cache.store import FeatureStore
 
-__all__ = ["main"]
+__all__ = ["FEAST_CALL", "HIT", "MISS", "main", "run"]
+
+HIT = "compact: hit, with policy"
+MISS = "compact: miss, one caller of 32 rows"
+FEAST_CALL = "feast: get_online_features, 32 rows a call"
 
 ENTITIES = 2_000
 TURN = 32
@@ -164,14 +169,29 @@ async def compare(feast_python: str | None) -> dict[str, float]:
                     check=True,
                     text=True,
                 )
-                costs["feast: get_online_features, 32 rows a call"] = json.loads(done.stdout)
+                costs[FEAST_CALL] = json.loads(done.stdout)
     return costs
+
+
+def run(core: int, feast_python: str | None) -> dict[str, float]:
+    """Name → CPU µs a row, measured in a fresh process on ``core``."""
+    command = ["taskset", "-c", str(core), sys.executable, "-m", "loadtests.bench.features_cost", "--json"]
+    if feast_python is not None:
+        command += ["--feast", feast_python]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=300)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--feast", metavar="PYTHON", help="an interpreter that has feast[redis]")
-    costs = uvloop.run(compare(parser.parse_args().feast))
+    parser.add_argument("--json", action="store_true", help="for programs")
+    given = parser.parse_args()
+    costs = uvloop.run(compare(given.feast))
+    if given.json:
+        print(json.dumps(costs))
+        return
     for name, cost in costs.items():
         print(f"{cost:9.2f} µs a row   {name}")
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loadtests.bench import overload
+from loadtests.bench import features_cost, overload
 from loadtests.bench.bare import bare_grpc, bare_http
 from loadtests.bench.closed_loop import Measurement, measure_in_turns
 from loadtests.bench.connections import Held, held_by_connections
@@ -21,7 +21,7 @@ from loadtests.bench.target import Target
 
 __all__ = ["PARTS", "Bench", "Found", "Options"]
 
-PARTS = ("onnx", "r", "idle", "connections", "overload")
+PARTS = ("onnx", "r", "idle", "connections", "features", "overload")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,8 @@ class Options:
     """Of one closed-loop run, and of one step of the overload run."""
     idle_requests: int
     idle_connections: int
+    feast_python: str | None = None
+    """An interpreter that has feast[redis], to be measured beside our own reading of features."""
 
 
 @dataclass(slots=True)
@@ -42,6 +44,8 @@ class Found:
     runs: list[Measurement] = field(default_factory=list)
     idle: list[Added] = field(default_factory=list)
     connections: list[Held] = field(default_factory=list)
+    features: dict[str, float] = field(default_factory=dict)
+    """CPU µs a row, by what was read and how."""
     overload: Overload | None = None
 
 
@@ -57,7 +61,7 @@ class Bench:
 
     def run(self, part: str) -> None:
         parts = {"onnx": self.onnx, "r": self.r, "idle": self.idle, "connections": self.connections}
-        (parts | {"overload": self.overload})[part]()
+        (parts | {"features": self.features, "overload": self.overload})[part]()
 
     def onnx(self) -> None:
         """Whole servers on one core: bare ones and Lockgate with its ONNX worker."""
@@ -98,6 +102,10 @@ class Bench:
             self.found.connections += held_by_connections(
                 lockgate.port, lockgate.tls, lockgate.roles()["gateway"], connections=self.options.idle_connections
             )
+
+    def features(self) -> None:
+        """Rows of features out of the store and out of the local copy."""
+        self.found.features = features_cost.run(self.layout.server, self.options.feast_python)
 
     def overload(self) -> None:
         """Open loop against one R worker."""

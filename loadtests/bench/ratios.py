@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from loadtests.bench.closed_loop import Measurement
 from loadtests.bench.connections import Held
+from loadtests.bench.features_cost import FEAST_CALL, HIT, MISS
 from loadtests.bench.idle import Added
 from loadtests.bench.overload import Overload
 
@@ -28,7 +29,11 @@ class Ratio:
 
 
 def ratios(
-    medians: Sequence[Measurement], idle: Sequence[Added], overload: Overload | None, connections: Sequence[Held] = ()
+    medians: Sequence[Measurement],
+    idle: Sequence[Added],
+    overload: Overload | None,
+    connections: Sequence[Held] = (),
+    features: Mapping[str, float] | None = None,
 ) -> list[Ratio]:
     """All that can be computed from what was measured."""
     by_key = {(m.group, m.server, m.connections): m for m in medians}
@@ -51,6 +56,13 @@ def ratios(
     for held in connections:
         name = f"idle TLS connection of {held.protocol}: memory of the gateway, kB"
         found.append(Ratio(name=name, value=held.kilobytes, goal=50.0, at_least=False))
+    if features:
+        for what, run, goal in (("local hit", HIT, 3.0), ("pipelined miss", MISS, 20.0)):
+            cost = features[run]
+            found.append(Ratio(name=f"features: {what}, CPU µs a row", value=cost, goal=goal, at_least=False))
+            if FEAST_CALL in features:
+                name = f"features: {what}, Feast's CPU a row / ours"
+                found.append(Ratio(name=name, value=features[FEAST_CALL] / cost, goal=50.0, at_least=True))
     if overload is not None:
         name = "overload: goodput at 3 × capacity / best goodput"
         found.append(Ratio(name=name, value=overload.kept, goal=0.9, at_least=True))

@@ -40,6 +40,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     overload: Overload | None
     runs: Sequence[Measurement]
     connections: Sequence[Held] = ()
+    features: Mapping[str, float] = {}
+    """CPU µs a row, by what was read and how."""
 
     @property
     def is_disturbed(self) -> bool:
@@ -86,6 +88,9 @@ def tables(report: Report) -> str:
         lines += ["", "### Closed loop", "", *_closed_loop(report.medians)]
     if report.idle:
         lines += ["", "### One request at a time", "", *_idle(report.idle)]
+    if report.features:
+        rows = [(name, _short(cost)) for name, cost in report.features.items()]
+        lines += ["", "### Features", "", *_table(("ten numbers a row, 32 rows a turn", "CPU µs a row"), rows)]
     if report.overload is not None:
         lines += ["", "### Overload", "", *_overload(report.overload)]
     return "\n".join(lines)

@@ -11,6 +11,7 @@ from loadtests.bench import h2load, wrk
 from loadtests.bench.closed_loop import Measurement, medians
 from loadtests.bench.connections import Held
 from loadtests.bench.cpu import TICK, busy_seconds, process_seconds
+from loadtests.bench.features_cost import FEAST_CALL, HIT, MISS
 from loadtests.bench.idle import Added, compute_ms
 from loadtests.bench.load import Load, Request
 from loadtests.bench.lockgate import role_of
@@ -288,3 +289,17 @@ def test_an_idle_connection_may_cost_fifty_kilobytes() -> None:
     held = [Held(protocol="h2", connections=500, kilobytes=size) for size in (50.0, 50.1)]
 
     assert [ratio.is_met for ratio in ratios([], [], None, held)] == [True, False]
+
+
+def test_rows_of_features_are_held_against_their_goals_and_feast_where_it_was_measured() -> None:
+    costs = {HIT: 3.0, MISS: 21.0}
+    alone = ratios([], [], None, features=costs)
+    beside = ratios([], [], None, features=costs | {FEAST_CALL: 210.0})
+
+    assert [(ratio.value, ratio.is_met) for ratio in alone] == [(3.0, True), (21.0, False)]
+    assert [(ratio.value, ratio.is_met) for ratio in beside] == [
+        (3.0, True),
+        (70.0, True),
+        (21.0, False),
+        (10.0, False),
+    ]
