@@ -2,7 +2,8 @@
 How a server's connection ends in good order: asked to, of old age, or because nothing happens on it.
 
 Draining takes two GOAWAYs: the first tells the peer to start nothing more, the second, a round trip later, which calls
-were accepted. The connection ends with the last of them.
+were accepted. The connection ends with the last of them, and soon if there is none, also for a peer that is in the
+middle of a call's headers and does not come to their end.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ _DRAIN_WAIT: Final = 1.0
 
 
 class LeavingConnection(PatientConnection):
-    __slots__ = ("_drain_at", "_idle_since", "_is_draining", "_leave_at")
+    __slots__ = ("_drain_at", "_drained_at", "_idle_since", "_is_draining", "_leave_at")
 
     def __init__(self, limits: Limits, counters: Counters, now: float, *, serves_others: bool) -> None:
         super().__init__(limits, counters, now, serves_others=serves_others)
         self._idle_since = now
         self._drain_at: float | None = None
+        self._drained_at: float | None = None
         self._is_draining = False
         self._leave_at: float | None = None
 
@@ -55,8 +57,9 @@ class LeavingConnection(PatientConnection):
 
     def _really_drain(self) -> None:
         if self._drain_at is not None:
-            self._drain_at = None
+            self._drain_at, self._drained_at = None, self._now
             self._engine.send_goaway()
+            self._check_at = min(self._check_at, self._now + self.limits.linger)
 
     def _wear_out(self) -> None:
         self.drain(self._now)
@@ -82,13 +85,19 @@ class LeavingConnection(PatientConnection):
             return
         if self.is_busy:
             self._idle_since = now
+        empty_at = None
+        if self._drained_at is not None:
+            empty_at = max(self._drained_at, self._idle_since) + limits.linger
+            if now >= empty_at:  # the engine would wait for the end of headers that have begun
+                self.close(0, "the peer did not leave")
+                return
         if not self._is_draining:
             is_old = limits.max_age is not None and now - self._started >= limits.max_age
             is_idle = limits.max_idle is not None and now - self._idle_since >= limits.max_idle
             if is_old or is_idle:
                 self.counters["aged" if is_old else "idled"] += 1
                 self.drain(now, limits.max_age_grace)
-        ats = [self._drain_at, self._leave_at, self._stop_those_run_out(now), self._check_patience(now)]
+        ats = [self._drain_at, self._leave_at, empty_at, self._stop_those_run_out(now), self._check_patience(now)]
         if not self._is_draining:
             ats.append(None if limits.max_age is None else self._started + limits.max_age)
             # While calls run this only looks again after half the time: nobody is put out early for it.

@@ -39,7 +39,7 @@ class H2GrpcServer:
             admits=places.enters,
             on_left=places.left,
             on_secured=HeapTrim(malloc_trim()),
-            limits=h2grpc.Limits(request_timeout=body_s, answer_timeout=body_s),
+            limits=h2grpc.Limits(request_timeout=body_s, answer_timeout=body_s, max_idle=config.idle_timeout_ms / 1000),
             options=server_options(config),
             other_requests=rest,
             refuse_other=rest.refuse,

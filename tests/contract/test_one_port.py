@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,17 @@ class Http2:
                     if getattr(event, "end_stream", False):
                         return int(answer.pop(":status")), answer, data
 
+    async def farewell(self) -> list[int]:
+        """The error codes with which the server says that it goes, until it has."""
+        codes: list[int] = []
+        async with asyncio.timeout(10):
+            while data := await self._reader.read(65536):
+                with suppress(ngh2.ConnectionStateError):  # said twice, and the engine is done at the first
+                    self._engine.receive_data(data)
+                codes += [each.error_code for each in self._engine.events() if isinstance(each, ngh2.GoAwayReceived)]
+                self._writer.write(self._engine.data_to_send())
+        return codes
+
 
 def infer_path(model: str = "matrix") -> bytes:
     return f"/v2/models/{model}/infer".encode()
@@ -115,6 +127,15 @@ async def test_a_body_that_does_not_come_is_not_waited_for_over_http_2_either(tm
         status, _, body = await client.ask(b"POST", infer_path(), b"{", *as_json(), ends=False)
 
     assert (status, "within 1 ms" in json.loads(body)["error"]) == (408, True)
+
+
+async def test_an_idle_connection_of_http_2_is_told_to_go(tmp_path: Path) -> None:
+    config = msgspec.structs.replace(CONFIG, idle_timeout_ms=50)
+    async with serving(tmp_path, config=config) as edge, Http2(edge) as client:
+        status = (await client.ask(b"GET", b"/v2/health/live"))[0]
+        reasons = await client.farewell()
+
+    assert (status, reasons[-1]) == (200, 0)
 
 
 async def test_head_over_http_2_has_no_body(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from h2grpc.limits import Limits
 from h2grpc.other import OtherAnswer
 from h2grpc.server_protocol import ServerConnection
 from h2grpc.status import Status
+from tests.support.h2grpc_frames import END_HEADERS, GREETING, HEADERS, frame, request_block
 from tests.support.h2grpc_wire import calls_of, of
 
 E = TypeVar("E")
@@ -156,6 +157,22 @@ def test_a_call_whose_message_trickles_in_ends() -> None:
 
     assert [event.status for event in of(line.at_server, CallLost)] == [Status.DEADLINE_EXCEEDED]
     assert dict(line.seen(ngh2.ResponseReceived)[0].headers)[b"grpc-status"] == b"4"
+
+
+def test_headers_that_trickle_in_make_no_connection_busy() -> None:
+    limits = Limits(max_idle=10.0, stalled=None)
+    server = ServerConnection(limits, Counters(), 0.0)
+    block = request_block()
+    head = frame(HEADERS, END_HEADERS, 1, block)
+    server.receive(GREETING, 0.0)
+    ended = 0
+    for number, byte in enumerate(head[:40]):
+        server.receive(bytes([byte]), float(number))
+        server.tick(float(number))
+        server.data_to_send()
+        ended = ended or (number if server.is_ended else 0)
+
+    assert 10 <= ended <= 17
 
 
 def test_a_call_that_streams_may_take_its_time() -> None:
