@@ -15,7 +15,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from feature_cache.datatype import datatype
@@ -238,7 +238,7 @@ class Writer:
             raise StoreRefused(f'view "{self._view.name}": the store refused to write: {error}') from error
         except (TimeoutError, RedisTimeout) as error:
             raise Unavailable(f"the store did not answer within {self._timeout:g} s") from error
-        except (RedisError, OSError) as error:
+        except (RedisError, RedisClusterException, OSError) as error:
             raise Unavailable(f"the store cannot be reached: {error}") from error
 
 
