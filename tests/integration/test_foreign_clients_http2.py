@@ -22,7 +22,6 @@ NGHTTP_WAYS = [
     ["--no-dep"],
     ["--padding=64"],
     ["--trailer=x-checksum: 7"],
-    ["--continuation"],
     ["--expect-continue"],
     ["--no-content-length"],
     ["--header-table-size=0", "--encoder-header-table-size=0"],
@@ -157,6 +156,14 @@ async def test_nghttp_scores_over_http_2_in_every_way_it_can_frame(
 
     assert got.status == 200
     assert scored(got) == wanted(200)
+
+
+async def test_nghttps_headers_in_continuations_are_read_to_their_end_and_found_too_long(
+    target: Target, rest: dict[str, str], score_body: Path
+) -> None:
+    (got,) = await target.nghttp(SCORE, "--continuation", headers=rest, body=score_body)
+
+    assert got.status == 431
 
 
 async def test_nghttp_has_a_hundred_requests_answered_on_one_connection(target: Target) -> None:
