@@ -290,6 +290,27 @@ def test_a_store_that_does_not_answer_costs_no_request_more_than_the_timeout(lin
     assert until_answered(linked, {"stone_id": 1}).json == [201]
 
 
+def test_a_binding_that_does_not_fit_the_model_is_told_by_check_and_by_a_running_server(tmp_path: Path) -> None:
+    served = folder(tmp_path / "served")
+    endpoint = served / "endpoints" / "price.yaml"
+    endpoint.write_text(endpoint.read_text().replace('"a":', '"c":'))
+    checked = run_lockgate("check", str(served))
+    stack = start(served, tmp_path)
+    try:
+        stack.event("gateway.features_do_not_fit")
+        status, text = stack.ask_admin("/readyz")
+        reply = ask(stack, {"stone_id": 1})
+    finally:
+        stack.stop()
+    told = "features.c: the model has no such input, it has a, b"
+
+    assert checked.returncode == 1
+    assert told in checked.stdout
+    assert status == 503
+    assert told in json.loads(text)["endpoints"]["price"]["blue"]["reason"]
+    assert reply.status == 503
+
+
 def test_its_own_store_does_not_outlive_a_server_that_is_killed(tmp_path: Path) -> None:
     stack = start(folder(tmp_path / "served"), tmp_path)
     try:

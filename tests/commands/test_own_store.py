@@ -1,0 +1,124 @@
+"""The store that ``lockgate serve`` brings along: where it is needed, what is in it, and that it comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from structlog.testing import capture_logs
+
+from feature_cache.embedded import EmbeddedOptions, EmbeddedStore
+from gateway.commands.own_store import OwnStore
+from gateway.config import Config, Settings
+from gateway.core.errors import ConfigError
+from gateway.features.config import EmbeddedConfig, FeatureStoreConfig, ViewFile
+from tests.support.features import view
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """With a short path: a socket will lie in it."""
+    path = Path(tempfile.mkdtemp(prefix="lgo-"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def stones(tmp_path: Path) -> ViewFile:
+    seed = tmp_path / "stones.csv"
+    seed.write_text("stone,carat\n1,0.5\n2,heavy\n3,0.7\n")
+    return view("stones", {"stone": "int64"}, {"carat": "float64"}, seed=seed)
+
+
+def config(views: dict[str, ViewFile], features: FeatureStoreConfig | None = None) -> Config:
+    settings = Settings(features=features or FeatureStoreConfig())
+    return Config(root=Path("/"), settings=settings, endpoints={}, views=views)
+
+
+@pytest.mark.parametrize("variable", ["", "redis://there"])
+def test_it_is_needed_where_there_are_views_and_nobody_says_which_store(
+    stones: ViewFile, folder: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv("REDIS_URL", variable)
+    configured = FeatureStoreConfig(url="redis://here")
+
+    assert OwnStore.where_needed(config({}), folder, folder) is None
+    assert OwnStore.where_needed(config({"stones": stones}, configured), folder, folder) is None
+    assert (OwnStore.where_needed(config({"stones": stones}), folder, folder) is None) == bool(variable)
+
+
+def test_gateways_are_told_its_address(stones: ViewFile, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    store = OwnStore.where_needed(config({"stones": stones}), folder, folder)
+
+    assert store is not None
+    assert store.environment == {"REDIS_URL": f"unix://{folder}/store.sock"}
+
+
+def test_its_memory_and_whether_it_keeps_its_rows_are_settings(
+    stones: ViewFile, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    wanted = FeatureStoreConfig(embedded=EmbeddedConfig(max_memory_mb=7, keep=True))
+    store = OwnStore.where_needed(config({"stones": stones}, wanted), folder / "s", folder / "kept")
+    assert store is not None
+
+    async def settings() -> dict[str, str]:
+        async with store:
+            with redis.Redis.from_url(store.environment["REDIS_URL"], decode_responses=True) as client:
+                return dict(client.config_get("maxmemory", "dir"))
+
+    assert asyncio.run(settings()) == {"maxmemory": str(7 * 2**20), "dir": str(folder / "kept")}
+
+
+async def test_seeds_are_loaded_and_their_bad_rows_told(stones: ViewFile, folder: Path) -> None:
+    store = OwnStore(EmbeddedStore(folder), {"stones": stones}, "features")
+    with capture_logs() as logs:
+        async with asyncio.timeout(30), store:
+            running = asyncio.create_task(store.run())
+            await store.filled.wait()
+            running.cancel()
+            with redis.Redis.from_url(store.environment["REDIS_URL"]) as client:
+                count = client.dbsize()
+
+    assert count == 2
+    assert {"event": "features.filled", "view": "stones", "rows": 2, "log_level": "info"} in logs
+    assert [each["first"] for each in logs if each["event"] == "features.rejected"] == [
+        ['row 2: feature "carat": expected a number']
+    ]
+
+
+async def test_a_store_that_ends_is_started_and_filled_again(stones: ViewFile, folder: Path) -> None:
+    server = EmbeddedStore(folder, EmbeddedOptions(max_memory_mb=8))
+    store = OwnStore(server, {"stones": stones}, "features")
+    async with asyncio.timeout(30), store:
+        running = asyncio.create_task(store.run())
+        await store.filled.wait()
+        first = server.pid
+        store.filled.clear()
+        os.kill(first, signal.SIGKILL)
+        await store.filled.wait()
+        running.cancel()
+        with redis.Redis.from_url(server.url) as client:
+            count = client.dbsize()
+
+        assert server.pid != first
+        assert count == 2
+
+
+async def test_without_a_program_for_it_nothing_is_started(
+    stones: ViewFile, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feature_cache.embedded._PACKAGE", "no-such-package-here")
+    monkeypatch.setenv("PATH", "")
+    store = OwnStore(EmbeddedStore(folder), {"stones": stones}, "features")
+
+    with pytest.raises(ConfigError, match="install redis-server or valkey-server"):
+        await store.__aenter__()
