@@ -158,7 +158,7 @@ async def test_nghttp_scores_over_http_2_in_every_way_it_can_frame(
     assert scored(got) == wanted(200)
 
 
-async def test_nghttps_headers_in_continuations_are_read_to_their_end_and_found_too_long(
+async def test_headers_that_nghttp_spreads_over_continuations_are_read_and_found_too_long(
     target: Target, rest: dict[str, str], score_body: Path
 ) -> None:
     (got,) = await target.nghttp(SCORE, "--continuation", headers=rest, body=score_body)
