@@ -9,6 +9,7 @@ and never look at the answer, so one that was answered early may go on sending f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Final
 
@@ -98,6 +99,9 @@ class OtherConnection(Connection):
             self._events.append(OtherArrived(request))
         else:
             request.parts = []
+            if fields.get(b"expect") == b"100-continue":
+                with suppress(*GONE):
+                    self._engine.send_informational_response(stream_id, [(b":status", b"100")])
 
     def _on_unknown_data(self, event: ngh2.DataReceived) -> None:
         super()._on_unknown_data(event)

@@ -11,11 +11,13 @@ from typing import Any
 
 import grpc
 import grpc.aio
+import ngh2
 import pytest
 import trustme
 
 import h2grpc
 from h2grpc import OtherAnswer, OtherRequest
+from h2grpc.counters import Counters
 from h2grpc.events import OtherArrived, OtherLost
 from h2grpc.limits import Limits
 from h2grpc.server_protocol import ServerConnection
@@ -63,6 +65,23 @@ async def test_a_request_with_a_body_is_answered() -> None:
     assert "x-seen: POST" in said
     assert said.endswith("HELLO")
     assert (rest.asked[0].path, rest.asked[0].peer[:15]) == (b"/score?x=1", "ipv4:127.0.0.1:")
+
+
+@pytest.mark.parametrize("expect", [b"100-continue", b"something"])
+def test_a_client_that_waits_to_be_told_so_is_told_to_go_on(expect: bytes) -> None:
+    server = ServerConnection(Limits(), Counters(), 0.0, serves_others=True)
+    client = ngh2.Connection(ngh2.Role.CLIENT)
+    client.initiate_connection()
+    names = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"x")]
+    stream = client.send_request([*names, (b"expect", expect)])
+    server.receive(client.data_to_send(), 0.0)
+    client.receive_data(server.data_to_send())
+    told = [event.headers for event in client.events() if isinstance(event, ngh2.InformationalResponseReceived)]
+    client.send_data(stream, bytes(5), end_stream=True)
+    server.receive(client.data_to_send(), 0.0)
+
+    assert told == ([((b":status", b"100"),)] if expect == b"100-continue" else [])
+    assert [event.request.body for event in of(server.events(), OtherArrived)] == [bytes(5)]
 
 
 async def test_a_head_request_has_no_body() -> None:
