@@ -25,12 +25,13 @@ _RANGE = 2.0**64
 class Split:
     """The deployments with traffic, in the order of the file. ``endpoint`` keeps the draws of two endpoints apart."""
 
-    __slots__ = ("_bounds", "_hashes", "names")
+    __slots__ = ("_hashes", "bounds", "names")
 
     def __init__(self, endpoint: str, weights: Mapping[str, int]) -> None:
         weighted = {name: weight for name, weight in weights.items() if weight > 0}
         self.names = tuple(weighted)
-        self._bounds = tuple(accumulate(weighted.values()))
+        self.bounds = tuple(accumulate(weighted.values()))
+        """Running sums of their weights."""
         self._hashes = tuple(
             (name, weight, blake2b(f"{endpoint}\0{name}\0".encode(), digest_size=8))
             for name, weight in weighted.items()
@@ -39,7 +40,7 @@ class Split:
     def at(self, draw: float) -> str:
         """The deployment that ``draw`` (0 ≤ draw < 1) falls on; there must be one."""
         names = self.names
-        return names[0] if len(names) == 1 else names[bisect_right(self._bounds, draw * self._bounds[-1])]
+        return names[0] if len(names) == 1 else names[bisect_right(self.bounds, draw * self.bounds[-1])]
 
     def of(self, key: bytes) -> str:
         """The deployment of a key; there must be one."""

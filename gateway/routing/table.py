@@ -7,6 +7,7 @@ that has neither pays for neither.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -40,6 +41,10 @@ class Route:
     endpoint: str
     deployments: Mapping[str, Deployment | None]
     split: Split
+    weighted: tuple[Deployment | None, ...] = ()
+    """Those with traffic."""
+    bounds: tuple[int, ...] = ()
+    """Running sums of their weights; the last one is 100, or there is none."""
     positional: tuple[str, ...] = ()
     """Names of columns that come without: the inputs of the deployment with most traffic."""
     key: KeyOf | None = None
@@ -62,6 +67,10 @@ class Route:
         Raises ``OutOfService`` without traffic, ``NotReady`` before its model is loaded; a key in the body may raise
         ``InvalidInput``.
         """
+        if self.key is None and self.bounds:  # nearly every request: what ``split.at`` does, without the calls
+            deployment = self.weighted[bisect_right(self.bounds, draw() * 100)]
+            if deployment is not None:
+                return deployment
         split = self.split
         if not split.names:
             raise OutOfService(f'endpoint "{self.endpoint}" is out of service: no deployment has traffic')
@@ -104,6 +113,8 @@ def _route(state: EndpointState, way: Way) -> Route:
         endpoint=state.name,
         deployments={name: deployment.deployment for name, deployment in state.deployments.items()},
         split=split,
+        weighted=tuple(state.deployments[name].deployment for name in split.names),
+        bounds=split.bounds,
         positional=tuple(column.name for column in speaks.signature.inputs) if speaks is not None else (),
         key=way.key if len(split.names) > 1 else None,  # with one to choose from nobody has to look for a key
         serve=way.serve,
