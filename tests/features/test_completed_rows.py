@@ -405,6 +405,15 @@ async def test_policies_look_only_at_what_is_read(valkey: Valkey) -> None:
         assert got.values(0) == [0.25]
 
 
+async def test_a_gap_that_nobody_reads_fails_nothing_when_another_value_is_stale(valkey: Valkey) -> None:
+    views = diamonds({"on_stale": "stale_ok"}, {}, freshness="1h")
+    async with world(valkey.url, ONE, {"carat": "diamonds:carat"}, views) as one:
+        await one.write("diamonds", [NewRow([1], {"carat": 0.25}, NOW)])
+        got = await one.completer(Records([{"diamond_id": 1, "cut": None}]), forever())
+
+        assert got.values(0) == [0.25]
+
+
 async def test_a_value_that_is_sent_is_no_matter_of_the_policy(valkey: Valkey) -> None:
     async with world(valkey.url, ONE, BOTH, diamonds({}, {})) as one:
         await one.write("diamonds", [NewRow([1], {"cut": "Good"}, NOW)])
@@ -419,6 +428,13 @@ async def test_a_stored_nan_is_no_number_for_a_model_that_takes_none(valkey: Val
         await one.write("diamonds", [NewRow([1], {"carat": float("nan"), "cut": "Good"}, NOW)])
         with pytest.raises(BadFeatures, match=r'feature "diamonds:carat" does not fit: .*expected a number$'):
             await one.completer(Records([{"diamond_id": 1}] * count), forever())
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+async def test_a_stored_nan_among_plain_numbers_is_found_too(shop: World, count: int) -> None:
+    await shop.write("diamonds", [NewRow([5], {"depth": 1.0, "cut": "Good", "carat": float("nan")}, NOW)])
+    with pytest.raises(BadFeatures, match=r'feature "diamonds:carat" does not fit: .*expected a number$'):
+        await shop.completer(Table(NAMES, [[1, 5, "NL", "a"]] * count), forever())
 
 
 @pytest.mark.parametrize("count", [1, 2, 9])
