@@ -65,9 +65,9 @@ class Skew:
     rows: int = 0
     not_found: int = 0
     corrupt: int = 0
-    older: int = 0
-    """Rows of which the store has an older version than the file."""
-    newer: int = 0
+    older: int | None = None
+    """Rows of which the store has an older version than the file; None where the file has no times."""
+    newer: int | None = None
     rejects: list[Reject] = field(default_factory=list)
     worst: list[Difference] = field(default_factory=list)
     """Largest first."""
@@ -106,6 +106,8 @@ class _Comparison:
 
     async def run(self, table: Table, on_progress: Callable[[int], None]) -> Skew:
         skew = self._skew
+        if table.has_time:
+            skew.older = skew.newer = 0
         for batch in table.batches(BATCH_ROWS):
             skew.rejects += batch.rejects
             rows: list[tuple[int, NewRow, Row]] = []
@@ -142,8 +144,9 @@ class _Comparison:
             skew.not_found += 1
             return
         stored_us, file_us = got.event_time_us or 0, wanted.event_time_us or 0
-        skew.older += stored_us < file_us
-        skew.newer += stored_us > file_us
+        if skew.older is not None and skew.newer is not None:
+            skew.older += stored_us < file_us
+            skew.newer += stored_us > file_us
         for place, name in enumerate(self._names):
             one = skew.features[name]
             limit = self._limits_us[place]

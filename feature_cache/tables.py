@@ -77,6 +77,11 @@ class Table(Protocol):
         """Columns that the view does not have."""
         ...
 
+    @property
+    def has_time(self) -> bool:
+        """Whether it says when its rows were true."""
+        ...
+
     def batches(self, size: int, skip: int = 0) -> Iterator[Batch]:
         """All rows but the first ``skip``. Raises ``BadTable`` when the file is damaged."""
         ...
@@ -151,7 +156,7 @@ class _Csv:
             raise BadTable(f"{path}: expected a line with the names of the columns")
         self._width = len(header)
         self._columns = _Columns(path, view, header, event_time)
-        self.ignored = self._columns.ignored
+        self.ignored, self.has_time = self._columns.ignored, self._columns.has_time
         self._parsers = [cell_parser(kind, assume_utc) for _, _, kind in self._columns.wanted]
 
     def batches(self, size: int, skip: int = 0) -> Iterator[Batch]:
@@ -204,7 +209,7 @@ class _Parquet:
         schema = self._file.schema_arrow
         self.size: int = self._file.metadata.num_rows
         self._columns = _Columns(path, view, schema.names, event_time)
-        self.ignored = self._columns.ignored
+        self.ignored, self.has_time = self._columns.ignored, self._columns.has_time
         self._readers = [
             self._reader(kind, schema.field(name).type, f'{path}: column "{name}"', assume_utc)
             for _, name, kind in self._columns.wanted

@@ -79,10 +79,8 @@ def _print(skew: Skew, console: Console) -> None:
         largest = f"{one.largest:.3g}" if one.different else ""
         table.add_row(name, str(one.same), str(one.different), str(one.missing), str(one.stale), largest)
     console.print(table)
-    console.print(
-        f"{skew.rows} rows: {skew.not_found} not in the store, {skew.corrupt} damaged there, "
-        f"{skew.older} older and {skew.newer} newer than in the file"
-    )
+    times = "" if skew.older is None else f", {skew.older} older and {skew.newer} newer than in the file"
+    console.print(f"{skew.rows} rows: {skew.not_found} not in the store, {skew.corrupt} damaged there{times}")
     if skew.worst:
         worst = RichTable("row", "entity", "feature", "in the file", "in the store", "difference", title="The worst")
         for each in skew.worst:
