@@ -5,8 +5,10 @@ What a row of features costs: CPU µs of this process per row, for local hits an
 
 One run, one machine, one real server on a Unix socket; only the reading process's CPU is counted, so other work on the
 machine hardly shows. A turn is 32 rows of ten numbers, asked for by one caller or by 32 at once. The task that each of
-32 callers needs is measured with callers that do nothing, and taken off. With ``--feast`` an interpreter that has
-``feast[redis]`` reads the same rows with ``get_online_features`` (see feast_peer.py).
+32 callers needs is measured with callers that do nothing, and taken off. The rows that begin with "gateway" are one-row
+requests, from the parsed body to the row that goes to the model: with all ten numbers sent, or with the key alone.
+With ``--feast`` an interpreter that has ``feast[redis]`` reads the same rows with ``get_online_features`` (see
+feast_peer.py).
 """
 
 from __future__ import annotations
@@ -34,9 +36,17 @@ from feature_cache.keys import key_maker
 from feature_cache.schema import Entity, FeastSource, Feature, FeatureView
 from feature_cache.settings import LocalSettings, StoreSettings
 from feature_cache.store import FeatureStore
+from gateway.core.payload import Table
+from gateway.core.signature import Column, Kind, Signature
+from gateway.core.tensor import BY_NAME
+from gateway.features.assemble import Assembler
+from gateway.features.bind import bind
+from gateway.features.config import ViewFile
+from gateway.features.lookup import Completer
 
 __all__ = ["FEAST_CALL", "HIT", "MISS", "main", "run"]
 
+NO_FEATURES = "gateway: no features, ten numbers sent"
 HIT = "compact: hit, with policy"
 MISS = "compact: miss, one caller of 32 rows"
 FEAST_CALL = "feast: get_online_features, 32 rows a call"
@@ -49,7 +59,7 @@ FEAST_PEER = Path(__file__).with_name("feast_peer.py")
 
 _FEATURES = tuple(Feature(name=f"f{place}", type="float64") for place in range(10))
 _KEYS = (Entity(name="driver_id"),)
-COMPACT = FeatureView(name="compact", entities=_KEYS, features=_FEATURES)
+COMPACT = ViewFile(name="compact", entities=_KEYS, features=_FEATURES)
 FEAST = FeatureView(
     name="feast",
     entities=_KEYS,
@@ -75,6 +85,9 @@ async def measure(server: EmbeddedStore) -> dict[str, float]:
             runs[f"{view.name}: hit, with policy"] = hits(near, view.name)
             runs[f"{view.name}: miss, one caller of {TURN} rows"] = one_caller(far, view.name)
             runs[f"{view.name}: miss, {TURN} callers of one row"] = many_callers(far, view.name)
+        runs[NO_FEATURES] = all_sent(near)
+        runs["gateway: local hit"] = key_sent(near)
+        runs["gateway: pipelined miss, 32 callers of one row"] = keys_sent_at_once(far)
         runs["nothing: 32 callers"] = nobody
         runs["redis-py pipeline: HMGET of the feast hash, no decoding"] = redis_py(peer)
         found: dict[str, list[float]] = {name: [] for name in runs}
@@ -118,6 +131,52 @@ def many_callers(store: FeatureStore, view: str) -> Callable[[int], Awaitable[No
 
     async def run(turn: int) -> None:
         await asyncio.gather(*(caller(entity) for entity in turn_of(turn)))
+
+    return run
+
+
+def model(store: FeatureStore) -> tuple[Assembler, Completer]:
+    """Of a model that takes the ten numbers."""
+    columns = tuple(Column(name=each.name, kind=Kind.FLOAT, datatype=BY_NAME["FP64"]) for each in _FEATURES)
+    signature = Signature(inputs=columns, outputs=())
+    binding = bind("bench", signature, {each.name: f"compact:{each.name}" for each in _FEATURES}, {"compact": COMPACT})
+    assembler = Assembler(signature, TURN)
+    return assembler, Completer(binding, assembler, store)
+
+
+def all_sent(store: FeatureStore) -> Callable[[int], Awaitable[None]]:
+    assembler, _ = model(store)
+    names = [each.name for each in _FEATURES]
+    rows = [[n + place / 10 for place in range(10)] for n in range(TURN)]
+
+    async def run(turn: int) -> None:  # noqa: ARG001
+        for row in rows:
+            assembler(Table(names, [row]))
+
+    return run
+
+
+def key_sent(store: FeatureStore) -> Callable[[int], Awaitable[None]]:
+    _, completer = model(store)
+
+    async def run(turn: int) -> None:
+        if turn == 0:  # the first request of a form takes the careful way, which remembers it
+            await completer(Table(["driver_id"], [[0]]), time.monotonic() + 60)
+        for (entity,) in turn_of(turn):
+            row = completer.at_once(Table(["driver_id"], [[entity]]))
+            assert row is not None, "not in the local copy"  # noqa: S101 — as above
+
+    return run
+
+
+def keys_sent_at_once(store: FeatureStore) -> Callable[[int], Awaitable[None]]:
+    _, completer = model(store)
+
+    async def caller(entity: int) -> None:
+        await completer(Table(["driver_id"], [[entity]]), time.monotonic() + 60)
+
+    async def run(turn: int) -> None:
+        await asyncio.gather(*(caller(entity) for (entity,) in turn_of(turn)))
 
     return run
 
