@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from tests.support.samples import EXAMPLES
 from tests.support.stack import Stack, serving
 from tests.support.valkey import Valkey, private_valkey
+
+
+@pytest.fixture(autouse=True)
+def logs_of_this_test_alone() -> Iterator[None]:
+    """A command that was run in this process sets up logging for it, and would leave later tests without events."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

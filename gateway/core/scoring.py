@@ -44,6 +44,11 @@ class Scorer(Protocol):
         ...
 
     @property
+    def spare(self) -> int:
+        """Further batches that workers could take ahead of their time: worth it only for full ones."""
+        ...
+
+    @property
     def is_ready(self) -> bool:
         """Whether at least one worker can take a batch now or soon; true while there are places."""
         ...

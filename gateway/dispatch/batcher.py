@@ -101,7 +101,7 @@ class Batcher:
         else:
             self._put_parts(ticket, loop)
         self._alarm.watch(ticket, now)
-        if not self._turn_is_due and places > 0:
+        if not self._turn_is_due and (places > 0 or self._is_full()):
             self._start_turn(loop)
         return ticket
 
@@ -210,8 +210,12 @@ class Batcher:
             return
         if not self._scorer.is_ready:
             self._abandon_waiting(NotReady(f"no worker of {self.name} can serve at the moment"))
-        elif not self._turn_is_due and self._scorer.places > 0:
+        elif not self._turn_is_due and (self._scorer.places > 0 or self._is_full()):
             self._start_turn(asyncio.get_running_loop())
+
+    def _is_full(self) -> bool:
+        """Whether a full batch waits that some worker could have ahead of its time: nothing can join it any more."""
+        return self._window.rows >= self._limit.rows and self._scorer.spare > 0
 
     def _start_turn(self, loop: asyncio.AbstractEventLoop) -> None:
         # A task starts at the end of the current turn of the loop: what arrives until then leaves with it.
@@ -224,9 +228,10 @@ class Batcher:
             if not self._again and (self._in_flight or self._is_crowded):
                 await self._gather()
             self._turn_is_due = False
-            attempt = self._next_attempt() if self._scorer.places > 0 else None
+            places = self._scorer.places
+            attempt = self._next_attempt() if places > 0 or self._is_full() else None
             if attempt is not None:
-                if (self._window or self._again) and self._scorer.places > 1:
+                if (self._window or self._again) and (places > 1 or (self._is_full() and self._scorer.spare > 1)):
                     self._start_turn(asyncio.get_running_loop())
                 self._is_crowded = len(attempt.tickets) > 1
                 await self._deliver(attempt)

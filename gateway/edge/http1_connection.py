@@ -132,7 +132,8 @@ class Connection(Receiver):
         """Cancels what is being answered; what has been written still leaves."""
         if self._task is not None and not self._task.cancelling():
             self._task.cancel()
-        if self._transport is not None:
+        # Closed twice, a transport of asyncio 3.11 can not be aborted any more.
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.close()
 
     def abort(self) -> None:

@@ -111,10 +111,13 @@ class WorkerChannel:
     @property
     def places(self) -> int:
         """Batches that it takes now; negative when it was given more than that."""
-        if self.state is not ChannelState.READY:
-            return 0
-        places = self._most_batches() - len(self._flight)
-        return places if places <= 0 or self._prefetch.is_open else 0
+        spare = self.spare
+        return spare if spare <= 0 or self._prefetch.is_open else 0
+
+    @property
+    def spare(self) -> int:
+        """The same, and batches that it could take ahead of their time."""
+        return self._most_batches() - len(self._flight) if self.state is ChannelState.READY else 0
 
     @property
     def rows_in_flight(self) -> int:

@@ -77,6 +77,10 @@ class Pool:
         return sum([channel.places for channel in self._channels if channel.places > 0])
 
     @property
+    def spare(self) -> int:
+        return sum([channel.spare for channel in self._channels if channel.spare > 0])
+
+    @property
     def is_ready(self) -> bool:
         """True also shortly after the last worker was lost, because its restart takes milliseconds."""
         # Asked for every request while all places are taken: a generator would cost twice as much.

@@ -262,6 +262,20 @@ async def test_expired_rows_never_reach_a_worker() -> None:
 
 
 @on_virtual_time
+async def test_a_full_batch_goes_ahead_to_a_worker_that_computes_and_a_smaller_one_waits() -> None:
+    bench = Bench(max_rows=2)
+    await bench.fill()
+    bench.scorer.spare = 1
+    bench.ask(1)
+    await settle()
+    alone = list(bench.scorer.seen)
+    bench.ask(2)
+    await settle()
+
+    assert (alone, bench.scorer.seen) == ([[0]], [[0], [1, 2]])
+
+
+@on_virtual_time
 async def test_a_row_that_would_expire_at_the_worker_gives_way_to_those_behind_it() -> None:
     bench = Bench(max_rows=1)
     await bench.fill()

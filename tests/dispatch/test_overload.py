@@ -26,7 +26,7 @@ class Pausing:
     """``Scorer`` of one worker with two places: computes batches in turn, and pauses before some."""
 
     def __init__(self, random_: random.Random) -> None:
-        self.places, self.is_ready, self.computed = 2, True, 0
+        self.places, self.spare, self.is_ready, self.computed = 2, 0, True, 0
         self._random, self._callbacks = random_, list[Callable[[], None]]()
         self._loop = asyncio.get_running_loop()
         self._free_at = 0.0

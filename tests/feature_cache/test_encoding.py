@@ -48,7 +48,10 @@ def rows(draw: st.DrawFn, seconds_only: bool = False) -> tuple[dict[str, str], l
 def _in_whole_seconds(value: Any) -> Any:
     if isinstance(value, list):
         return [_in_whole_seconds(item) for item in value]
-    return value // 1_000_000 * 1_000_000 if isinstance(value, int) else value
+    # Towards zero: rounded down the least of them would have more than 64 bits.
+    if not isinstance(value, int):
+        return value
+    return value // 1_000_000 * 1_000_000 if value >= 0 else -(-value // 1_000_000 * 1_000_000)
 
 
 def same(one: Any, other: Any) -> bool:

@@ -124,11 +124,11 @@ async def test_a_slow_model_gets_its_next_batch_only_when_this_one_is_well_under
         worker.script = lambda batch: None
         task = asyncio.create_task(pool.score(rows_of(1), soon()))
         await worker.received(2)
-        while_computing = pool.places
+        while_computing = pool.places, pool.spare
         worker.say(answer(worker.batches[1]))
         await task
 
-        assert (while_computing, pool.places) == (0, 2)
+        assert (while_computing, pool.places) == ((0, 1), 2)
 
 
 def _numbered(number: int) -> bytes:

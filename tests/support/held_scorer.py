@@ -47,6 +47,8 @@ class HeldScorer:
 
     def __init__(self, places: int = 1) -> None:
         self.places = places
+        self.spare = 0
+        """Of a worker that computes: places for full batches only."""
         self.is_ready = True
         self.held: list[HeldBatch] = []
         self.seen: list[list[int]] = []
@@ -58,7 +60,7 @@ class HeldScorer:
         self._callbacks.append(callback)
 
     async def score(self, rows: Rows, deadline: Deadline, avoid: str = "") -> Scored:
-        assert self.places > 0, "dispatch sent a batch without a place"
+        assert self.places + self.spare > 0, "dispatch sent a batch without a place"
         self.places -= 1
         self._count += 1
         batch = HeldBatch(rows, deadline, avoid, asyncio.get_running_loop().create_future(), f"w{self._count}")
