@@ -20,7 +20,7 @@ from workers.events import claim_stdout, emit
 
 __all__ = ["read_plan", "run_gateway"]
 
-_GC_THRESHOLDS = (50_000, 50, 100)
+_GC_THRESHOLDS = (10_000, 50, 100)
 """New objects before a young collection, and so on; Python's own 700 is reached several times a millisecond."""
 
 

@@ -45,7 +45,7 @@ class GrpcFence:
             self.gone(None)
             raise
         except GatewayError as error:
-            failure, request_id = error, self._new_id()
+            failure, request_id = error.with_traceback(None), self._new_id()
         except Exception as crash:  # noqa: BLE001  # the fence
             request_id = self._new_id()
             failure = self.crashed(method, crash, request_id)

@@ -98,7 +98,8 @@ class OipServicer(GRPCInferenceServiceServicer):
             self._fence.gone(received)
             raise
         except GatewayError as error:
-            failure, request_id = error, self._fence.id_of(received)
+            # Without its traceback, which holds this frame: see HttpExchange.
+            failure, request_id = error.with_traceback(None), self._fence.id_of(received)
         except Exception as crash:  # noqa: BLE001  # the fence
             request_id = self._fence.id_of(received)
             failure = self._fence.crashed("ModelInfer", crash, request_id)
@@ -283,7 +284,7 @@ class OipServicer(GRPCInferenceServiceServicer):
             self._fence.gone(received)
             raise
         except GatewayError as error:
-            failure = error
+            failure = error.with_traceback(None)
         except Exception as crash:  # noqa: BLE001  # the fence
             failure = self._fence.crashed("ModelStreamInfer", crash, request.id)
         else:

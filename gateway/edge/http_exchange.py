@@ -72,9 +72,11 @@ class HttpExchange:
             if request.method == "OPTIONS":
                 response = HttpResponse(204, content_type="", headers=[("Allow", ", ".join(wrong.allowed))])
             else:
-                error = wrong
+                error = wrong.with_traceback(None)
         except GatewayError as expected:
-            error = expected
+            # Its traceback holds this frame, which holds the error: under overload thousands of such circles a second
+            # would wait for the garbage collector, which then stops everything for tens of milliseconds.
+            error = expected.with_traceback(None)
         except RecursionError:
             # Nesting that the decoder still took can be too deep for whoever walks through it.
             error = InvalidInput("the body is nested too deeply")

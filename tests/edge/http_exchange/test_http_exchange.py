@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Mapping
+from functools import partial
 
 import pytest
 from structlog.testing import capture_logs
@@ -19,8 +21,10 @@ from gateway.core.errors import (
 )
 from gateway.core.request import Received
 from gateway.edge.config import EdgeConfig
+from gateway.edge.http_exchange import HttpExchange
 from gateway.edge.http_message import HttpRequest, HttpResponse
 from gateway.edge.http_route import Route
+from gateway.edge.http_router import HttpRouter
 from gateway.edge.http_score import encode_score_error
 from tests.support.edge_app import exchange_of
 from tests.support.edge_service import FakeCore
@@ -180,3 +184,23 @@ async def test_a_refusal_that_repeats_a_long_name_is_cut() -> None:
     answer = await exchange_of(core, EdgeConfig())(HttpRequest("POST", "/score", "", {}, BODY))
 
     assert (answer.status, len(answer.body) < 2100) == (400, True)
+
+
+async def test_a_refusal_leaves_nothing_to_the_garbage_collector() -> None:
+    async def handler(request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:
+        error = Overloaded("full")
+        raise error
+
+    route = Route(method="POST", pattern="/score", handler=handler, encode_error=partial(encode_score_error, "managed"))
+    exchange = HttpExchange(HttpRouter([route]), new_id=lambda: "id", on_done=lambda call, status, error: None)
+    await exchange(post())
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            await exchange(post())
+        unreachable = gc.collect()
+    finally:
+        gc.enable()
+
+    assert unreachable == 0
