@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import select
 import signal
 import socket
@@ -303,11 +304,18 @@ def run_lockgate(
 
 
 def free_ports() -> tuple[int, int, int]:
-    """Three different ports that nobody listens on."""
+    """
+    Three different ports that nobody listens on, from below those that the kernel gives to outgoing connections: one of
+    these could be taken before the server has started.
+    """
     with ExitStack() as held:
-        probes = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
-        first, second, third = (probe.getsockname()[1] for probe in probes)
-        return first, second, third
+        found: list[int] = []
+        while len(found) < 3:
+            port = random.randrange(20_000, 32_000)
+            with suppress(OSError):
+                held.enter_context(socket.create_server(("0.0.0.0", port)))
+                found.append(port)
+        return found[0], found[1], found[2]
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:
