@@ -313,7 +313,7 @@ def free_ports() -> tuple[int, int, int]:
         while len(found) < 3:
             port = random.randrange(20_000, 32_000)
             with suppress(OSError):
-                held.enter_context(socket.create_server(("0.0.0.0", port)))
+                held.enter_context(socket.create_server(("0.0.0.0", port)))  # noqa: S104  # as the server will
                 found.append(port)
         return found[0], found[1], found[2]
 
