@@ -14,8 +14,9 @@ from feature_cache.schema import Entity, Feature, FeatureView
 from feature_cache.settings import StoreSettings, TlsSettings
 from feature_cache.store import FeatureStore
 from feature_cache.writer import NewRow, Writer, Written
+from tests.support.ports import free_ports
 from tests.support.tls_front import start_tls
-from tests.support.valkey_servers import free_ports, start_cluster, start_sentinel
+from tests.support.valkey_servers import start_cluster, start_sentinel
 
 VIEW = FeatureView(name="v", entities=(Entity(name="id"),), features=(Feature(name="x", type="float64"),))
 ROWS = [NewRow([i], [float(i)], 1) for i in range(300)]

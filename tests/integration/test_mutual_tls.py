@@ -27,7 +27,7 @@ from gateway.commands.certs import Kind, PairOptions, make_ca, make_pair
 from gateway.wire.v1 import grpc_service_pb2 as pb
 from gateway.wire.v1.grpc_service_pb2_grpc import GRPCInferenceServiceStub
 from tests.support.onnx_models import mlp
-from tests.support.stack import LOCKGATE, PATIENCE, ROOT, Stack, free_ports, run_lockgate
+from tests.support.stack import LOCKGATE, PATIENCE, ROOT, Stack, run_lockgate, three_ports
 from tests.support.tls_files import fingerprint_of
 
 ROW = [1.0, 2.0, 3.0, 4.0]
@@ -132,7 +132,7 @@ def settings(folder: Path, **edge: Any) -> dict[str, Any]:
 
 @contextmanager
 def running(folder: Path, *argv: str) -> Iterator[Stack]:
-    stack = Stack([LOCKGATE, *argv], folder / "state", free_ports(), ROOT)
+    stack = Stack([LOCKGATE, *argv], folder / "state", three_ports(), ROOT)
     try:
         yield stack
     finally:
@@ -145,7 +145,7 @@ def gateway(folder: Path, plan: Path, config: dict[str, Any]) -> Iterator[Stack]
     document = {"name": "net", "deployments": {"blue": {"model": str(folder.parent / "model.onnx")}}}
     (folder / "endpoints" / "net.yaml").write_text(json.dumps(document))
     (folder / "lockgate.yaml").write_text(json.dumps(config))
-    ports = free_ports()
+    ports = three_ports()
     given = [f"--port={ports[0]}", f"--grpc-port={ports[1]}", f"--admin-port={ports[2]}"]
     argv = ["gateway", str(folder), "--plan", str(plan), "--state-dir", str(folder / "state"), *given]
     stack = Stack([LOCKGATE, *argv], folder / "state", ports, ROOT)
@@ -171,7 +171,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     issue(folder / "link", "worker", "worker", "workers.test")
     issue(folder / "link", "client", "gateway")
     mlp(folder / "model.onnx")
-    worker_port, plain_port, _ = free_ports()
+    worker_port, plain_port, _ = three_ports()
     plan = folder / "plan.json"
     plan.write_text(json.dumps({"net": {"blue": [f"127.0.0.1:{worker_port}"]}}))
     link = folder / "link"

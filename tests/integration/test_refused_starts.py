@@ -16,7 +16,7 @@ import pytest
 from tests.support.https import Https
 from tests.support.onnx_models import mlp
 from tests.support.samples import EXAMPLES, expected, sample
-from tests.support.stack import Stack, free_ports, run_lockgate, serving
+from tests.support.stack import Stack, run_lockgate, serving, three_ports
 
 USAGE = 2
 
@@ -35,7 +35,7 @@ def served(folder: Path, text: str = "", settings: str = "", **endpoint: Any) ->
 def serve(path: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """To its end, which comes by itself."""
     ports = ("--port", "--grpc-port", "--admin-port")
-    given = [word for port in zip(ports, map(str, free_ports()), strict=True) for word in port]
+    given = [word for port in zip(ports, map(str, three_ports()), strict=True) for word in port]
     return run_lockgate("serve", str(path), "--state-dir", str(folder / "state"), *given, *arguments)
 
 
@@ -113,7 +113,7 @@ def test_a_port_that_is_taken_is_named_with_its_option(tmp_path: Path, option: s
 
 
 def test_one_port_for_two_is_refused(tmp_path: Path) -> None:
-    port = str(free_ports()[0])
+    port = str(three_ports()[0])
     done = serve(served(tmp_path / "served"), tmp_path, "--port", port, "--grpc-port", port)
 
     assert done.returncode == USAGE

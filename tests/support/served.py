@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,23 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ROOT", "Served", "free_ports", "lockgate", "serving"]
+from tests.support.ports import free_ports
+
+__all__ = ["ROOT", "Served", "lockgate", "serving"]
 
 ROOT = Path(__file__).parents[2]
 _LIMIT = 90.0
 """Seconds after which a server that a test waits for is killed, so that the test fails instead of hanging."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 def lockgate(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import select
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,13 +18,15 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["LOCKGATE", "ROOT", "Process", "Stack", "free_ports", "gone", "kill", "run_lockgate", "serving"]
+from tests.support.ports import free_ports
+
+__all__ = ["LOCKGATE", "ROOT", "Process", "Stack", "gone", "kill", "run_lockgate", "serving", "three_ports"]
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKGATE = str(Path(sys.executable).with_name("lockgate"))
@@ -281,7 +281,7 @@ def start(
     path: Path, folder: Path, *arguments: str, cwd: Path = ROOT, ports: tuple[int, int, int] | None = None
 ) -> Stack:
     """The same without waiting and without an end."""
-    ports = ports or free_ports()
+    ports = ports or three_ports()
     options = zip(("--port", "--grpc-port", "--admin-port"), map(str, ports), strict=True)
     state = folder / "state"
     argv = [LOCKGATE, "serve", str(path), "--state-dir", str(state), *(word for pair in options for word in pair)]
@@ -303,19 +303,10 @@ def run_lockgate(
     )
 
 
-def free_ports() -> tuple[int, int, int]:
-    """
-    Three different ports that nobody listens on, from below those that the kernel gives to outgoing connections: one of
-    these could be taken before the server has started.
-    """
-    with ExitStack() as held:
-        found: list[int] = []
-        while len(found) < 3:
-            port = random.randrange(20_000, 32_000)
-            with suppress(OSError):
-                held.enter_context(socket.create_server(("0.0.0.0", port)))  # noqa: S104  # as the server will
-                found.append(port)
-        return found[0], found[1], found[2]
+def three_ports() -> tuple[int, int, int]:
+    """For HTTPS, gRPC and the admin API."""
+    first, second, third = free_ports(3)
+    return first, second, third
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:

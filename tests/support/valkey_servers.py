@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -18,8 +17,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from feature_cache.embedded import EmbeddedOptions, EmbeddedStore, find_server, start_embedded
+from tests.support.ports import free_ports
 
-__all__ = ["Sentinels", "Server", "eventually", "free_ports", "paused", "start_cluster", "start_sentinel", "start_tcp"]
+__all__ = ["Sentinels", "Server", "eventually", "paused", "start_cluster", "start_sentinel", "start_tcp"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +40,6 @@ class Sentinels:
     master: Server
     replica: Server
     port: int
-
-
-def free_ports(count: int) -> list[int]:
-    """Free a moment ago."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 async def eventually(is_so: Callable[[], object], seconds: float = 10.0) -> None:
