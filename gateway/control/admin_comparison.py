@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
-from gateway.control.admin_keys import StatusOf
-from gateway.core.access import Access, Presented, Role
-from gateway.core.errors import Forbidden, GatewayError, Unauthenticated
+from gateway.control.admin_answer import StatusOf, caller_of, json_answer, refusal
+from gateway.core.access import Access, Role
+from gateway.core.errors import GatewayError
 
 __all__ = ["comparison_routes"]
 
@@ -31,16 +30,12 @@ def comparison_routes(
     """
 
     async def answer(request: web.Request, shown: Callable[[Any], Any]) -> web.Response:
-        endpoint, credential = request.match_info["endpoint"], request.headers.get("Authorization")
+        endpoint, caller = request.match_info["endpoint"], caller_of(request)
         try:
-            await access(Presented(credential, None, request.remote or ""), endpoint, Role.READ)
-            return _json(shown(await state(endpoint, credential)))
+            await access(caller, endpoint, Role.READ)
+            return json_answer(shown(await state(endpoint, caller.credential)))
         except GatewayError as error:
-            status, word = status_of(error)
-            response = _json({"error": {"code": word, "message": str(error)}}, status)
-            if isinstance(error, (Unauthenticated, Forbidden)):
-                response.headers["WWW-Authenticate"] = error.challenge
-            return response
+            return refusal(error, status_of)
 
     async def reported(request: web.Request) -> web.Response:
         return await answer(request, report)
@@ -50,12 +45,3 @@ def comparison_routes(
 
     path = "/endpoints/{endpoint}/comparison"
     return [web.get(path, reported), web.get(f"{path}/state", plain)]
-
-
-def _json(value: object, status: int = 200) -> web.Response:
-    return web.Response(
-        status=status,
-        body=msgspec.json.encode(value),
-        content_type="application/json",
-        headers={"Cache-Control": "no-store"},
-    )

@@ -15,13 +15,11 @@ from typing import Any, Literal, Protocol, TypeVar
 import msgspec
 from aiohttp import web
 
-from gateway.core.access import Caller, Presented, Role
-from gateway.core.errors import Forbidden, GatewayError, InvalidInput, Unauthenticated
+from gateway.control.admin_answer import StatusOf, caller_of, json_answer, refusal
+from gateway.core.access import Caller, Role
+from gateway.core.errors import GatewayError, InvalidInput
 
-__all__ = ["KeyDesk", "StatusOf", "key_routes"]
-
-StatusOf = Callable[[BaseException], tuple[int, str]]
-"""HTTP status and code word of an error: the edge's table, which this package may not import."""
+__all__ = ["KeyDesk", "key_routes"]
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -68,19 +66,19 @@ def key_routes(desk: KeyDesk, status_of: StatusOf) -> list[web.RouteDef]:
     """The routes, for ``serve_admin``."""
 
     async def keys(request: web.Request) -> web.Response:
-        return _json({"keys": await desk.keys(_caller(request))})
+        return json_answer({"keys": await desk.keys(caller_of(request))})
 
     async def create(request: web.Request) -> web.Response:
         wanted = await _body(request, _NewKey)
-        made = await desk.create(_caller(request), wanted.name, wanted.roles, wanted.endpoints, wanted.expires_in_s)
-        return _json(made, 201)
+        made = await desk.create(caller_of(request), wanted.name, wanted.roles, wanted.endpoints, wanted.expires_in_s)
+        return json_answer(made, 201)
 
     async def revoke(request: web.Request) -> web.Response:
-        await desk.revoke(_caller(request), request.match_info["name"])
+        await desk.revoke(caller_of(request), request.match_info["name"])
         return web.Response(status=204)
 
     async def list_keys(request: web.Request) -> web.Response:
-        return _json(await desk.endpoint_keys(_caller(request), request.match_info["endpoint"]))
+        return json_answer(await desk.endpoint_keys(caller_of(request), request.match_info["endpoint"]))
 
     async def regenerate(request: web.Request) -> web.Response:
         wanted = await _body(request, _Regenerate)
@@ -89,11 +87,11 @@ def key_routes(desk: KeyDesk, status_of: StatusOf) -> list[web.RouteDef]:
             raise InvalidInput("keyType: expected Primary or Secondary")
         if wanted.keyValue is not None:
             raise InvalidInput("keyValue: expected null: keys are made here")
-        made = await desk.regenerate(_caller(request), request.match_info["endpoint"], slot)
-        return _json(made)
+        made = await desk.regenerate(caller_of(request), request.match_info["endpoint"], slot)
+        return json_answer(made)
 
     async def token(request: web.Request) -> web.Response:
-        return _json(await desk.token(_caller(request), request.match_info["endpoint"]))
+        return json_answer(await desk.token(caller_of(request), request.match_info["endpoint"]))
 
     found = [("GET", "/keys", keys), ("POST", "/keys", create), ("DELETE", "/keys/{name}", revoke)]
     for base in ("/endpoints/{endpoint}", "/onlineEndpoints/{endpoint}"):
@@ -111,20 +109,12 @@ def _fenced(desk: KeyDesk, handler: Handler, status_of: StatusOf) -> Handler:
 
     async def handle(request: web.Request) -> web.Response:
         try:
-            await desk.known(_caller(request))
+            await desk.known(caller_of(request))
             return await handler(request)
         except GatewayError as error:
-            status, word = status_of(error)
-            response = _json({"error": {"code": word, "message": str(error)}}, status)
-            if isinstance(error, (Unauthenticated, Forbidden)):
-                response.headers["WWW-Authenticate"] = error.challenge
-            return response
+            return refusal(error, status_of)
 
     return handle
-
-
-def _caller(request: web.Request) -> Caller:
-    return Presented(request.headers.get("Authorization"), None, request.remote or "")
 
 
 async def _body(request: web.Request, kind: type[T]) -> T:
@@ -136,12 +126,3 @@ async def _body(request: web.Request, kind: type[T]) -> T:
         # The complaint may quote what was sent, and that may be a key in the wrong place.
         fields = ", ".join(field.name for field in msgspec.structs.fields(kind))
         raise InvalidInput(f"expected a JSON object of {fields}") from None
-
-
-def _json(value: object, status: int = 200) -> web.Response:
-    return web.Response(
-        status=status,
-        body=msgspec.json.encode(value),
-        content_type="application/json",
-        headers={"Cache-Control": "no-store"},
-    )
