@@ -8,6 +8,8 @@ size of the line limits who may join. Pure: times are passed in.
 
 from __future__ import annotations
 
+from gateway.core.usual import Usual
+
 __all__ = ["WaitForecast"]
 
 WEIGHT = 0.1
@@ -16,9 +18,6 @@ WEIGHT = 0.1
 HEADROOM = 1.25
 """A forecast is off by some percent, and whoever is let in and expires at the worker has cost a place for nothing."""
 
-OUTLIER = 3.0
-"""Times its average that a batch's duration counts for at most; a model that became slower is learnt all the same."""
-
 UNKNOWN_RETRY = 1.0
 SHORTEST_RETRY = 0.05
 
@@ -26,13 +25,12 @@ SHORTEST_RETRY = 0.05
 class WaitForecast:
     """Exponentially weighted averages of rows and seconds between completions, and of a batch's own duration."""
 
-    __slots__ = ("_gap", "_last", "_rows", "batch")
+    __slots__ = ("_batch", "_gap", "_last", "_rows")
 
     def __init__(self) -> None:
         self._rows = 0.0
         self._gap = 0.0
-        self.batch = 0.0
-        """Seconds from leaving to the answer, pauses smoothed; 0 where nothing is known."""
+        self._batch = Usual(WEIGHT)
         self._last: float | None = None
 
     def completed(self, rows: int, sent: float, now: float, is_line: bool) -> None:
@@ -44,13 +42,17 @@ class WaitForecast:
             # Faster than the forecast, even alone: without this a rate that was once too low would stay so, because
             # it keeps the line so short that it is never measured again.
             self._learn(rows, took)
-        # One pause of a worker (a garbage collection) says little about the next batch.
-        self.batch += WEIGHT * (min(took, OUTLIER * self.batch) - self.batch) if self.batch else took
+        self._batch.learn(took)
         self._last = now if is_line else None
 
     def interrupted(self) -> None:
         """A worker was lost: the time until the next completion says nothing about the rate."""
         self._last = None
+
+    @property
+    def batch(self) -> float:
+        """Seconds from leaving to the answer that a batch usually takes; 0 where nothing is known."""
+        return self._batch.value
 
     @property
     def rate(self) -> float | None:

@@ -31,7 +31,7 @@ class PoolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     insecure: bool = False
     """Whether rows may go to workers on other machines in clear text."""
     batches_in_flight: int = 2
-    """Per worker: one that it scores and one that is there when it has done so."""
+    """Per worker: one that it scores and one that is there when it has done so; ``Prefetch`` says when."""
     hang_grace_ms: int = 1000
     """After a batch's deadline, before its worker counts as hung. The worker's own watchdog should come first."""
     connect_timeout_ms: int = 5_000

@@ -13,6 +13,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from gateway.core.usual import Usual
+
 __all__ = ["Prefetch"]
 
 SHARE = 0.5
@@ -24,9 +26,6 @@ SHORTEST = 0.001
 WEIGHT = 0.2
 """Of the newest batch."""
 
-OUTLIER = 3.0
-"""Times its average that one batch counts for at most: a pause of the worker says little about the next batch."""
-
 
 class Prefetch:
     """Calls ``on_open`` when the place opens. Used from the loop's own thread."""
@@ -35,19 +34,18 @@ class Prefetch:
 
     def __init__(self, on_open: Callable[[], None]) -> None:
         self._on_open = on_open
-        self._usual = 0.0
+        self._usual = Usual(WEIGHT)
         self._timer: asyncio.TimerHandle | None = None
         self.is_open = True
         """Whether one more batch may be sent to the worker that computes already."""
 
     def computed(self, seconds: float) -> None:
         """A batch took that long, by the worker's own clock."""
-        usual = self._usual
-        self._usual += WEIGHT * (min(seconds, OUTLIER * usual) - usual) if usual else seconds
+        self._usual.learn(seconds)
 
     def begins(self) -> None:
         """The worker begins a batch now."""
-        wait = SHARE * self._usual
+        wait = SHARE * self._usual.value
         if wait < SHORTEST:
             return
         self.ends()
