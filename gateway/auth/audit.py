@@ -8,7 +8,6 @@ where. The number of addresses that are told apart is bounded too.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ import structlog
 
 from gateway.core.access import Caller, Principal, Role
 from gateway.core.errors import Forbidden, Unauthenticated
+from gateway.core.network import address_of
 
 __all__ = ["Audit", "host_of"]
 
@@ -29,7 +29,6 @@ _ADDRESSES = 1000
 _TOLD = 10
 """Addresses that the summary names."""
 _OTHERS = "others"
-_PEER = re.compile(r"ipv[46]:(?:\[|%5B)?(?P<host>.+?)(?:\]|%5D)?:\d+")
 
 
 class Audit:
@@ -90,5 +89,4 @@ def host_of(peer: str) -> str:
     """The address without the port: gRPC names peers ``ipv4:1.2.3.4:5``, HTTP by the address alone."""
     if not peer or peer.startswith("unix"):
         return "local"
-    found = _PEER.fullmatch(peer)
-    return found["host"] if found else peer
+    return address_of(peer)
