@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from feature_cache.cells import cell_parser
 from feature_cache.errors import CorruptValue, FeatureError, NotHeld
 from feature_cache.policy import FeatureStatus, Policy
 from feature_cache.row import Row, RowState
 from feature_cache.schema import FeatureView
 from feature_cache.store import FeatureStore
-from feature_cache.tables import cell_parser
 from gateway.commands.features_target import FeatureTarget, refused
 from gateway.core.errors import ConfigError
 
