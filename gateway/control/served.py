@@ -1,0 +1,55 @@
+"""
+What one gateway process is to serve: endpoints, views, and where the workers are.
+
+The supervisor writes it to a file, whole and at once: that rename is the moment at which a reload has happened. A
+gateway that starts later reads the same file, so there is no half of a reload to be found, whoever was killed when.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gateway.core.errors import ConfigError
+
+__all__ = ["Plan", "Served", "read_served", "write_served"]
+
+Plan = Mapping[str, Mapping[str, Sequence[str]]]
+"""Endpoint → deployment → addresses of its workers."""
+
+
+class Served(msgspec.Struct, frozen=True, kw_only=True):
+    """Endpoints and views as they stand in a ``Document``, and the workers that run them."""
+
+    version: int
+    """Of the document."""
+    endpoints: Mapping[str, Mapping[str, Any]]
+    views: Mapping[str, Mapping[str, Any]] = {}
+    models: Mapping[str, str] = {}
+    """Path of a model → digest of its files."""
+    plan: Plan
+
+
+def read_served(path: Path) -> Served:
+    """Raises ``ConfigError``."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Served)
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read: {error.strerror}") from error
+    except msgspec.MsgspecError as error:
+        raise ConfigError(str(path), f"expected what is served: {error}") from error
+
+
+def write_served(path: Path, served: Served) -> None:
+    """Whoever reads sees the old one or the new one. Raises ``OSError``."""
+    beside = path.with_name(f"{path.name}.new")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(msgspec.json.encode(served))
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)

@@ -1,0 +1,64 @@
+"""
+Where the desired state comes from, and where changes to it are written: a folder of files, or a Redis that is shared.
+
+Every change is made on a known version and refused when somebody else was faster, so that nobody overwrites what they
+have not seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from gateway.control.document import Document, Entry
+from gateway.core.errors import GatewayError
+
+__all__ = ["Conflict", "ReadOnly", "Source", "SourceUnavailable"]
+
+
+class Conflict(GatewayError):
+    """The state is not the one that the change was meant for."""
+
+    def __init__(self, expected: int, found: int) -> None:
+        super().__init__(f"expected version {expected}, but version {found} is there now")
+        self.found = found
+
+
+class ReadOnly(GatewayError):
+    """The source cannot be written through this API: its owner changes it in another way."""
+
+
+class SourceUnavailable(GatewayError):
+    """The source does not answer; what runs goes on."""
+
+    retryable = True
+
+
+class Source(Protocol):
+    """One per supervisor. Every call is bounded in time by the source itself."""
+
+    @property
+    def read_only(self) -> str:
+        """Why ``write`` will refuse; empty where it will not."""
+
+    async def read(self) -> Document:
+        """The newest. Raises ``ConfigError`` for what cannot be a document, ``SourceUnavailable``."""
+
+    async def write(self, document: Document, expected: int) -> Document:
+        """
+        Make ``document`` the newest, if ``expected`` is; its version and time are set here. Returns what was written.
+
+        Raises ``Conflict``, ``ReadOnly``, ``SourceUnavailable``.
+        """
+
+    async def changed(self) -> None:
+        """Return when there may be something newer than the last ``read`` gave. Never raises but when cancelled."""
+
+    async def history(self) -> Sequence[Entry]:
+        """Newest first, as far as it is kept. Raises ``SourceUnavailable``."""
+
+    async def past(self, version: int) -> Document:
+        """Raises ``NotFound`` for a version that is not kept any more, ``SourceUnavailable``."""
+
+    async def close(self) -> None:
+        """Free what it holds."""
