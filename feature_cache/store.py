@@ -49,12 +49,14 @@ class FeatureStore:
         views: Iterable[FeatureView],
         *,
         credentials: CredentialProvider | None = None,
+        counters: Counters | None = None,
         clock: Clock = time.monotonic,
         wall_clock: Clock = time.time,
         random: Clock = random_module.random,
     ) -> None:
         self.settings = settings
-        self.counters = Counters()
+        self.counters = counters if counters is not None else Counters()
+        """Those that were given: a store that takes over from another one goes on counting where that one is."""
         self._clock, self._wall_clock = clock, wall_clock
         self._views = {view.name: StoredView(view, settings.prefix) for view in views}
         self._has_nodes, self._was_told = asyncio.Event(), asyncio.Event()

@@ -128,14 +128,14 @@ class App:
         dispatch = limits.charge_rows(Dispatch(self._batcher_of))
         self._features = Features(settings.features.with_url(os.environ), config.endpoints, config.views)
         self._unfit: dict[_Key, str] = {}
-        bindings, draw = self._features.bindings, random.Random().random  # noqa: S311
+        bindings, draw = self._features.current.bindings, random.Random().random  # noqa: S311
         self._rollout = Rollout(
             config.endpoints,
             dispatch,
             lambda inner: Complete(max_rows, inner, bindings),
             deployment_of=self._loaded,
             line_of=self._batcher_of,
-            prepare=Handover(config.endpoints, max_rows, bindings),
+            prepare=Handover(config.endpoints, bindings),
             draw=draw,
             clock=time.monotonic,
         )
@@ -281,7 +281,9 @@ class App:
 
     def _described(self, key: _Key, described: Description) -> None:
         try:
-            deployment = self._registry.describe(*key, described, self._features.signature(*key, described.signature))
+            deployment = self._registry.describe(
+                *key, described, self._features.current.signature(*key, described.signature)
+            )
         except ConfigError as error:
             self._unfit[key] = str(error)
             self._registry.set_ready(*key, False, str(error))

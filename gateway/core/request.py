@@ -77,8 +77,12 @@ class Deployment:
     """What the model takes, where that is more than clients send; None: the same."""
     platform: str = ""
     """What runs it, in OIP's words: ``onnx_onnxruntime`` or ``r``."""
+    model: str = ""
+    """Digest of the model's files: two deployments of one name with different ones are different models."""
     max_rows: int = 32
     """Rows in one batch."""
+    max_queue_rows: int = 4096
+    """Rows that may wait; also the most that one request may carry."""
     request_timeout_ms: int = 5000
     is_idempotent: bool = True
     """Whether rows may be scored again after a worker died with them."""

@@ -18,7 +18,7 @@ from gateway.core.tensor import BY_NAME
 from gateway.features.config import ViewFile
 from gateway.features.values import Converter
 
-__all__ = ["Binding", "BoundInput", "bind"]
+__all__ = ["Binding", "BoundInput", "bind", "check_sources"]
 
 _ENTITY_COLUMNS = {
     "int64": (Kind.INTEGER, "INT64"),
@@ -70,8 +70,19 @@ class Binding:
     """Name of an entity → a column of its type."""
 
 
+def check_sources(where: str, features: Mapping[str, str], views: Mapping[str, ViewFile]) -> None:
+    """What can be told before the model is loaded. Raises ``ConfigError`` that begins with ``where``."""
+    for name, source in features.items():
+        view, _, feature = source.partition(":")
+        if view not in views:
+            raise ConfigError(f"{where}: features.{name}", f'there is no view "{view}"')
+        if feature not in views[view].positions:
+            raise ConfigError(f"{where}: features.{name}", f'view "{view}" has no feature "{feature}"')
+
+
 def bind(where: str, model: Signature, features: Mapping[str, str], views: Mapping[str, ViewFile]) -> Binding:
     """``features``: input → ``view:feature``. Raises ``ConfigError`` that begins with ``where``."""
+    check_sources(where, features, views)
     columns = {column.name: column for column in model.inputs}
     inputs: dict[str, BoundInput] = {}
     for name, source in features.items():

@@ -45,15 +45,14 @@ class _Bridge:
 
 
 class Handover:
-    """Implements ``gateway.routing.mirror.Prepare``."""
+    """
+    Implements ``gateway.routing.mirror.Prepare`` for one configuration, to whose endpoints all deployments belong.
 
-    def __init__(
-        self,
-        endpoints: Mapping[str, EndpointConfig],
-        max_rows: Mapping[tuple[str, str], int],
-        bindings: Bindings | None,
-    ) -> None:
-        self._endpoints, self._max_rows, self._bindings = endpoints, max_rows, bindings
+    Cheap to make; what it keeps is bounded by the names in the configuration.
+    """
+
+    def __init__(self, endpoints: Mapping[str, EndpointConfig], bindings: Bindings | None) -> None:
+        self._endpoints, self._bindings = endpoints, bindings
         self._bridges: dict[tuple[str, str, str], _Bridge] = {}
 
     def rows(self, request: Enriched, shadow: Deployment) -> Rows | None:
@@ -93,7 +92,7 @@ class Handover:
         }
         names = [column.name for column in theirs]
         is_whole = all(name in known for name in names)
-        assembler = Assembler(shadow.model_signature or shadow.signature, self._max_rows[shadow.endpoint, shadow.name])
+        assembler = Assembler(shadow.model_signature or shadow.signature, shadow.max_queue_rows)
         closed = self._closed(shadow)
         return _Bridge(
             primary,

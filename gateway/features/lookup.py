@@ -22,6 +22,7 @@ from gateway.core.rows import Rows
 from gateway.features.assemble import Assembler
 from gateway.features.bind import Binding
 from gateway.features.key_values import KeyReader, scalar_of
+from gateway.features.open_store import Readers
 from gateway.features.plan import REMEMBERED, Ask, Fill, FillPlan, MissingColumn
 from gateway.features.quick import Quick, are_finite, quick_row
 from gateway.features.stored import StoredConverter
@@ -33,7 +34,7 @@ _PLAIN_KEYS = (int, str)
 
 
 class Completer:
-    """Of one deployment. ``assembler`` makes rows of the model's own signature."""
+    """Of one deployment. ``assembler`` makes rows of the model's own signature; ``readers`` are those of ``store``."""
 
     def __init__(
         self,
@@ -41,9 +42,11 @@ class Completer:
         assembler: Assembler,
         store: FeatureStore,
         *,
+        readers: Readers | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._assembler, self._store, self._wall_clock = assembler, store, wall_clock
+        self._readers = readers if readers is not None else Readers()
         self._plan = FillPlan(binding)
         self._columns = binding.model.inputs
         self._stored = tuple(
@@ -91,6 +94,10 @@ class Completer:
         Raises ``InvalidInput`` for what the client can mend: a missing column or key, an entity without features;
         ``FeaturesUnavailable`` and ``BadFeatures`` for what it cannot.
         """
+        with self._readers:
+            return await self._complete(payload, deadline)
+
+    async def _complete(self, payload: Payload, deadline: Deadline) -> Rows:
         if isinstance(payload, Tensors):
             return await self._from_tensors(payload, deadline)
         if isinstance(payload, Records):

@@ -29,7 +29,6 @@ SWAPPED = column("cut", Kind.CATEGORICAL, "BYTES", levels=("Ideal", "Fair"))
 CARAT = column("carat")
 NOTE = column("note", Kind.STRING, "BYTES")
 PRIMARY = (SIZE, CUT)
-LIMITS = {("e", "blue"): 100, ("e", "next"): 100}
 
 
 def signature(*inputs: Column) -> Signature:
@@ -59,7 +58,7 @@ ROWS = Assembler(BLUE.signature, 100)(TABLE)
 
 
 def handed(shadow: Deployment) -> Rows | None:
-    return Handover(endpoints({}, {}), LIMITS, None).rows(asked(TABLE, ROWS, BLUE), shadow)
+    return Handover(endpoints({}, {}), None).rows(asked(TABLE, ROWS, BLUE), shadow)
 
 
 def test_the_same_inputs_are_the_same_rows() -> None:
@@ -98,7 +97,7 @@ FORMS: dict[str, Payload] = {
 async def test_what_only_the_body_has_is_read_from_the_body_in_every_form(form: str) -> None:
     shadow = plain("next", *NEEDS_MORE)
     request = asked(FORMS[form], ROWS, BLUE)
-    rows = await Handover(endpoints({}, {}), LIMITS, None).read(request, shadow, 0.0)
+    rows = await Handover(endpoints({}, {}), None).read(request, shadow, 0.0)
 
     assert rows == Assembler(signature(*NEEDS_MORE), 100)(TABLE)
 
@@ -120,7 +119,7 @@ class Shop:
         blue = BOTH | ({"rate": "secret:rate"} if RATE in primary else {})
         self.one, self.configs = one, endpoints(blue, new)
         self.bindings = Bindings(self.configs, one.views, one.store)
-        self.handover = Handover(self.configs, LIMITS, self.bindings)
+        self.handover = Handover(self.configs, self.bindings)
         self.primary = self.deployment("blue", blue, *primary)
         self.shadow = self.deployment("next", new, *inputs)
 
