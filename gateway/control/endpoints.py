@@ -92,6 +92,8 @@ class EndpointConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     compare: CompareConfig = CompareConfig()
     request_timeout_ms: int = 5000
     """For requests that bring no deadline of their own, and the most that any request gets."""
+    loaded: bool = True
+    """False: the endpoint is listed, but has no workers, and requests are told that it is unloaded."""
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.deployments):

@@ -37,6 +37,8 @@ class EndpointState:
     description: str = ""
     is_open: bool = False
     """Whether anybody may read its metadata without a credential."""
+    is_loaded: bool = True
+    """False where somebody has unloaded it: it has no workers, and gets none by waiting."""
 
     @property
     def default(self) -> DeploymentState:
