@@ -5,18 +5,26 @@ A served folder holds ``endpoints/*.yaml``, ``features/*.yaml`` where models tak
 ``lockgate.yaml`` if anything of the defaults is to change. A single model (a model folder, ``.rds`` or ``.onnx`` file)
 can be served without all of them: it becomes one endpoint named after it. Unknown keys, wrong types and models that
 are not there are errors that name the file, the line and what was expected; nothing is started then.
+
+What is served passes through a ``Document`` on its way, whatever it comes from: files are read into one
+(``read_folder``), and one is checked and made the configuration (``compose``). ``load`` is both.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from gateway.auth.config import AuthConfig
-from gateway.control.endpoints import DeploymentConfig, EndpointConfig
+from gateway.control.control_config import ControlConfig
+from gateway.control.convert import WrongValue, convert
+from gateway.control.document import Document, Entry
+from gateway.control.endpoints import EndpointConfig
+from gateway.control.model_files import ModelFiles
+from gateway.control.served_folder import FEATURES_FOLDER, ServedFolder, read_served_folder, read_views
 from gateway.control.yaml_file import read_yaml
 from gateway.core.errors import ConfigError
 from gateway.edge.config import EdgeConfig
@@ -24,11 +32,12 @@ from gateway.features.config import FeatureStoreConfig, ViewFile
 from gateway.limits.config import LimitsConfig
 from gateway.pool.config import PoolConfig
 
-__all__ = ["Config", "Settings", "load", "load_settings", "load_views"]
+__all__ = ["Config", "Settings", "compose", "load", "load_settings", "load_views", "read_files", "read_folder"]
 
 SETTINGS_FILE = "lockgate.yaml"
-ENDPOINTS_FOLDER = "endpoints"
-FEATURES_FOLDER = "features"
+UNWRITTEN = Entry(version=0, at=0.0, by="files", what="")
+
+T = TypeVar("T")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     auth: AuthConfig = AuthConfig()
     limits: LimitsConfig = LimitsConfig()
     features: FeatureStoreConfig = FeatureStoreConfig()
+    control: ControlConfig = ControlConfig()
     gateways: int = 1
     """Gateway processes; they share the ports."""
     admin_port: int = 8445
@@ -72,41 +82,42 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 def load(path: Path) -> Config:
     """Read and check the folder or single model at ``path``. Raises ``ConfigError``."""
     path = path.resolve()
-    if not path.exists():
-        raise ConfigError(str(path), "no such file or folder")
-    folder = path / ENDPOINTS_FOLDER
-    if not folder.is_dir():
-        return Config(root=path, settings=load_settings(path), endpoints=_single(path))
-    files = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
-    if not files:
-        raise ConfigError(str(folder), "expected at least one endpoint file (*.yaml)")
-    views = load_views(path)
-    endpoints: dict[str, EndpointConfig] = {}
-    for file in files:
-        endpoint = read_yaml(file, EndpointConfig)
-        if endpoint.name in endpoints:
-            raise ConfigError(str(file), f'endpoint "{endpoint.name}" is defined in another file too')
-        for name, deployment in endpoint.deployments.items():
-            if not deployment.model.exists():
-                raise ConfigError(str(file), f"deployments.{name}.model: {deployment.model} does not exist")
-            for source, wanted in deployment.features.items():
-                _check_source(file, f"deployments.{name}.features.{source}", wanted, views)
-        endpoints[endpoint.name] = endpoint
-    return Config(root=path, settings=load_settings(path), endpoints=endpoints, views=views)
+    found = read_files(path)
+    settings = load_settings(path)
+    return _compose(found.endpoints, found.views, path, settings, found)
+
+
+def read_files(path: Path) -> ServedFolder:
+    """What is written in the folder, or stands for the single model, and where. Raises ``ConfigError``."""
+    return read_served_folder(path, ViewFile)
+
+
+def read_folder(path: Path, models: ModelFiles | None = None, entry: Entry = UNWRITTEN) -> Document:
+    """
+    The folder or single model as a document, with the digest of every model that is there. Reads the models: call it
+    in a thread. Raises ``ConfigError`` with file, line and key.
+    """
+    found = read_files(path)
+    digests = (models or ModelFiles()).digests(found.endpoints)
+    return Document(entry=entry, endpoints=found.endpoints, views=found.views, models=digests)
+
+
+def compose(document: Document, root: Path, settings: Settings, models: ModelFiles | None = None) -> Config:
+    """
+    Check the document and make it the configuration. Raises ``ConfigError`` that names ``endpoints.<name>.<key>``.
+
+    The files of each model have to be those whose digest the document names, where it names one: this reads them, so
+    call it in a thread, and give the same ``models`` each time for them to be read once.
+    """
+    config = _compose(document.endpoints, document.views, root, settings, None)
+    (models or ModelFiles()).check(document)
+    return config
 
 
 def load_views(path: Path) -> dict[str, ViewFile]:
     """The feature views of the folder, by name. Raises ``ConfigError``."""
-    views: dict[str, ViewFile] = {}
-    folder = path / FEATURES_FOLDER
-    for file in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
-        view = read_yaml(file, ViewFile)
-        if view.name in views:
-            raise ConfigError(str(file), f'view "{view.name}" is defined in another file too')
-        if view.seed is not None and not view.seed.is_file():
-            raise ConfigError(str(file), f"seed: {view.seed} does not exist")
-        views[view.name] = view
-    return views
+    views, files = read_views(path, ViewFile)
+    return _views(views, ServedFolder(endpoints={}, view_files=files))
 
 
 def load_settings(path: Path) -> Settings:
@@ -115,33 +126,64 @@ def load_settings(path: Path) -> Settings:
     return read_yaml(file, Settings) if path.is_dir() and file.exists() else Settings()
 
 
-def _check_source(file: Path, where: str, wanted: str, views: dict[str, ViewFile]) -> None:
+def _compose(
+    endpoints: Mapping[str, Mapping[str, Any]],
+    raw_views: Mapping[str, Mapping[str, Any]],
+    root: Path,
+    settings: Settings,
+    origin: ServedFolder | None,
+) -> Config:
+    """``origin``: an error about what was read from a file names the file."""
+    views = _views(raw_views, origin)
+    files = origin.endpoint_files if origin else {}
+    if not endpoints:
+        raise ConfigError("endpoints", "expected at least one")
+    made = _converted(endpoints, "endpoints", EndpointConfig)
+    for endpoint in made.values():
+        for name, deployment in endpoint.deployments.items():
+            if not deployment.model.exists():
+                raise _wrong(
+                    "endpoints", endpoint.name, files, f"deployments.{name}.model", f"{deployment.model} does not exist"
+                )
+            for source, wanted in deployment.features.items():
+                if missing := _missing(wanted, views):
+                    raise _wrong("endpoints", endpoint.name, files, f"deployments.{name}.features.{source}", missing)
+    return Config(root=root, settings=settings, endpoints=made, views=views)
+
+
+def _views(raw: Mapping[str, Mapping[str, Any]], origin: ServedFolder | None) -> dict[str, ViewFile]:
+    files = origin.view_files if origin else {}
+    views = _converted(raw, "views", ViewFile)
+    for view in views.values():
+        if view.seed is not None and not view.seed.is_file():
+            raise _wrong("views", view.name, files, "seed", f"{view.seed} does not exist")
+    return views
+
+
+def _converted(raw: Mapping[str, Mapping[str, Any]], section: str, kind: type[T]) -> dict[str, T]:
+    made = {}
+    for name, data in raw.items():
+        try:
+            made[name] = convert(data, kind)
+        except WrongValue as error:
+            raise ConfigError(".".join([section, name, *error.keys]), str(error)) from error
+        if data["name"] != name:
+            raise ConfigError(f"{section}.{name}.name", f'expected "{name}", got "{data["name"]}"')
+    return made
+
+
+def _missing(wanted: str, views: Mapping[str, ViewFile]) -> str:
+    """What is wrong with a ``view:feature``; empty where it is there."""
     view, _, feature = wanted.partition(":")
     if view not in views:
         known = ", ".join(views) or f"none; a view is a file {FEATURES_FOLDER}/<view>.yaml"
-        raise ConfigError(str(file), f'{where}: no view "{view}", there is {known}')
+        return f'no view "{view}", there is {known}'
     if feature not in views[view].positions:
-        raise ConfigError(
-            str(file), f'{where}: view "{view}" has no feature "{feature}", it has {", ".join(views[view].positions)}'
-        )
+        return f'view "{view}" has no feature "{feature}", it has {", ".join(views[view].positions)}'
+    return ""
 
 
-def _single(path: Path) -> dict[str, EndpointConfig]:
-    """One endpoint with one deployment, named after the model."""
-    is_model = path.suffix in (".rds", ".onnx") or (
-        path.is_dir()
-        and (
-            (path / "MLmodel").exists()
-            or (path / "score.R").exists()
-            or any(path.glob("*.rds"))
-            or any(path.glob("*.onnx"))
-        )
-    )
-    if not is_model:
-        raise ConfigError(
-            str(path), f"expected a folder with {ENDPOINTS_FOLDER}/*.yaml, or a model (.rds, .onnx, MLmodel)"
-        )
-    name = re.sub(r"[^a-zA-Z0-9]+", "-", path.stem if path.is_file() else path.name).strip("-")[:32].rstrip("-")
-    if not name or not name[0].isalpha():
-        name = f"model-{name}"[:32].rstrip("-")
-    return {name: EndpointConfig(name=name, deployments={"blue": DeploymentConfig(model=path)})}
+def _wrong(section: str, name: str, files: Mapping[str, Path], key: str, expected: str) -> ConfigError:
+    if name in files:
+        return ConfigError(str(files[name]), f"{key}: {expected}")
+    return ConfigError(f"{section}.{name}.{key}", expected)

@@ -7,23 +7,40 @@ node tree both are told plainly.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
 import yaml
 
+from gateway.control.convert import WrongValue, convert
 from gateway.core.errors import ConfigError
 
-__all__ = ["read_yaml"]
+__all__ = ["YamlFile", "open_yaml", "read_yaml"]
 
 T = TypeVar("T")
 
 
-def read_yaml(path: Path, kind: type[T]) -> T:
-    """The file as a ``kind``; relative paths in it are taken from the file's folder. Raises ``ConfigError``."""
+@dataclass(frozen=True, slots=True)
+class YamlFile:
+    """What stands in a file."""
+
+    path: Path
+    tree: yaml.Node | None
+    """With the place of every node; None for an empty file."""
+    data: Any
+    """As plain mappings and lists."""
+
+    def convert(self, kind: type[T]) -> T:
+        """Checked as a ``kind``; relative paths in it are taken from the file's folder. Raises ``ConfigError``."""
+        try:
+            return convert(self.data, kind, self.path.parent)
+        except WrongValue as error:
+            raise ConfigError(f"{self.path}, line {_line_of(self.tree, error.blamed)}", error.told) from error
+
+
+def open_yaml(path: Path) -> YamlFile:
+    """Raises ``ConfigError`` for a file that cannot be read or is not YAML."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -32,66 +49,16 @@ def read_yaml(path: Path, kind: type[T]) -> T:
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
         if tree is not None:
             _refuse_duplicates(tree, path)
-        data = yaml.safe_load(text)
+        return YamlFile(path, tree, yaml.safe_load(text))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}, line {mark.line + 1}" if mark else str(path)
         raise ConfigError(place, f"expected YAML: {getattr(error, 'problem', None) or error}") from error
 
-    def decode(wanted: type, value: Any) -> Any:
-        if wanted is Path:
-            if not isinstance(value, str):
-                raise ValueError(f"expected a path, got {value!r}")
-            return (path.parent / value).resolve()
-        if wanted is object:  # any value: the class itself checks it
-            return value
-        raise NotImplementedError(f"no reader for {wanted}")
 
-    def convert(value: Any) -> T:
-        return msgspec.convert(value, kind, dec_hook=decode)
-
-    try:
-        return convert({} if data is None else data)
-    except msgspec.ValidationError as error:
-        message, _, where = str(error).partition(" - at ")
-        keys = _named_keys(data, re.findall(r"\w+|\.\.\.", where), convert, str(error))
-        line = _line_of(tree, _blamed(message, keys))
-        raise ConfigError(f"{path}, line {line}", f"{'.'.join(keys)}: {message}" if keys else message) from error
-
-
-def _named_keys(data: Any, steps: list[str], convert: Callable[[Any], object], complaint: str) -> list[str]:
-    """
-    The path of an error with the mapping keys that msgspec leaves out ("...") filled in.
-
-    The guilty key is the one that, alone in its mapping, brings the same complaint.
-    """
-    for i, step in enumerate(steps):
-        if step != "...":
-            continue
-        whole = _at(data, steps[:i])
-        for key in whole if isinstance(whole, dict) else ():
-            try:
-                convert(_with(data, steps[:i], {key: whole[key]}))
-            except msgspec.ValidationError as error:
-                if str(error) == complaint:
-                    return _named_keys(data, [*steps[:i], str(key), *steps[i + 1 :]], convert, complaint)
-        return steps[:i]
-    return steps
-
-
-def _at(data: Any, keys: list[str]) -> Any:
-    for key in keys:
-        data = data[int(key)] if isinstance(data, list) else data[key]
-    return data
-
-
-def _with(data: Any, keys: list[str], value: Any) -> Any:
-    """A copy of ``data`` with the value at ``keys`` replaced."""
-    if not keys:
-        return value
-    if isinstance(data, list):
-        return [_with(v, keys[1:], value) if i == int(keys[0]) else v for i, v in enumerate(data)]
-    return {k: _with(v, keys[1:], value) if k == keys[0] else v for k, v in data.items()}
+def read_yaml(path: Path, kind: type[T]) -> T:
+    """The file as a ``kind``. Raises ``ConfigError``."""
+    return open_yaml(path).convert(kind)
 
 
 def _refuse_duplicates(node: yaml.Node, path: Path) -> None:
@@ -105,13 +72,6 @@ def _refuse_duplicates(node: yaml.Node, path: Path) -> None:
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
             _refuse_duplicates(item, path)
-
-
-def _blamed(message: str, keys: list[str]) -> list[str]:
-    """Extend the path by the key that the message itself names."""
-    unknown = re.search(r"unknown field `([^`]+)`", message)
-    own = re.match(r"(\w+): ", message)
-    return [*keys, unknown.group(1)] if unknown else [*keys, own.group(1)] if own else keys
 
 
 def _line_of(node: yaml.Node | None, keys: list[str]) -> int:

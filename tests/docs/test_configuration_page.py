@@ -11,6 +11,7 @@ from feature_cache.schema import Entity, FeastSource, Feature
 from feature_cache.settings import CircuitSettings, LocalSettings, TlsSettings
 from gateway.auth.config import AuthConfig, ClaimGrant, OidcConfig
 from gateway.config import Settings
+from gateway.control.control_config import ControlConfig
 from gateway.control.endpoints import DeploymentConfig, EndpointConfig
 from gateway.control.rollout_config import CompareConfig
 from gateway.edge.config import EdgeConfig
@@ -35,6 +36,7 @@ SECTIONS = {
     "entra",
     "feast",
     "compare",
+    "control",
 }
 """Classes of their own."""
 
@@ -54,6 +56,7 @@ SECTIONS = {
         (OidcConfig, "auth.oidc."),
         (ClaimGrant, ""),
         (LimitsConfig, "limits."),
+        (ControlConfig, "control."),
         (FeatureStoreConfig, "features."),
         (EmbeddedConfig, "features.embedded."),
         (EntraConfig, "features.entra."),

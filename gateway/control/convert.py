@@ -1,0 +1,102 @@
+"""
+Turns what was written, as plain mappings and lists, into a checked class, and names the key at which it went wrong.
+
+msgspec leaves the keys of mappings out of its complaints (``...``); here they are found again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+__all__ = ["WrongValue", "convert"]
+
+T = TypeVar("T")
+
+
+class WrongValue(Exception):
+    """``keys`` lead to what is wrong, as far as that is known; ``str()`` is what was expected there."""
+
+    def __init__(self, keys: list[str], message: str) -> None:
+        super().__init__(message)
+        self.keys = keys
+
+    @property
+    def told(self) -> str:
+        """The keys and what was expected, without saying a key twice."""
+        return f"{'.'.join(self.keys)}: {self}" if self.keys else str(self)
+
+    @property
+    def blamed(self) -> list[str]:
+        """The keys, and the one that the message itself names."""
+        unknown = re.search(r"unknown field `([^`]+)`", str(self))
+        own = re.match(r"(\w+): ", str(self))
+        return [*self.keys, unknown.group(1)] if unknown else [*self.keys, own.group(1)] if own else self.keys
+
+
+def convert(data: Any, kind: type[T], base: Path | None = None) -> T:
+    """
+    ``data`` as a ``kind``; relative paths in it are taken from ``base``, and refused without one.
+
+    Raises ``WrongValue``.
+    """
+
+    def decode(wanted: type, value: Any) -> Any:
+        if wanted is Path:
+            if not isinstance(value, str):
+                raise ValueError(f"expected a path, got {value!r}")
+            if base is None and not Path(value).is_absolute():
+                raise ValueError(f"expected an absolute path, got {value!r}")
+            return ((base or Path("/")) / value).resolve()
+        if wanted is object:  # any value: the class itself checks it
+            return value
+        raise NotImplementedError(f"no reader for {wanted}")
+
+    def attempt(value: Any) -> T:
+        return msgspec.convert(value, kind, dec_hook=decode)
+
+    try:
+        return attempt({} if data is None else data)
+    except msgspec.ValidationError as error:
+        message, _, where = str(error).partition(" - at ")
+        keys = _named_keys(data, re.findall(r"\w+|\.\.\.", where), attempt, str(error))
+        raise WrongValue(keys, message) from error
+
+
+def _named_keys(data: Any, steps: list[str], attempt: Callable[[Any], object], complaint: str) -> list[str]:
+    """
+    The path of an error with the mapping keys that msgspec leaves out ("...") filled in.
+
+    The guilty key is the one that, alone in its mapping, brings the same complaint.
+    """
+    for i, step in enumerate(steps):
+        if step != "...":
+            continue
+        whole = _at(data, steps[:i])
+        for key in whole if isinstance(whole, dict) else ():
+            try:
+                attempt(_with(data, steps[:i], {key: whole[key]}))
+            except msgspec.ValidationError as error:
+                if str(error) == complaint:
+                    return _named_keys(data, [*steps[:i], str(key), *steps[i + 1 :]], attempt, complaint)
+        return steps[:i]
+    return steps
+
+
+def _at(data: Any, keys: list[str]) -> Any:
+    for key in keys:
+        data = data[int(key)] if isinstance(data, list) else data[key]
+    return data
+
+
+def _with(data: Any, keys: list[str], value: Any) -> Any:
+    """A copy of ``data`` with the value at ``keys`` replaced."""
+    if not keys:
+        return value
+    if isinstance(data, list):
+        return [_with(v, keys[1:], value) if i == int(keys[0]) else v for i, v in enumerate(data)]
+    return {k: _with(v, keys[1:], value) if k == keys[0] else v for k, v in data.items()}

@@ -1,0 +1,159 @@
+"""
+What tells one state of a model's files from another: a digest of their names and bytes.
+
+A model whose files were replaced is another model, even at the same path. Files that have not changed by path, inode,
+length and time are not read again, so that a second look at a model of gigabytes costs a few calls of ``stat``.
+Symbolic links are followed: Kubernetes and git-sync swap them. Hidden files (``..data``, ``.git``) are not the model's.
+
+The digest is that of what ``sha256sum`` prints about the files in the order of their names.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgspec
+
+from gateway.control.document import Document
+from gateway.core.errors import ConfigError
+
+__all__ = ["ModelFiles", "Stamp", "model_paths", "stamp"]
+
+Stamp: TypeAlias = tuple[int, int, int, int] | None
+"""Device, inode, length and time of change in nanoseconds; None where there is no file."""
+
+_CHUNK = 1 << 20
+_MOST_FILES = 10_000
+"""In one model: more is a folder that was named by mistake, such as a home directory."""
+_REMEMBERED = 50_000
+_TICK_NS = 20_000_000
+"""A file may change twice within a tick of the file system's clock: one as young as this is read again."""
+
+
+def stamp(path: Path | str) -> Stamp:
+    """Of what is at the end of all symbolic links."""
+    try:
+        found = os.stat(path)  # noqa: PTH116  # half the time of Path.stat
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def model_paths(endpoints: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The models that endpoints name, as they stand in a document."""
+    return sorted({path for _, path in _named(endpoints)})
+
+
+class ModelFiles:
+    """Remembers digests; one per process. Blocks while it reads: call it in a thread."""
+
+    def __init__(self, clock_ns: Callable[[], int] = time.time_ns) -> None:
+        self._clock_ns = clock_ns
+        self._known: dict[str, tuple[Stamp, str]] = {}
+
+    def digest(self, model: str) -> str:
+        """Of a file or folder that is there. Raises ``ConfigError``."""
+        whole = sha256()
+        for name, path in _files(model):
+            whole.update(f"{self._of_file(path)}  {name}\n".encode("utf-8", "surrogateescape"))
+        return whole.hexdigest()
+
+    def digests(self, endpoints: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+        """Of all models that are there. Raises ``ConfigError``."""
+        return {path: self.digest(path) for path in model_paths(endpoints) if stamp(path) is not None}
+
+    def pinned(self, document: Document) -> Document:
+        """
+        With the digest of every model, and of none that is not used. One that the document names already stays.
+
+        Raises ``ConfigError`` where the files are not those that it names.
+        """
+        found = self.digests(document.endpoints)
+        self._refuse_others(document, found)
+        return msgspec.structs.replace(document, models=found)
+
+    def check(self, document: Document) -> None:
+        """Raises ``ConfigError`` where the files of a model are not those that the document names."""
+        named = {path for path in model_paths(document.endpoints) if path in document.models}
+        self._refuse_others(document, {path: self.digest(path) for path in sorted(named) if stamp(path) is not None})
+
+    def stamps(self, models: list[str]) -> dict[str, Stamp]:
+        """Of every file, without reading any; of what cannot be listed only that of the path itself."""
+        found: dict[str, Stamp] = {}
+        for model in models:
+            found[model] = stamp(model)
+            try:
+                found.update((path, stamp(path)) for _, path in _files(model))
+            except ConfigError:
+                continue
+        return found
+
+    def _refuse_others(self, document: Document, found: Mapping[str, str]) -> None:
+        for key, path in _named(document.endpoints):
+            if path in found and document.models.get(path, found[path]) != found[path]:
+                raise ConfigError(key, f"the files of {path} are not those of version {document.version}")
+
+    def _of_file(self, path: str) -> str:
+        before = stamp(path)
+        known = self._known.pop(path, None)
+        if known is None or before is None or known[0] != before:
+            known = (before, _read(path))
+            if before is None or stamp(path) != before or 0 <= self._clock_ns() - before[3] < _TICK_NS:
+                return known[1]
+        self._known[path] = known  # at the end: what was used last is forgotten last
+        while len(self._known) > _REMEMBERED:
+            del self._known[next(iter(self._known))]
+        return known[1]
+
+
+def _named(endpoints: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """The key and the path of each model; what is not in order is left to whoever checks documents."""
+    for name, endpoint in endpoints.items():
+        deployments = endpoint.get("deployments")
+        for deployment, config in deployments.items() if isinstance(deployments, Mapping) else ():
+            path = config.get("model") if isinstance(config, Mapping) else None
+            if isinstance(path, str):
+                yield f"endpoints.{name}.deployments.{deployment}.model", path
+
+
+def _read(path: str) -> str:
+    digest = sha256()
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # a str, as os.walk gives it
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        raise ConfigError(path, f"cannot be read: {error.strerror}") from error
+    return digest.hexdigest()
+
+
+def _files(model: str) -> list[tuple[str, str]]:
+    """Name within the model and path of each file, by name."""
+    if not Path(model).is_dir():
+        return [(Path(model).name, model)]
+    found: list[tuple[str, str]] = []
+    for path in _walk(model):
+        found.append((os.path.relpath(path, model), path))
+        if len(found) > _MOST_FILES:
+            raise ConfigError(model, f"expected a model, found a folder of more than {_MOST_FILES} files")
+    return sorted(found)
+
+
+def _walk(folder: str) -> Iterator[str]:
+    seen: set[tuple[int, int]] = set()
+    for where, folders, files in os.walk(folder, followlinks=True):
+        here = stamp(where)
+        if here is None or here[:2] in seen:  # a link back to where we have been
+            folders.clear()
+            continue
+        seen.add(here[:2])
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            path = f"{where}/{name}"
+            if not name.startswith(".") and Path(path).is_file():
+                yield path

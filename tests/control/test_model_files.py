@@ -1,0 +1,149 @@
+"""A model is another one when its files are, and looking again at the same files reads nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from gateway.control.document import Document, Entry
+from gateway.control.model_files import ModelFiles
+from gateway.core.errors import ConfigError
+
+LATER = 4_000_000_000_000_000_000
+
+
+def files_of() -> ModelFiles:
+    """Its clock is late, so that no file is too young to be remembered."""
+    return ModelFiles(lambda: LATER)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    (tmp_path / "m" / "sub").mkdir(parents=True)
+    (tmp_path / "m" / "a.rds").write_bytes(b"a")
+    (tmp_path / "m" / "sub" / "b.json").write_bytes(b"b")
+    return tmp_path / "m"
+
+
+def document(model: Path, digest: str | None = None) -> Document:
+    return Document(
+        entry=Entry(version=3, at=0.0, by="anna", what=""),
+        endpoints={"e": {"name": "e", "deployments": {"blue": {"model": str(model)}}}},
+        models={str(model): digest} if digest else {},
+    )
+
+
+def test_the_digest_is_the_one_that_sha256sum_would_lead_to(model: Path) -> None:
+    printed = subprocess.run(["sha256sum", "a.rds", "sub/b.json"], cwd=model, capture_output=True, check=True).stdout
+
+    assert ModelFiles().digest(str(model)) == sha256(printed).hexdigest()
+
+
+@pytest.mark.parametrize("what", ["bytes", "name", "more", "less"])
+def test_another_byte_name_or_number_of_files_is_another_model(model: Path, what: str) -> None:
+    files = files_of()
+    before = files.digest(str(model))
+    match what:
+        case "bytes":
+            (model / "a.rds").write_bytes(b"A")
+        case "name":
+            (model / "a.rds").rename(model / "c.rds")
+        case "more":
+            (model / "c.rds").touch()
+        case "less":
+            (model / "sub" / "b.json").unlink()
+
+    assert files.digest(str(model)) != before
+
+
+def test_files_that_have_not_changed_are_not_read_again(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = files_of()
+    before = files.digest(str(model))
+    monkeypatch.setattr("gateway.control.model_files._read", lambda path: pytest.fail(f"{path} was read"))
+
+    assert files.digest(str(model)) == before
+
+
+def test_a_file_that_was_just_written_is_read_again_because_it_may_change_within_the_same_tick(model: Path) -> None:
+    file = model / "a.rds"
+    files = ModelFiles(lambda: file.stat().st_mtime_ns + 1_000_000)
+    before = files.digest(str(model))
+    found = file.stat()
+    file.write_bytes(b"A")
+    os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+    assert files.digest(str(model)) != before
+
+
+def test_a_swapped_link_is_seen(tmp_path: Path, model: Path) -> None:
+    (tmp_path / "n").mkdir()
+    (tmp_path / "n" / "a.rds").write_bytes(b"other")
+    link = tmp_path / "current"
+    link.symlink_to(model)
+    files = files_of()
+    before, stamps = files.digest(str(link)), files.stamps([str(link)])
+    (tmp_path / "next").symlink_to(tmp_path / "n")
+    (tmp_path / "next").rename(link)
+
+    assert files.digest(str(link)) != before
+    assert files.stamps([str(link)]) != stamps
+
+
+def test_the_folders_of_a_mounted_configmap_are_read_once_and_a_circle_ends(tmp_path: Path) -> None:
+    mount = tmp_path / "mount"
+    (mount / "..2026").mkdir(parents=True)
+    (mount / "..2026" / "a.rds").write_bytes(b"a")
+    (mount / "..data").symlink_to("..2026")
+    (mount / "a.rds").symlink_to("..data/a.rds")
+    (mount / "self").symlink_to(".")
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "a.rds").write_bytes(b"a")
+
+    assert ModelFiles().digest(str(mount)) == ModelFiles().digest(str(tmp_path / "plain"))
+
+
+def test_a_folder_that_is_no_model_is_refused_and_not_read(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.control.model_files._MOST_FILES", 1)
+
+    with pytest.raises(ConfigError, match="found a folder of more than 1 files"):
+        ModelFiles().digest(str(model))
+
+
+def test_what_is_remembered_has_a_bound(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.control.model_files._REMEMBERED", 1)
+    files = files_of()
+    files.digest(str(model))
+
+    assert len(files._known) == 1
+
+
+def test_a_document_is_given_the_digests_that_it_does_not_name(model: Path) -> None:
+    files = ModelFiles()
+
+    assert files.pinned(document(model)).models == {str(model): files.digest(str(model))}
+
+
+def test_the_digest_of_a_model_that_nothing_uses_is_dropped(model: Path) -> None:
+    unused = Document(entry=document(model).entry, endpoints={}, models={str(model): "0"})
+
+    assert ModelFiles().pinned(unused).models == {}
+
+
+@pytest.mark.parametrize("method", ["pinned", "check"])
+def test_other_files_than_those_of_the_document_are_refused_with_the_key(model: Path, method: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        getattr(ModelFiles(), method)(document(model, "0"))
+
+    assert str(caught.value) == (f"endpoints.e.deployments.blue.model: the files of {model} are not those of version 3")
+
+
+def test_the_same_files_as_those_of_the_document_pass(model: Path) -> None:
+    files = ModelFiles()
+    files.check(document(model, files.digest(str(model))))
+
+    with pytest.raises(ConfigError):
+        files.check(document(model, "0"))
