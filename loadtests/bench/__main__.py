@@ -37,6 +37,7 @@ def main() -> None:
         idle_requests=500 if given.quick else 3000,
         idle_connections=200 if given.quick else 500,
         feast_python=given.feast,
+        triton_python=given.triton,
     )
     started, clock = datetime.now(UTC), time.monotonic()
     facts, found = machine.facts(), Found()
@@ -79,6 +80,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, help="turns of every measurement (3)")
     parser.add_argument("--seconds", type=float, help="length of one run (3)")
     parser.add_argument("--feast", metavar="PYTHON", help="an interpreter that has feast[redis], to be measured too")
+    parser.add_argument(
+        "--triton", metavar="PYTHON", help="an interpreter that has nvidia-pytriton and onnxruntime, to measure Triton"
+    )
     parser.add_argument("--output", type=Path, help="write the result as JSON here")
     return parser.parse_args()
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from loadtests.bench.load import Load, Request
 from loadtests.bench.quantile import quantile
 
-__all__ = ["framed", "parse", "run", "shape"]
+__all__ = ["framed", "parse", "run", "run_on_one", "shape"]
 
 
 def framed(message: bytes) -> bytes:
@@ -33,27 +33,12 @@ def shape(in_flight: int) -> tuple[int, int]:
 
 def run(request: Request, *, connections: int, seconds: float, core: int) -> Load:
     """Load with ``connections`` calls in flight, for about ``seconds`` (h2load counts whole ones), from ``core``."""
-    clients, streams = shape(connections)
-    whole = max(1, round(seconds))
-    headers = {"content-type": "application/grpc", "te": "trailers", **request.headers}
-    with tempfile.TemporaryDirectory() as folder:
-        body, log = Path(folder, "body"), Path(folder, "log")
-        body.write_bytes(request.body)
-        h2load = ["h2load", "-t1", f"-c{clients}", f"-m{streams}", f"-D{whole}", "--warm-up-time=0"]
-        h2load += [
-            f"--data={body}",
-            f"--log-file={log}",
-            *(f"--header={name}: {value}" for name, value in headers.items()),
-        ]
-        done = subprocess.run(
-            ["taskset", "-c", str(core), *h2load, request.url],
-            capture_output=True,
-            text=True,
-            timeout=whole + 60,
-            check=True,
-        )
-        with log.open() as lines:
-            return parse(done.stdout, lines, request.answer_bytes)
+    return _run(request, shape(connections), seconds, core)
+
+
+def run_on_one(request: Request, *, connections: int, seconds: float, core: int) -> Load:
+    """The same with all calls on one connection."""
+    return _run(request, (1, connections), seconds, core)
 
 
 def parse(summary: str, log: Iterable[str], answer_bytes: int) -> Load:
@@ -74,3 +59,27 @@ def parse(summary: str, log: Iterable[str], answer_bytes: int) -> Load:
         p99_ms=quantile(times_ms, 0.99),
         errors=max(failed + errored + timed_out, requests - answered),
     )
+
+
+def _run(request: Request, calls: tuple[int, int], seconds: float, core: int) -> Load:
+    clients, streams = calls
+    whole = max(1, round(seconds))
+    headers = {"content-type": "application/grpc", "te": "trailers", **request.headers}
+    with tempfile.TemporaryDirectory() as folder:
+        body, log = Path(folder, "body"), Path(folder, "log")
+        body.write_bytes(request.body)
+        h2load = ["h2load", "-t1", f"-c{clients}", f"-m{streams}", f"-D{whole}", "--warm-up-time=0"]
+        h2load += [
+            f"--data={body}",
+            f"--log-file={log}",
+            *(f"--header={name}: {value}" for name, value in headers.items()),
+        ]
+        done = subprocess.run(
+            ["taskset", "-c", str(core), *h2load, request.url],
+            capture_output=True,
+            text=True,
+            timeout=whole + 60,
+            check=True,
+        )
+        with log.open() as lines:
+            return parse(done.stdout, lines, request.answer_bytes)

@@ -13,16 +13,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import grpc
 
 from loadtests.bench import h2load, wrk
 from loadtests.bench.cpu import descendants
-from loadtests.bench.grpc_call import INFER, infer_once
+from loadtests.bench.grpc_call import INFER, call_once
 from loadtests.bench.load import Request
-from loadtests.bench.requests import diamond_json, mlp_json, mlp_protobuf
-from loadtests.bench.server import Server, free_port
-from loadtests.bench.target import Target
+from loadtests.bench.requests import diamond_json, infer_json, infer_protobuf, rows_of
+from loadtests.bench.server import Server, ServerFailed, free_port
+from loadtests.bench.target import Generator, Target
 
 __all__ = ["Lockgate", "role_of"]
 
@@ -59,10 +60,27 @@ class Lockgate:
             found.setdefault(role, []).append(pid)
         return found
 
-    def rest_infer(self, group: str, load_core: int) -> Target:
-        """The ONNX model over the Open Inference Protocol's REST form."""
-        request = self._request("/v2/models/mlp/infer", mlp_json())
-        return self._rest(group, request, load_core)
+    def rest_infer(self, group: str, load_core: int, model: str = "mlp") -> Target:
+        """An ONNX model over the Open Inference Protocol's REST form."""
+        return self._rest(group, self.rest_request(model, infer_json(rows_of(model)[0])), load_core)
+
+    def rest_request(self, model: str, body: bytes) -> Request:
+        return self._request(f"/v2/models/{model}/infer", body)
+
+    def rest_answer(self, model: str, body: bytes) -> bytes:
+        """Raises ``ServerFailed`` for any answer but 200."""
+        connection = http.client.HTTPSConnection("127.0.0.1", self._port, timeout=10, context=self.tls())
+        try:
+            request = self.rest_request(model, body)
+            headers = {"Content-Type": "application/json", **request.headers}
+            connection.request("POST", urlsplit(request.url).path, body, headers)
+            answer = connection.getresponse()
+            found = answer.read()
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise ServerFailed(f"lockgate answered {answer.status}: {found!r}")
+        return found
 
     def rest_score(self, group: str, endpoint: str, load_core: int) -> Target:
         """An R model over ``/score``."""
@@ -71,20 +89,24 @@ class Lockgate:
     def score_request(self, endpoint: str) -> Request:
         return self._request(f"/api/v1/endpoint/{endpoint}/score", diamond_json())
 
-    def grpc_infer(self, group: str, load_core: int) -> Target:
-        """The ONNX model over gRPC."""
-        credentials = grpc.ssl_channel_credentials(self.ca_file.read_bytes())
-        with grpc.secure_channel(f"127.0.0.1:{self._grpc_port}", credentials) as channel:
-            answer = infer_once(channel, timeout=30, metadata=self._headers)
+    def grpc_infer(self, group: str, load_core: int, model: str = "mlp", generate: Generator = h2load.run) -> Target:
+        """An ONNX model over gRPC."""
+        message = infer_protobuf(model, rows_of(model)[0])
         request = Request(
             url=f"https://127.0.0.1:{self._grpc_port}{INFER}",
-            body=h2load.framed(mlp_protobuf()),
+            body=h2load.framed(message),
             headers=self._headers,
-            answer_bytes=len(h2load.framed(answer)),
+            answer_bytes=len(h2load.framed(self.grpc_answer(message))),
         )
         return Target(
-            group=group, server="lockgate", request=request, generate=h2load.run, load_core=load_core, roles=self.roles
+            group=group, server="lockgate", request=request, generate=generate, load_core=load_core, roles=self.roles
         )
+
+    def grpc_answer(self, message: bytes) -> bytes:
+        """Raises ``grpc.RpcError``."""
+        credentials = grpc.ssl_channel_credentials(self.ca_file.read_bytes())
+        with grpc.secure_channel(f"127.0.0.1:{self._grpc_port}", credentials) as channel:
+            return call_once(channel, message, timeout=30, metadata=self._headers)
 
     def tls(self) -> ssl.SSLContext:
         """A client context that trusts this server."""

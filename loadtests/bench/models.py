@@ -9,7 +9,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["FEATURES", "Folders", "make"]
+__all__ = ["FEATURES", "TUMOR", "Folders", "make"]
+
+TUMOR = Path(__file__).parents[2] / "examples" / "models" / "tumor-boosting"
+"""The ONNX model of the examples: a boosting of trees with ten inputs of one column each."""
 
 FEATURES = 10
 HIDDEN = 32
@@ -21,7 +24,9 @@ class Folders:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.models = root / "models"
+        self.mlp = self.models / "mlp.onnx"
         self.serve_onnx = root / "serve-onnx"
+        self.serve_two = root / "serve-two"
         self.serve_r = root / "serve-r"
         self.serve_crowd = root / "serve-crowd"
 
@@ -31,8 +36,10 @@ def make(root: Path) -> Folders:
     folders = Folders(root)
     folders.models.mkdir(parents=True)
     subprocess.run(["Rscript", str(Path(__file__).with_name("models.R")), str(folders.models)], check=True, timeout=300)
-    _network(folders.models / "mlp.onnx")
-    _endpoint(folders.serve_onnx, "mlp", folders.models / "mlp.onnx")
+    _network(folders.mlp)
+    _endpoint(folders.serve_onnx, "mlp", folders.mlp)
+    _endpoint(folders.serve_two, "mlp", folders.mlp)
+    _endpoint(folders.serve_two, "tumor", TUMOR)
     _endpoint(folders.serve_r, "lm", folders.models / "lm")
     _endpoint(folders.serve_r, "random-forest", folders.models / "random-forest")
     # Batches of four make a capacity that a load generator beside the gateway can exceed three times.

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loadtests.bench import features_cost, overload
+from loadtests.bench import beside_triton, features_cost, overload
 from loadtests.bench.bare import bare_grpc, bare_http
 from loadtests.bench.closed_loop import Measurement, measure_in_turns
 from loadtests.bench.connections import Held, held_by_connections
 from loadtests.bench.idle import Added, added_time
 from loadtests.bench.layout import Layout
 from loadtests.bench.lockgate import Lockgate
-from loadtests.bench.models import Folders
+from loadtests.bench.models import TUMOR, Folders
 from loadtests.bench.overload import Overload
 from loadtests.bench.plumber import plumber
 from loadtests.bench.target import Target
+from loadtests.bench.triton import Triton
 
 __all__ = ["PARTS", "Bench", "Found", "Options"]
 
-PARTS = ("onnx", "r", "idle", "connections", "features", "overload")
+PARTS = ("onnx", "triton", "r", "idle", "connections", "features", "overload")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,8 @@ class Options:
     idle_connections: int
     feast_python: str | None = None
     """An interpreter that has feast[redis], to be measured beside our own reading of features."""
+    triton_python: str | None = None
+    """An interpreter that has nvidia-pytriton and onnxruntime, to measure Triton."""
 
 
 @dataclass(slots=True)
@@ -60,8 +64,8 @@ class Bench:
     found: Found
 
     def run(self, part: str) -> None:
-        parts = {"onnx": self.onnx, "r": self.r, "idle": self.idle, "connections": self.connections}
-        (parts | {"features": self.features, "overload": self.overload})[part]()
+        parts = {"onnx": self.onnx, "triton": self.triton, "r": self.r, "idle": self.idle, "features": self.features}
+        (parts | {"connections": self.connections, "overload": self.overload})[part]()
 
     def onnx(self) -> None:
         """Whole servers on one core: bare ones and Lockgate with its ONNX worker."""
@@ -69,6 +73,19 @@ class Bench:
             lockgate = Lockgate(stack, self.folders.serve_onnx, cores=[self.layout.server], logs=self.logs)
             self._in_turns([bare_http(stack, self.layout, self.logs), lockgate.rest_infer("rest", self.layout.load)])
             self._in_turns([bare_grpc(stack, self.layout, self.logs), lockgate.grpc_infer("grpc", self.layout.load)])
+
+    def triton(self) -> None:
+        """Whole servers on one core: Triton and Lockgate with its ONNX workers, the same models, the same rows."""
+        if self.options.triton_python is None:
+            print("triton: skipped, as --triton names no interpreter that has it", file=sys.stderr)
+            return
+        with ExitStack() as stack:
+            models = {"mlp": self.folders.mlp, "tumor": TUMOR / "model.onnx"}
+            peer = Triton(stack, self.options.triton_python, models, self.layout, self.logs)
+            lockgate = Lockgate(stack, self.folders.serve_two, cores=[self.layout.server], logs=self.logs)
+            self.found.runs += beside_triton.run(
+                lockgate, peer, models, self.layout, repeats=self.options.repeats, seconds=self.options.seconds
+            )
 
     def r(self) -> None:
         """The R process alone on the second core."""

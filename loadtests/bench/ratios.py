@@ -1,10 +1,15 @@
-"""The figures that Lockgate promises, computed from what was measured beside it in the same run."""
+"""
+The figures that Lockgate promises, computed from what was measured beside it in the same run.
+
+The goals are those of the engines that Lockgate runs with where nothing is configured, ``httptools`` and ``h2grpc``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from loadtests.bench.beside_triton import IN_FLIGHT, TRITON_GROUPS
 from loadtests.bench.closed_loop import Measurement
 from loadtests.bench.connections import Held
 from loadtests.bench.features_cost import FEAST_CALL, HIT, MISS
@@ -38,12 +43,19 @@ def ratios(
     """All that can be computed from what was measured."""
     by_key = {(m.group, m.server, m.connections): m for m in medians}
     found = []
-    for group, goal in (("rest", 1.8), ("grpc", 1.5)):
+    for group, goal in (("rest", 1.0), ("grpc", 0.3)):
         ours, bare = by_key.get((group, "lockgate", 64)), by_key.get((group, "bare", 64))
         if ours and bare:
             value = ours.cpu_us["gateway"] / bare.cpu_us["server"]
             name = f"{'REST' if group == 'rest' else 'gRPC'}: gateway's CPU a request / bare server's, 64 connections"
             found.append(Ratio(name=name, value=value, goal=goal, at_least=False))
+    for group, name in TRITON_GROUPS.items():
+        for in_flight in IN_FLIGHT:
+            ours, peer = by_key.get((group, "lockgate", in_flight)), by_key.get((group, "triton", in_flight))
+            if ours and peer:
+                goal = 1.5 if group.startswith("rest") else 2.5
+                title = f"{name}: throughput / Triton's on one core, {in_flight} in flight"
+                found.append(Ratio(name=title, value=ours.rate / peer.rate, goal=goal, at_least=True))
     for group, goal in (("lm", 40.0), ("random-forest", 30.0)):
         ours, peer = by_key.get((group, "lockgate", 64)), by_key.get((group, "plumber", 64))
         if ours and peer:

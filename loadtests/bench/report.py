@@ -8,6 +8,7 @@ from statistics import median
 
 import msgspec
 
+from loadtests.bench.beside_triton import TRITON_GROUPS
 from loadtests.bench.closed_loop import Measurement
 from loadtests.bench.connections import Held
 from loadtests.bench.idle import Added
@@ -19,6 +20,7 @@ __all__ = ["Report", "replaced", "tables"]
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 
 NAMES = {"rest": "REST, ONNX", "grpc": "gRPC, ONNX", "lm": "REST, R lm", "random-forest": "REST, R forest"}
+NAMES |= TRITON_GROUPS
 
 BUSY = 0.1
 """Share of a core used by others from which a row is marked."""

@@ -27,9 +27,13 @@ class ServerFailed(Exception):
 
 
 class Server:
-    """``cores``: where it may run; its children inherit that. What it prints goes to ``log``."""
+    """
+    ``cores``: where it may run; its children inherit that. What it prints goes to ``log``. ``env`` is added to ours.
+    """
 
-    def __init__(self, name: str, argv: Sequence[str], *, cores: Sequence[int], log: Path) -> None:
+    def __init__(
+        self, name: str, argv: Sequence[str], *, cores: Sequence[int], log: Path, env: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
         self._log = log
         with log.open("wb") as output:
@@ -38,7 +42,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
             )
 
     @property
