@@ -1,0 +1,54 @@
+"""
+Files that are replaced whole, and are still there after a crash once a call has returned.
+
+Everything that the desired state leaves on disk goes through here, so that a test can end the world between any two
+steps.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+__all__ = ["Disk", "beside"]
+
+
+def beside(path: Path) -> Path:
+    """Where the new content of ``path`` is until it takes its place."""
+    return path.with_name(f".{path.name}.lockgate-new")
+
+
+class Disk:
+    """Every call may raise ``OSError``; then what was there still is."""
+
+    def write(self, path: Path, data: bytes, mode: int = 0o600) -> None:
+        """Whoever reads finds the old content or the new one."""
+        new = beside(path)
+        try:
+            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+            with os.fdopen(descriptor, "wb") as file:
+                os.fchmod(descriptor, mode)
+                file.write(data)
+                file.flush()
+                os.fsync(descriptor)
+            new.replace(path)
+        except OSError:
+            with suppress(OSError):
+                new.unlink(missing_ok=True)
+            raise
+        _settle(path.parent)
+
+    def remove(self, path: Path) -> None:
+        """Also where there is none."""
+        path.unlink(missing_ok=True)
+        _settle(path.parent)
+
+
+def _settle(folder: Path) -> None:
+    """A rename is on disk when its folder is."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
