@@ -24,7 +24,7 @@ from typing import Any, Literal
 import msgspec
 import structlog
 
-from workers import launch
+from workers import gentle, launch
 from workers.restart import LOAD_FAILED, RECYCLE, Backoff
 
 __all__ = ["Child", "ChildSpec", "ChildState"]
@@ -51,6 +51,8 @@ class ChildSpec:
     """Seconds between SIGTERM and SIGKILL."""
     reload_wait: float = 60.0
     """Seconds to wait after it said that trying again does not help: somebody may yet put the right file there."""
+    is_gentle: bool = False
+    """Whether its first life begins behind all others (``workers.gentle``); who asks for it ends it."""
 
 
 @dataclass(slots=True)
@@ -179,6 +181,14 @@ class Child:
         self._stopping.set()
         self._signal(signal.SIGKILL)
 
+    def renew(self) -> None:
+        """End this life at once; the next one begins as after any death."""
+        self._signal(signal.SIGKILL)
+
+    def lost(self) -> None:
+        """Nobody runs it any more: whoever waits for its end need not."""
+        self._gone.set()
+
     async def _live(self) -> int:
         """One life, from start to exit; returns the exit status, negative for a signal."""
         spec = self.spec
@@ -196,6 +206,8 @@ class Child:
             log.warning("supervisor.child_not_started", child=spec.name, error=str(error))
             return os.EX_OSERR
         self._process = process
+        if spec.is_gentle and not self.state.restarts:
+            gentle.begin(process.pid)
         self.state.born(process.pid)
         self._changed(self.state)
         pidfd = os.pidfd_open(process.pid)

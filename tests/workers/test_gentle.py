@@ -1,0 +1,133 @@
+"""Priorities of real processes: what loads gently gives way, and is like all others when that is over."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.support.children import READY, child, running
+from workers import gentle
+
+needs_the_right = pytest.mark.skipif(
+    not gentle.can_return(), reason="the way back from SCHED_IDLE takes CAP_SYS_NICE or RLIMIT_NICE"
+)
+needs_sessions = pytest.mark.skipif(
+    not Path("/proc/self/autogroup").exists(), reason="this kernel has no groups of sessions"
+)
+
+FAMILY = """
+import os, sys, threading
+go = sys.stdin.readline()
+if os.fork() == 0:
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+    print("there", flush=True)
+    threading.Event().wait()
+threading.Event().wait()
+"""
+"""Forks a child with a second thread once it is told to."""
+
+
+@contextmanager
+def family() -> Iterator[subprocess.Popen[str]]:
+    argv = [sys.executable, "-I", "-S", "-c", FAMILY]
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as leader:
+        try:
+            yield leader
+        finally:
+            os.killpg(leader.pid, signal.SIGKILL)
+
+
+def grown(leader: subprocess.Popen[str]) -> None:
+    """Let it fork, and wait until that is done."""
+    assert leader.stdin is not None
+    assert leader.stdout is not None
+    leader.stdin.write("go\n")
+    leader.stdin.flush()
+    assert leader.stdout.readline() == "there\n"
+
+
+def policies(session: int) -> list[int]:
+    return [os.sched_getscheduler(thread) for thread in gentle._threads(session)]
+
+
+def weight(pid: int) -> str:
+    return Path(f"/proc/{pid}/autogroup").read_text(encoding="ascii").rpartition("nice ")[2].strip()
+
+
+@needs_the_right
+def test_what_a_gentle_process_starts_is_gentle_too() -> None:
+    with family() as leader:
+        gentle.begin(leader.pid)
+        grown(leader)
+
+        assert policies(leader.pid) == [os.SCHED_IDLE] * 3
+
+
+@needs_the_right
+async def test_at_the_end_every_thread_of_the_session_is_as_we_are() -> None:
+    with family() as leader:
+        gentle.begin(leader.pid)
+        grown(leader)
+        await gentle.end(leader.pid)
+
+        assert policies(leader.pid) == [os.sched_getscheduler(0)] * 3
+
+
+@needs_sessions
+async def test_the_session_itself_gives_way_and_is_like_others_at_the_end() -> None:
+    with family() as leader:
+        gentle.begin(leader.pid)
+        meanwhile = weight(leader.pid)
+        async with asyncio.timeout(10):
+            await gentle.end(leader.pid)
+
+        assert (meanwhile, weight(leader.pid)) == ("19", "0")
+
+
+async def test_without_the_right_to_come_back_nobody_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gentle, "can_return", lambda: False)
+    with family() as leader:
+        gentle.begin(leader.pid)
+
+        assert policies(leader.pid) == [os.sched_getscheduler(0)]
+
+
+def test_asking_leaves_us_as_we_are() -> None:
+    before = os.sched_getscheduler(0)
+    gentle.can_return()
+
+    assert os.sched_getscheduler(0) == before
+
+
+async def test_a_process_that_has_gone_is_no_error() -> None:
+    with family() as leader:
+        pass
+    gentle.begin(leader.pid)
+    async with asyncio.timeout(10):
+        await gentle.end(leader.pid)
+
+
+@needs_the_right
+async def test_only_the_first_life_of_a_child_is_gentle() -> None:
+    async with running([replace(child("a", READY), is_gentle=True)]) as watched:
+        await watched.ready()
+        first = watched.state("a").pid
+        assert first is not None
+        before = os.sched_getscheduler(first)
+        os.kill(first, signal.SIGKILL)
+        await watched.until(lambda: watched.state("a").restarts == 1 and watched.state("a").is_ready)
+        second = watched.state("a").pid
+        assert second is not None
+
+        assert (before, os.sched_getscheduler(second)) == (os.SCHED_IDLE, os.sched_getscheduler(0))
