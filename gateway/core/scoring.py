@@ -57,6 +57,10 @@ class Scorer(Protocol):
         """Call ``callback`` whenever ``places`` may have grown, or ``is_ready`` changed."""
         ...
 
+    def off_place(self, callback: Callable[[], None]) -> None:
+        """Do not call it any more; one that is not called anyway is no error."""
+        ...
+
     async def score(self, rows: Rows, deadline: Deadline, avoid: str = "") -> Scored:
         """
         Score one batch on the worker with the fewest rows in flight, other than ``avoid`` where there is a choice.

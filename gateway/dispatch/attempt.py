@@ -28,14 +28,14 @@ class Attempt:
 
 
 def following(failed: Attempt, error: GatewayError, is_idempotent: bool) -> list[Attempt]:
-    """What to try next for the tickets that still wait; nothing means that ``error`` is their answer."""
+    """What to try next for the tickets that still wait; for those that are in none of these ``error`` is the answer."""
     waiting = [ticket for ticket in failed.tickets if not ticket.is_done]
     if not waiting:
         return []
     if isinstance(error, WorkerLost):
         if failed.is_retry or not is_idempotent:
             return []
-        return [Attempt([ticket], error.worker, is_retry=True) for ticket in waiting]
+        return [Attempt([ticket], error.worker, is_retry=True) for ticket in waiting if not ticket.has_one_try]
     if isinstance(error, (ModelFailed, InvalidInput)) and len(failed.tickets) > 1:
         # A batch of many of which one waits still: it may well be innocent.
         middle = (len(waiting) + 1) // 2

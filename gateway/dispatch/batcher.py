@@ -38,7 +38,7 @@ from gateway.dispatch.config import BatchConfig
 from gateway.dispatch.counters import Counters
 from gateway.dispatch.limit import RowLimit
 from gateway.dispatch.merge import join, merge, split
-from gateway.dispatch.ticket import Ticket
+from gateway.dispatch.ticket import Ticket, TicketOfOneTry
 from gateway.dispatch.wait import WaitForecast
 from gateway.dispatch.window import Window
 
@@ -61,6 +61,7 @@ class Batcher:
         *,
         is_idempotent: bool = True,
         clock: Clock = time.monotonic,
+        counters: Counters | None = None,
     ) -> None:
         self.name = name
         """``endpoint/deployment``, for logs and messages."""
@@ -81,11 +82,14 @@ class Batcher:
         self._is_crowded = False
         """Whether the last batch had company."""
         self._is_closed = False
+        self._closed_for = ""
         self._drained: asyncio.Event | None = None
-        self._counters = Counters()
+        self._counters = counters or Counters()
         scorer.on_place(self._on_place)
 
-    def accept(self, rows: Rows, deadline: Deadline, timeline: Timeline | None = None) -> Ticket:
+    def accept(
+        self, rows: Rows, deadline: Deadline, timeline: Timeline | None = None, kind: type[Ticket] = Ticket
+    ) -> Ticket:
         """
         A place in line. Await ``reply`` of the ticket, and ``withdraw`` it if that is cancelled.
 
@@ -95,7 +99,7 @@ class Batcher:
         places = self._scorer.places
         self._check_admission(rows, deadline, now, places)
         loop = asyncio.get_running_loop()
-        ticket = Ticket(rows, deadline, loop.create_future(), now, timeline=timeline)
+        ticket = kind(rows, deadline, loop.create_future(), now, timeline=timeline)
         if rows.count <= self._limit.rows:
             self._window.put(ticket)
         else:
@@ -104,6 +108,10 @@ class Batcher:
         if not self._turn_is_due and (places > 0 or self._is_full()):
             self._start_turn(loop)
         return ticket
+
+    def accept_once(self, rows: Rows, deadline: Deadline) -> Ticket:
+        """The same for rows that are not to be tried again when a worker is lost with them."""
+        return self.accept(rows, deadline, None, TicketOfOneTry)
 
     def withdraw(self, ticket: Ticket) -> None:
         """The caller has left: rows that still wait leave the line, rows at a worker are ignored when they return."""
@@ -129,8 +137,9 @@ class Batcher:
     def stats(self) -> Stats:
         return self._counters.stats()
 
-    async def close(self, drain: float) -> None:
+    async def close(self, drain: float, why: str = "the gateway is shutting down") -> None:
         """Take nothing more; return when everything accepted is answered, after ``drain`` seconds at the latest."""
+        self._closed_for = why
         self._is_closed = True
         self._drained = asyncio.Event()
         if not self._alarm:
@@ -142,11 +151,12 @@ class Batcher:
             log.warning("dispatch.drain_ended", deployment=self.name, rows=self._window.rows + self._in_flight)
         finally:
             for ticket in self._alarm.stop():
-                self._fail(ticket, NotReady("the gateway is shutting down"))
+                self._fail(ticket, NotReady(why))
             tasks = list(self._tasks)
             for task in tasks:
                 task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._scorer.off_place(self._on_place)
 
     # --- who is let in -----------------------------------------------------------------------------------------
 
@@ -156,7 +166,7 @@ class Batcher:
         if deadline <= now:
             error = DeadlineExceeded("no time was left when the request came to its turn")
         elif self._is_closed:
-            error = NotReady("the gateway is shutting down")
+            error = NotReady(self._closed_for)
         elif places <= 0 and not self._scorer.is_ready:  # whoever has a place is ready
             error = NotReady(f"no worker of {self.name} can serve at the moment")
         elif waiting and waiting + rows.count > self._config.max_queue_rows:
@@ -175,8 +185,9 @@ class Batcher:
         number = -(-whole.rows.count // self._limit.rows)
         size = -(-whole.rows.count // number)  # of one size, so that parallel workers finish together
         starts = range(0, whole.rows.count, size)
+        kind = type(whole)
         whole.parts = [
-            Ticket(
+            kind(
                 whole.rows.cut(start, min(start + size, whole.rows.count)),
                 whole.deadline,
                 loop.create_future(),
@@ -322,9 +333,11 @@ class Batcher:
         if isinstance(error, WorkerLost):
             self._forecast.interrupted()
         attempts = following(attempt, error, self._is_idempotent)
+        again = {ticket for each in attempts for ticket in each.tickets}
+        # Which worker was lost is for whoever retries, not for the caller.
+        final = WorkerFailed(str(error)) if isinstance(error, WorkerLost) else error
+        self._fail_all([ticket for ticket in attempt.tickets if ticket not in again], final)
         if not attempts:
-            # Which worker was lost is for whoever retries, not for the caller.
-            self._fail_all(attempt.tickets, WorkerFailed(str(error)) if isinstance(error, WorkerLost) else error)
             return
         log.debug("dispatch.tried_again", deployment=self.name, reason=type(error).__name__, batches=len(attempts))
         self._again.extend(attempts)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import ClassVar
 
 from gateway.core.deadline import Deadline
 from gateway.core.errors import GatewayError
@@ -16,13 +17,16 @@ from gateway.core.rows import Rows
 from gateway.core.scoring import Scored
 from gateway.core.timeline import Timeline
 
-__all__ = ["Ticket", "fresh"]
+__all__ = ["Ticket", "TicketOfOneTry", "fresh"]
 
 
 class Ticket:
     """Compared by identity, so that it can be a key."""
 
     __slots__ = ("born", "deadline", "left", "parent", "parts", "reply", "rows", "timeline")
+
+    has_one_try: ClassVar[bool] = False
+    """Whether its rows are not scored again when a worker was lost with them. Of the class: it costs others nothing."""
 
     def __init__(
         self,
@@ -70,6 +74,14 @@ class Ticket:
             return False
         self.reply.set_exception(fresh(error))
         return True
+
+
+class TicketOfOneTry(Ticket):
+    """Of whoever would rather have no answer: a mirror, whose request may be what kills workers."""
+
+    __slots__ = ()
+
+    has_one_try = True
 
 
 def fresh(error: GatewayError) -> GatewayError:

@@ -92,6 +92,10 @@ class Pool:
     def on_place(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)
 
+    def off_place(self, callback: Callable[[], None]) -> None:
+        if callback in self._callbacks:
+            self._callbacks.remove(callback)
+
     async def score(self, rows: Rows, deadline: Deadline, avoid: str = "") -> Scored:
         if deadline <= self._clock():
             raise DeadlineExceeded("the deadline passed before a worker had a place")
@@ -138,7 +142,7 @@ class Pool:
         return channel.lost_at is not None and self._clock() - channel.lost_at < self._config.soon_ms / 1000
 
     def _on_change(self) -> None:
-        for callback in self._callbacks:
+        for callback in tuple(self._callbacks):
             callback()
 
     def _on_description(self, channel: WorkerChannel, description: Description) -> None:

@@ -45,6 +45,9 @@ class Comparison(msgspec.Struct):
 
     primary: str
     shadow: str
+    primary_model: str = ""
+    """Digest of its files: a deployment that has another one is another deployment."""
+    shadow_model: str = ""
     requests: int = 0
     """That both answered."""
     rows: int = 0
@@ -83,9 +86,11 @@ class Comparison(msgspec.Struct):
 class Comparer:
     """Judges the pairs of one primary and one shadow."""
 
-    def __init__(self, primary: str, shadow: str, tolerance: Tolerance, worst_rows: int) -> None:
+    def __init__(
+        self, primary: str, shadow: str, tolerance: Tolerance, worst_rows: int, models: tuple[str, str] = ("", "")
+    ) -> None:
         self._tolerance, self._worst_rows = tolerance, worst_rows
-        self._state = Comparison(primary, shadow)
+        self._state = Comparison(primary, shadow, *models)
         self._noted: list[Pair] = []
         self._rows = 0
 
@@ -110,6 +115,15 @@ class Comparer:
             self._state.only_primary_failed += 1
         else:
             self._state.only_shadow_failed += 1
+
+    def keep(self, worst_rows: int, *, keep_inputs: bool) -> None:
+        """From now on so many rows; their inputs only where that is said, and what was kept of them goes too."""
+        self._settle()
+        self._worst_rows = worst_rows
+        del self._state.worst[worst_rows:]
+        if not keep_inputs:
+            for row in self._state.worst:
+                row.inputs = None
 
     def _settle(self) -> None:
         noted, self._noted, self._rows = self._noted, [], 0

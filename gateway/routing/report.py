@@ -44,9 +44,11 @@ def merged(states: Sequence[MirrorState]) -> MirrorState:
     whole, *others = states
     for state in others:
         _merge_shadows(whole, state)
-        known = {(one.primary, one.shadow): one for one in whole.comparisons}
+        if state.tolerance != whole.tolerance:
+            continue  # a moment ago, or in a moment, it is judged as elsewhere; until then it says something else
+        known = {_pair(one): one for one in whole.comparisons}
         for comparison in state.comparisons:
-            same = known.get((comparison.primary, comparison.shadow))
+            same = known.get(_pair(comparison))
             if same is None:
                 whole.comparisons.append(comparison)
             else:
@@ -56,7 +58,7 @@ def merged(states: Sequence[MirrorState]) -> MirrorState:
 
 def report(state: MirrorState) -> dict[str, Any]:
     """The JSON of ``GET /endpoints/<endpoint>/comparison``."""
-    replays = {one.primary: one for one in state.comparisons if one.primary == one.shadow}
+    replays = {(one.primary, one.primary_model): one for one in state.comparisons if one.primary == one.shadow}
     return {
         "endpoint": state.endpoint,
         "tolerance": {"absolute": state.tolerance.absolute, "relative": state.tolerance.relative},
@@ -68,7 +70,7 @@ def report(state: MirrorState) -> dict[str, Any]:
                 "dropped": counts.dropped,
                 "failed": counts.failed,
                 "comparisons": [
-                    _comparison(one, replays.get(one.primary))
+                    _comparison(one, replays.get((one.primary, one.primary_model)))
                     for one in state.comparisons
                     if one.shadow == counts.shadow and one.primary != one.shadow
                 ],
@@ -77,6 +79,11 @@ def report(state: MirrorState) -> dict[str, Any]:
         ],
         "replays": [_comparison(one, None) for one in replays.values()],
     }
+
+
+def _pair(one: Comparison) -> tuple[str, str, str, str]:
+    """Processes may serve two models under one name for a moment."""
+    return one.primary, one.primary_model, one.shadow, one.shadow_model
 
 
 def _merge_shadows(whole: MirrorState, state: MirrorState) -> None:

@@ -1,22 +1,26 @@
 """
 Split and mirror of all endpoints, put together from their configuration: what the composition root needs of both.
 
-An endpoint without key and mirror has no part in this, and pays for none of it.
+An endpoint without key and mirror has no part in this, and pays for none of it. Another configuration is planned first,
+which changes nothing, and installed then; what a mirror has counted and compared stays as long as it is about the same
+models.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from functools import partial
+from dataclasses import dataclass
 
 from gateway.control.endpoints import EndpointConfig
 from gateway.core.deadline import Clock
 from gateway.core.errors import NotFound
 from gateway.core.request import Answer, Deployment, Enriched, Routed
 from gateway.core.service import Service
-from gateway.routing.compare import Comparer
-from gateway.routing.mirror import Line, Mirror, Mirrored, Prepare
+from gateway.routing.comparisons import Judging
+from gateway.routing.flight import Line, Prepare
+from gateway.routing.mirror import Mirror, MirrorSettings
+from gateway.routing.mirrored import Mirrored
 from gateway.routing.report import MirrorState
 from gateway.routing.sticky import key_of
 from gateway.routing.table import Way
@@ -24,58 +28,83 @@ from gateway.routing.tally import Tolerance
 from gateway.telemetry import names
 from gateway.telemetry.exposition import Exposition
 
-__all__ = ["Rollout"]
+__all__ = ["Rollout", "RolloutPlan"]
 
 _LABELS = ("endpoint", "deployment")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class RolloutPlan:
+    """What one configuration makes of it; nothing has happened yet."""
+
+    ways: Mapping[str, Way]
+    """For the table of routes: the endpoints that differ."""
+    endpoints: Mapping[str, EndpointConfig]
+    mirrors: Mapping[str, tuple[Mirror, MirrorSettings]]
+    """By endpoint. A mirror that there is already stays, with what it has counted."""
+
+
 class Rollout:
     """
-    ``inner`` answers rows that are complete, ``complete`` puts the stage before such a one; ``deployment_of`` gives
-    what has been loaded under a name, and ``line_of`` where its rows wait.
+    ``inner`` answers rows that are complete; ``deployment_of`` gives what serves under a name now, or None, and
+    ``line_of`` where its rows wait. Nothing is served before the first ``install``.
     """
 
     def __init__(
         self,
-        endpoints: Mapping[str, EndpointConfig],
         inner: Service[Enriched, Answer],
-        complete: Callable[[Service[Enriched, Answer]], Service[Routed, Answer]],
         *,
         deployment_of: Callable[[str, str], Deployment | None],
         line_of: Callable[[Deployment], Line],
-        prepare: Prepare,
         draw: Callable[[], float],
         clock: Clock,
     ) -> None:
-        self._configs = endpoints
+        self._inner, self._deployment_of, self._line_of = inner, deployment_of, line_of
+        self._draw, self._clock = draw, clock
+        self._configs: Mapping[str, EndpointConfig] = {}
         self._mirrors: dict[str, Mirror] = {}
-        self.ways: dict[str, Way] = {}
-        """For the table of routes: the endpoints that differ."""
+        self._leaving: list[Mirror] = []
+
+    def prepare(
+        self,
+        endpoints: Mapping[str, EndpointConfig],
+        complete: Callable[[Service[Enriched, Answer]], Service[Routed, Answer]],
+        handover: Prepare,
+        models: Mapping[str, str] | None = None,
+    ) -> RolloutPlan:
+        """
+        ``complete`` puts the features stage of this configuration before another one, ``handover`` makes the rows of
+        its shadows, and ``models`` gives the digest of a model's files by its path, as its deployments have it.
+        """
+        ways: dict[str, Way] = {}
+        mirrors: dict[str, tuple[Mirror, MirrorSettings]] = {}
         for name, config in endpoints.items():
-            serve: Service[Routed, Answer] | None = None
-            if config.shadows:
-                mirror = self._mirrors[name] = Mirror(
-                    name,
-                    config.shadows,
-                    max_rows=config.mirror_max_rows,
-                    replay_percent=config.compare.replay_percent,
-                    keep_inputs=config.compare.keep_inputs and config.compare.worst_rows > 0,
-                    deployment_of=deployment_of,
-                    line_of=line_of,
-                    prepare=prepare,
-                    comparer=partial(Comparer, tolerance=_tolerance(config), worst_rows=config.compare.worst_rows),
-                    draw=draw,
-                    clock=clock,
-                )
-                serve = complete(Mirrored(mirror, inner, clock))
+            mirror, serve = self._mirrors.get(name), None
+            if mirror is not None or config.shadows:
+                settings = _settings(config, models or {}, handover)
+                mirror = mirror or self._mirror(name, settings)
+                mirrors[name] = mirror, settings
+                if config.shadows:
+                    serve = complete(Mirrored(mirror, self._inner, self._clock))
             key = key_of(config.sticky) if config.sticky is not None else None
             if key is not None or serve is not None:
-                self.ways[name] = Way(key=key, serve=serve)
+                ways[name] = Way(key=key, serve=serve)
+        return RolloutPlan(ways, endpoints, mirrors)
 
-    def is_shadow(self, endpoint: str, deployment: str) -> bool:
-        """Whether a mirror sends it anything: such a deployment is never asked twice."""
-        config = self._configs.get(endpoint)
-        return config is not None and deployment in config.shadows
+    def install(self, plan: RolloutPlan) -> None:
+        """
+        Serve by it from now on; ``deployment_of`` must give the new deployments by then.
+
+        Mirrors of endpoints that are gone give up what is with their shadows.
+        """
+        gone = [mirror for name, mirror in self._mirrors.items() if name not in plan.mirrors]
+        self._configs = plan.endpoints
+        self._mirrors = {name: mirror for name, (mirror, _) in plan.mirrors.items()}
+        for mirror in gone:
+            mirror.stop()
+        self._leaving = [mirror for mirror in (*self._leaving, *gone) if not mirror.has_ended]
+        for mirror, settings in plan.mirrors.values():
+            mirror.install(settings)
 
     def state(self, endpoint: str) -> MirrorState:
         """What this process has compared. Raises ``NotFound``."""
@@ -85,8 +114,7 @@ class Rollout:
         found = MirrorState(endpoint, _tolerance(config), config.compare.worst_rows)
         mirror = self._mirrors.get(endpoint)
         if mirror is not None:
-            found.shadows = list(mirror.counts)
-            found.comparisons = [comparer.state for comparer in mirror.comparers.values()]
+            found.shadows, found.comparisons = mirror.counts, mirror.states
         return found
 
     def write(self, out: Exposition) -> None:
@@ -113,9 +141,7 @@ class Rollout:
             [((name, each.shadow, error), n) for name, each in counts for error, n in each.failed.items()],
         )
         pairs = [
-            ((name, one.primary, one.shadow), one)
-            for name, mirror in self._mirrors.items()
-            for one in (comparer.state for comparer in mirror.comparers.values())
+            ((name, one.primary, one.shadow), one) for name, mirror in self._mirrors.items() for one in mirror.states
         ]
         columns = [((*key, column), tally) for key, one in pairs for column, tally in one.columns.items()]
         labels = ("endpoint", "primary", "deployment")
@@ -140,7 +166,32 @@ class Rollout:
 
     async def close(self) -> None:
         """Give up what is with shadows."""
-        await asyncio.gather(*(mirror.close() for mirror in self._mirrors.values()))
+        await asyncio.gather(*(mirror.close() for mirror in (*self._mirrors.values(), *self._leaving)))
+
+    def _mirror(self, endpoint: str, settings: MirrorSettings) -> Mirror:
+        return Mirror(
+            endpoint,
+            settings,
+            deployment_of=self._deployment_of,
+            line_of=self._line_of,
+            draw=self._draw,
+            clock=self._clock,
+        )
+
+
+def _settings(config: EndpointConfig, models: Mapping[str, str], handover: Prepare) -> MirrorSettings:
+    return MirrorSettings(
+        shadows=config.shadows,
+        models={name: models.get(str(each.model), "") for name, each in config.deployments.items()},
+        max_rows=config.mirror_max_rows,
+        replay_percent=config.compare.replay_percent,
+        judging=Judging(
+            tolerance=_tolerance(config),
+            worst_rows=config.compare.worst_rows,
+            keep_inputs=config.compare.keep_inputs and config.compare.worst_rows > 0,
+        ),
+        prepare=handover,
+    )
 
 
 def _tolerance(config: EndpointConfig) -> Tolerance:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 import structlog
 
-__all__ = ["Shadow", "ShadowCounts", "drop"]
+__all__ = ["Shadow", "ShadowCounts", "drop", "renewed"]
 
 log = structlog.get_logger()
 
@@ -38,12 +38,16 @@ class ShadowCounts(msgspec.Struct):
 class Shadow:
     """``name`` is empty where the primary itself stands for one, because its answers are replayed."""
 
-    __slots__ = ("_logged_at", "_not_logged", "counts", "name", "share")
+    __slots__ = ("_logged_at", "_not_logged", "counts", "model", "name", "share")
 
-    def __init__(self, name: str, percent: int) -> None:
-        self.name, self.share = name, percent / 100
-        self.counts = ShadowCounts(name, percent)
+    def __init__(self, name: str, model: str = "") -> None:
+        self.name, self.model, self.share = name, model, 0.0
+        self.counts = ShadowCounts(name, 0)
         self._logged_at, self._not_logged = float("-inf"), 0
+
+    def send(self, percent: int) -> None:
+        """From now on so much; what was counted stays."""
+        self.share, self.counts.percent = percent / 100, percent
 
     def dropped(self, reason: str) -> None:
         """It is not sent what it was drawn for."""
@@ -71,6 +75,23 @@ class Shadow:
             request_id=request_id,
             **more,
         )
+
+
+def renewed(known: Mapping[str, Shadow], percents: Mapping[str, int], models: Mapping[str, str]) -> dict[str, Shadow]:
+    """
+    Those of another configuration. One whose model stays is the same, and is remembered also when it is sent nothing
+    any more; one with another model begins anew.
+    """
+    shadows: dict[str, Shadow] = {}
+    for name, model in models.items():
+        shadow = known.get(name)
+        if shadow is None or shadow.model != model:
+            if name not in percents:
+                continue
+            shadow = Shadow(name, model)
+        shadow.send(percents.get(name, 0))
+        shadows[name] = shadow
+    return shadows
 
 
 def drop(shadows: Iterable[Shadow], reason: str) -> None:

@@ -35,6 +35,9 @@ class Pausing:
     def on_place(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)
 
+    def off_place(self, callback: Callable[[], None]) -> None:
+        self._callbacks.remove(callback)
+
     async def score(self, rows: Rows, deadline: Deadline, avoid: str = "") -> Scored:
         self.places -= 1
         now = self._loop.time()

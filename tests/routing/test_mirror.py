@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import cycle
 from typing import Any, cast
 
@@ -21,8 +21,10 @@ from gateway.core.signature import Signature
 from gateway.dispatch.batcher import Batcher
 from gateway.dispatch.config import BatchConfig
 from gateway.dispatch.stage import Dispatch
-from gateway.routing.compare import Comparer
-from gateway.routing.mirror import Mirror, Mirrored
+from gateway.routing.compare import Comparison
+from gateway.routing.comparisons import Judging
+from gateway.routing.mirror import Mirror, MirrorSettings
+from gateway.routing.mirrored import Mirrored
 from gateway.routing.tally import Tolerance
 from tests.support.held_scorer import LAYOUT, OTHER_LAYOUT, HeldScorer, numbers, rows_of
 from tests.support.requests import received
@@ -31,8 +33,8 @@ from tests.support.virtual_loop import VirtualLoop, on_virtual_time, settle
 SIGNATURE = Signature(inputs=LAYOUT.columns, outputs=LAYOUT.columns)
 
 
-def deployment(name: str, *, is_idempotent: bool = True) -> Deployment:
-    return Deployment(endpoint="e", name=name, signature=SIGNATURE, is_idempotent=is_idempotent)
+def deployment(name: str, *, is_idempotent: bool = True, model: str = "") -> Deployment:
+    return Deployment(endpoint="e", name=name, signature=SIGNATURE, is_idempotent=is_idempotent, model=model)
 
 
 class SameRows:
@@ -72,24 +74,27 @@ class Bench:
                 f"e/{name}",
                 BatchConfig(max_queue_rows=64),
                 scorer,
-                is_idempotent=name == "blue" and is_idempotent,
+                is_idempotent=is_idempotent,
                 clock=self.loop.time,
             )
             for name, scorer in self.workers.items()
         }
-        self.loaded: dict[str, Deployment] = {"next": deployment("next")}
-        self.prepare = SameRows()
         self.primary = deployment("blue", is_idempotent=is_idempotent)
-        self.mirror = Mirror(
-            "e",
-            {"next": 100} if shadows is None else shadows,
+        self.loaded: dict[str, Deployment] = {"blue": self.primary, "next": deployment("next")}
+        self.prepare = SameRows()
+        self.settings = MirrorSettings(
+            shadows={"next": 100} if shadows is None else shadows,
+            models={"blue": "", "next": "", "other": ""},
             max_rows=max_rows,
             replay_percent=replay,
-            keep_inputs=keep_inputs,
+            judging=Judging(tolerance=Tolerance(0.0, 0.0), worst_rows=3, keep_inputs=keep_inputs),
+            prepare=self.prepare,
+        )
+        self.mirror = Mirror(
+            "e",
+            self.settings,
             deployment_of=lambda _, name: self.loaded.get(name),
             line_of=lambda deployment: self.lines[deployment.name],
-            prepare=self.prepare,
-            comparer=partial(Comparer, tolerance=Tolerance(0.0, 0.0), worst_rows=3),
             draw=(draws or cycle([0.5])).__next__,
             clock=self.loop.time,
         )
@@ -110,6 +115,18 @@ class Bench:
         await settle()
         return answer
 
+    def compared(self, primary: str = "blue", shadow: str = "next") -> Comparison:
+        """There is one."""
+        return next(one for one in self.mirror.states if (one.primary, one.shadow) == (primary, shadow))
+
+    def change(self, replaced: Mapping[str, str] | None = None, **settings: Any) -> None:
+        """Another configuration is installed; ``replaced``: deployment → its new model."""
+        models = {**self.settings.models, **(replaced or {})}
+        for name, model in (replaced or {}).items():
+            self.loaded[name] = deployment(name, model=model)
+        self.settings = replace(self.settings, models=models, **settings)
+        self.mirror.install(self.settings)
+
     @property
     def shadow(self) -> HeldScorer:
         return self.workers["next"]
@@ -126,7 +143,7 @@ async def test_the_shadow_gets_the_primarys_rows_and_both_answers_meet() -> None
     answer = await bench.answered(1, 2)
     bench.shadow.answer()
     await settle()
-    state = bench.mirror.comparers["blue", "next"].state
+    state = bench.compared()
 
     assert numbers(answer.rows) == [1001, 1002]
     assert bench.shadow.seen == [[1, 2]]
@@ -184,7 +201,7 @@ async def test_a_shadow_a_hundred_times_slower_answers_what_it_can_and_the_rest_
     mirrored, dropped, failed = bench.counts
 
     assert (mirrored, dropped, failed) == (4, {"budget": 196}, {})
-    assert bench.mirror.comparers["blue", "next"].state.requests == 4
+    assert bench.compared().requests == 4
 
 
 @on_virtual_time
@@ -205,7 +222,7 @@ async def test_a_shadow_whose_worker_dies_is_not_asked_again() -> None:
 
     assert bench.shadow.seen == [[1]]
     assert bench.counts == (1, {}, {"WorkerFailed": 1})
-    assert bench.mirror.comparers["blue", "next"].state.only_shadow_failed == 1
+    assert bench.compared().only_shadow_failed == 1
 
 
 GARBAGE = {"too few": rows_of(1), "another column": rows_of(1, 2, layout=OTHER_LAYOUT)}
@@ -219,7 +236,7 @@ def test_garbage_from_a_shadow_is_a_finding_and_nothing_else(kind: str) -> None:
         answer = await bench.answered(1, 2)
         bench.shadow.answer_with(GARBAGE[kind])
         await settle()
-        compared = bench.mirror.comparers["blue", "next"].state
+        compared = bench.compared()
 
         assert numbers(answer.rows) == [1001, 1002]
         assert (compared.agreeing, bench.mirror.rows) == (0, 0)
@@ -270,7 +287,7 @@ async def test_a_full_shadow_refuses_and_that_is_counted() -> None:
 @on_virtual_time
 async def test_a_shadow_that_has_not_loaded_is_left_out() -> None:
     bench = Bench()
-    bench.loaded.clear()
+    del bench.loaded["next"]
     await bench.answered(1)
 
     assert bench.counts == (0, {"not_ready": 1}, {})
@@ -303,7 +320,7 @@ async def test_what_is_replayed_is_compared_with_the_primary_itself() -> None:
     await bench.answered(1)
     bench.workers["blue"].answer_with(rows_of(999))
     await settle()
-    noise = bench.mirror.comparers["blue", "blue"].state
+    noise = bench.compared(shadow="blue")
 
     assert bench.workers["blue"].seen == [[1], [1]]
     assert (noise.rows, noise.agreeing) == (1, 0)
@@ -315,6 +332,17 @@ async def test_a_deployment_that_is_not_idempotent_is_never_asked_twice() -> Non
     await bench.answered(1)
 
     assert bench.workers["blue"].seen == [[1]]
+
+
+@on_virtual_time
+async def test_a_replay_is_not_tried_again_either_when_the_primarys_worker_dies_with_it() -> None:
+    bench = Bench(replay=100)
+    await bench.answered(1)
+    bench.workers["blue"].fail(WorkerLost("gone", "w1"))
+    await settle()
+
+    assert bench.workers["blue"].seen == [[1], [1]]
+    assert bench.compared(shadow="blue").only_shadow_failed == 1
 
 
 @pytest.mark.parametrize("error", [ModelFailed("boom"), WorkerFailed("gone")])
@@ -331,7 +359,7 @@ def test_a_request_that_the_primary_fails_is_tried_on_the_shadow(error: Exceptio
         bench.shadow.answer()
         await settle()
 
-        assert bench.mirror.comparers["blue", "next"].state.only_primary_failed == 1
+        assert bench.compared().only_primary_failed == 1
 
     check()
 
@@ -406,6 +434,146 @@ async def test_inputs_are_kept_only_where_that_is_allowed() -> None:
         await bench.answered(1)
         bench.shadow.answer_with(rows_of(5))
         await settle()
-        kept.append(bench.mirror.comparers["blue", "next"].state.worst[0].inputs)
+        kept.append(bench.compared().worst[0].inputs)
 
     assert kept == [None, {"x": 1}]
+
+
+async def compare(bench: Bench, value: int = 1) -> None:
+    """One request is answered by both."""
+    await bench.answered(value)
+    bench.shadow.answer()
+    await settle()
+
+
+@on_virtual_time
+async def test_what_was_counted_and_compared_stays_when_percent_budget_and_replays_change() -> None:
+    bench = Bench()
+    await compare(bench)
+    bench.change(shadows={"next": 60}, max_rows=1, replay_percent=2)
+    await compare(bench)
+    counts = bench.mirror.counts[0]
+
+    assert (counts.percent, counts.mirrored) == (60, 2)
+    assert bench.compared().requests == 2
+
+
+@on_virtual_time
+async def test_a_shadow_that_is_sent_nothing_any_more_keeps_what_was_found_and_goes_on_with_it() -> None:
+    bench = Bench()
+    await compare(bench)
+    bench.change(shadows={})
+    await bench.answered(2)
+    paused = bench.mirror.counts[0]
+    percent = paused.percent
+    bench.change(shadows={"next": 100})
+    await compare(bench, 3)
+
+    assert (percent, paused.percent, paused.mirrored) == (0, 100, 2)
+    assert bench.compared().requests == 2
+
+
+@pytest.mark.parametrize("name", ["blue", "next"])
+def test_a_comparison_begins_anew_when_the_model_of_either_side_is_another(name: str) -> None:
+    @on_virtual_time
+    async def check() -> None:
+        bench = Bench()
+        await compare(bench)
+        bench.change({name: "other"})
+        gone = bench.mirror.states
+        bench.primary = bench.loaded["blue"]
+        await compare(bench)
+
+        assert gone == []
+        assert bench.compared().requests == 1
+        assert bench.mirror.counts[0].mirrored == (1 if name == "next" else 2)
+
+    check()
+
+
+@on_virtual_time
+async def test_another_tolerance_begins_the_comparison_anew_and_leaves_the_counts() -> None:
+    bench = Bench()
+    await compare(bench)
+    bench.change(judging=replace(bench.settings.judging, tolerance=Tolerance(1.0, 0.0)))
+
+    assert bench.mirror.states == []
+    assert bench.mirror.counts[0].mirrored == 1
+
+
+@on_virtual_time
+async def test_inputs_that_may_not_be_kept_any_more_are_forgotten() -> None:
+    bench = Bench(keep_inputs=True)
+    for value in (1, 2):
+        await bench.answered(value)
+        bench.shadow.answer_with(rows_of(5))
+        await settle()
+    before = bench.compared().worst[0].inputs
+    bench.change(judging=replace(bench.settings.judging, keep_inputs=False, worst_rows=1))
+
+    assert before is not None
+    assert [row.inputs for row in bench.compared().worst] == [None]
+
+
+@on_virtual_time
+async def test_what_is_with_a_shadow_that_is_replaced_is_given_up_and_counts_nowhere() -> None:
+    bench = Bench()
+    await bench.answered(1)
+    await bench.answered(2)
+    bench.change({"next": "other"})
+    await settle()
+    bench.shadow.answer()
+    await settle()
+
+    assert (bench.mirror.rows, bench.lines["next"].rows_waiting) == (0, 0)
+    assert bench.mirror.states == []
+    assert bench.counts == (0, {}, {})
+
+
+@on_virtual_time
+async def test_an_answer_of_a_primary_that_was_replaced_is_compared_with_nobodys() -> None:
+    bench = Bench()
+    await bench.answered(1)
+    bench.change({"blue": "other"})
+    bench.shadow.answer()
+    await settle()
+
+    assert bench.mirror.states == []
+    assert bench.mirror.rows == 0
+
+
+@on_virtual_time
+async def test_a_request_whose_primary_was_replaced_while_it_was_answered_is_not_mirrored() -> None:
+    bench = Bench()
+    task = bench.ask(1)
+    await settle()
+    bench.change({"blue": "other"})
+    bench.workers["blue"].answer()
+    answer = await task
+    await settle()
+
+    assert numbers(answer.rows) == [1001]
+    assert bench.counts == (0, {"reloaded": 1}, {})
+
+
+@on_virtual_time
+async def test_what_is_being_read_for_a_shadow_is_given_up_with_the_configuration_that_it_is_read_by() -> None:
+    bench = Bench()
+    reading = bench.prepare.reading = bench.loop.create_future()
+    await bench.answered(1)
+    bench.change(shadows={"next": 50})
+    await settle()
+
+    assert reading.cancelled()
+    assert (bench.mirror.rows, bench.mirror.has_ended) == (0, True)
+
+
+@on_virtual_time
+async def test_a_change_of_the_percent_leaves_what_is_with_the_shadow_there() -> None:
+    bench = Bench()
+    await bench.answered(1)
+    bench.change(shadows={"next": 50})
+    bench.shadow.answer()
+    await settle()
+
+    assert bench.compared().requests == 1

@@ -59,6 +59,9 @@ class HeldScorer:
     def on_place(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)
 
+    def off_place(self, callback: Callable[[], None]) -> None:
+        self._callbacks.remove(callback)
+
     async def score(self, rows: Rows, deadline: Deadline, avoid: str = "") -> Scored:
         assert self.places + self.spare > 0, "dispatch sent a batch without a place"
         self.places -= 1
