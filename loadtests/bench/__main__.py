@@ -51,13 +51,14 @@ def main() -> None:
         took_seconds=round(time.monotonic() - clock, 1),
         options=dataclasses.asdict(options),
         machine=facts,
-        ratios=ratios(middle, found.idle, found.overload, found.connections, found.features),
+        ratios=ratios(middle, found.idle, found.overload, found.connections, found.features, shadow=found.shadow),
         medians=middle,
         idle=found.idle,
         overload=found.overload,
         runs=found.runs,
         connections=found.connections,
         features=found.features,
+        shadow=found.shadow,
     )
     print(tables(report))
     is_whole = not given.quick and not given.only

@@ -60,6 +60,20 @@ class Lockgate:
             found.setdefault(role, []).append(pid)
         return found
 
+    def workers_of(self, deployment: str) -> Sequence[int]:
+        """Processes of ``endpoint/deployment``."""
+        name = f'"name":"{deployment}/'.encode()
+        return [pid for pid in self.roles()["worker"] if name in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+    def metrics(self) -> str:
+        """What a scrape of all gateways gets."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._admin_port, timeout=10)
+        try:
+            connection.request("GET", "/metrics")
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
+
     def rest_infer(self, group: str, load_core: int, model: str = "mlp") -> Target:
         """An ONNX model over the Open Inference Protocol's REST form."""
         return self._rest(group, self.rest_request(model, infer_json(rows_of(model)[0])), load_core)
@@ -91,15 +105,18 @@ class Lockgate:
 
     def grpc_infer(self, group: str, load_core: int, model: str = "mlp", generate: Generator = h2load.run) -> Target:
         """An ONNX model over gRPC."""
-        message = infer_protobuf(model, rows_of(model)[0])
-        request = Request(
+        request = self.grpc_request(infer_protobuf(model, rows_of(model)[0]))
+        return Target(
+            group=group, server="lockgate", request=request, generate=generate, load_core=load_core, roles=self.roles
+        )
+
+    def grpc_request(self, message: bytes) -> Request:
+        """Any ``ModelInferRequest``, as it lies in the stream."""
+        return Request(
             url=f"https://127.0.0.1:{self._grpc_port}{INFER}",
             body=h2load.framed(message),
             headers=self._headers,
             answer_bytes=len(h2load.framed(self.grpc_answer(message))),
-        )
-        return Target(
-            group=group, server="lockgate", request=request, generate=generate, load_core=load_core, roles=self.roles
         )
 
     def grpc_answer(self, message: bytes) -> bytes:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["FEATURES", "TUMOR", "Folders", "make"]
+__all__ = ["FEATURES", "TUMOR", "Folders", "make", "write_endpoint"]
 
 TUMOR = Path(__file__).parents[2] / "examples" / "models" / "tumor-boosting"
 """The ONNX model of the examples: a boosting of trees with ten inputs of one column each."""
+
+SHADOWED = {"name": "mlp", "traffic": {"blue": 100}, "mirror_traffic": {"candidate": 100}}
+"""An endpoint but for its deployments ``blue`` and ``candidate``."""
 
 FEATURES = 10
 HIDDEN = 32
@@ -27,6 +32,7 @@ class Folders:
         self.mlp = self.models / "mlp.onnx"
         self.serve_onnx = root / "serve-onnx"
         self.serve_two = root / "serve-two"
+        self.serve_shadow = root / "serve-shadow"
         self.serve_r = root / "serve-r"
         self.serve_crowd = root / "serve-crowd"
 
@@ -40,6 +46,8 @@ def make(root: Path) -> Folders:
     _endpoint(folders.serve_onnx, "mlp", folders.mlp)
     _endpoint(folders.serve_two, "mlp", folders.mlp)
     _endpoint(folders.serve_two, "tumor", TUMOR)
+    shadowed = {name: {"model": str(folders.mlp), "workers": 1} for name in ("blue", "candidate")}
+    write_endpoint(folders.serve_shadow, {**SHADOWED, "deployments": shadowed})
     _endpoint(folders.serve_r, "lm", folders.models / "lm")
     _endpoint(folders.serve_r, "random-forest", folders.models / "random-forest")
     # Batches of four make a capacity that a load generator beside the gateway can exceed three times.
@@ -47,12 +55,18 @@ def make(root: Path) -> Folders:
     return folders
 
 
+def write_endpoint(folder: Path, endpoint: Mapping[str, object]) -> None:
+    """Whole and at once: whoever follows the folder sees the old one or the new one. JSON is YAML too."""
+    path = folder / "endpoints" / f"{endpoint['name']}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_text(json.dumps(endpoint))
+    beside.replace(path)
+
+
 def _endpoint(folder: Path, name: str, model: Path, max_rows: int = 64) -> None:
-    endpoints = folder / "endpoints"
-    endpoints.mkdir(parents=True, exist_ok=True)
-    (endpoints / f"{name}.yaml").write_text(
-        f"name: {name}\ndeployments:\n  blue: {{model: {model}, workers: 1, max_rows: {max_rows}}}\n"
-    )
+    deployment = {"model": str(model), "workers": 1, "max_rows": max_rows}
+    write_endpoint(folder, {"name": name, "deployments": {"blue": deployment}})
 
 
 def _network(path: Path) -> None:

@@ -103,7 +103,9 @@ class Connection(asyncio.Protocol):
     def ask(self, request: bytes, answered: Callable[[int], None]) -> None:
         """``answered`` is called with the status, or ``BROKEN``."""
         self._answered = answered
-        if self._transport is not None:  # always: only an open connection is free
+        if self._transport is None or self._transport.is_closing():  # the server closed it while it was free
+            self._tell(BROKEN)
+        else:
             self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loadtests.bench import beside_triton, features_cost, overload
+from loadtests.bench import beside_triton, features_cost, overload, shadow
 from loadtests.bench.bare import bare_grpc, bare_http
 from loadtests.bench.closed_loop import Measurement, measure_in_turns
 from loadtests.bench.connections import Held, held_by_connections
@@ -18,12 +18,13 @@ from loadtests.bench.lockgate import Lockgate
 from loadtests.bench.models import TUMOR, Folders
 from loadtests.bench.overload import Overload
 from loadtests.bench.plumber import plumber
+from loadtests.bench.shadow import Shadowed
 from loadtests.bench.target import Target
 from loadtests.bench.triton import Triton
 
 __all__ = ["PARTS", "Bench", "Found", "Options"]
 
-PARTS = ("onnx", "triton", "r", "idle", "connections", "features", "overload")
+PARTS = ("onnx", "triton", "r", "idle", "connections", "features", "overload", "shadow")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,7 @@ class Found:
     features: dict[str, float] = field(default_factory=dict)
     """CPU µs a row, by what was read and how."""
     overload: Overload | None = None
+    shadow: list[Shadowed] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,8 @@ class Bench:
 
     def run(self, part: str) -> None:
         parts = {"onnx": self.onnx, "triton": self.triton, "r": self.r, "idle": self.idle, "features": self.features}
-        (parts | {"connections": self.connections, "overload": self.overload})[part]()
+        parts |= {"connections": self.connections, "overload": self.overload, "shadow": self.shadow}
+        parts[part]()
 
     def onnx(self) -> None:
         """Whole servers on one core: bare ones and Lockgate with its ONNX worker."""
@@ -129,6 +132,14 @@ class Bench:
         with ExitStack() as stack:
             lockgate = Lockgate(stack, self.folders.serve_crowd, cores=self.layout.both, logs=self.logs)
             self.found.overload = overload.run(
+                lockgate, self.layout, repeats=self.options.repeats, seconds=self.options.seconds
+            )
+
+    def shadow(self) -> None:
+        """The primary beside the gateway, its shadow on the other core."""
+        with ExitStack() as stack:
+            lockgate = Lockgate(stack, self.folders.serve_shadow, cores=[self.layout.server], logs=self.logs)
+            self.found.shadow = shadow.run(
                 lockgate, self.layout, repeats=self.options.repeats, seconds=self.options.seconds
             )
 

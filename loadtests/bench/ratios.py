@@ -15,6 +15,7 @@ from loadtests.bench.connections import Held
 from loadtests.bench.features_cost import FEAST_CALL, HIT, MISS
 from loadtests.bench.idle import Added
 from loadtests.bench.overload import Overload
+from loadtests.bench.shadow import Shadowed
 
 __all__ = ["Ratio", "ratios"]
 
@@ -39,6 +40,8 @@ def ratios(
     overload: Overload | None,
     connections: Sequence[Held] = (),
     features: Mapping[str, float] | None = None,
+    *,
+    shadow: Sequence[Shadowed] = (),
 ) -> list[Ratio]:
     """All that can be computed from what was measured."""
     by_key = {(m.group, m.server, m.connections): m for m in medians}
@@ -78,4 +81,7 @@ def ratios(
     if overload is not None:
         name = "overload: goodput at 3 × capacity / best goodput"
         found.append(Ratio(name=name, value=overload.kept, goal=0.9, at_least=True))
+    for one in shadow:
+        name = f"shadow of everything, {one.wire}: primary's p99 / without it"
+        found.append(Ratio(name=name, value=one.p99.value, goal=1.05, at_least=False))
     return found

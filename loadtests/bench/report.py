@@ -14,6 +14,7 @@ from loadtests.bench.connections import Held
 from loadtests.bench.idle import Added
 from loadtests.bench.overload import Overload
 from loadtests.bench.ratios import Ratio
+from loadtests.bench.shadow import Shadowed
 
 __all__ = ["Report", "replaced", "tables"]
 
@@ -44,12 +45,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     connections: Sequence[Held] = ()
     features: Mapping[str, float] = {}
     """CPU µs a row, by what was read and how."""
+    shadow: Sequence[Shadowed] = ()
 
     @property
     def is_disturbed(self) -> bool:
         """Whether other work on the same cores makes these figures worthless."""
         shares = [run.foreign for run in self.runs]
         shares += [step.foreign for step in self.overload.steps] if self.overload else []
+        shares += [one.foreign for one in self.shadow]
         return bool(shares) and median(shares) >= TOO_BUSY
 
     def write(self, path: Path) -> None:
@@ -95,6 +98,8 @@ def tables(report: Report) -> str:
         lines += ["", "### Features", "", *_table(("ten numbers a row, 32 rows a turn", "CPU µs a row"), rows)]
     if report.overload is not None:
         lines += ["", "### Overload", "", *_overload(report.overload)]
+    if report.shadow:
+        lines += ["", "### A shadow of everything", "", *_shadow(report.shadow)]
     return "\n".join(lines)
 
 
@@ -169,6 +174,41 @@ def _overload(overload: Overload) -> list[str]:
     ]
     capacity = f"Capacity {overload.capacity:,.0f} requests/s, deadline {overload.deadline_ms} ms."
     return [capacity, "", *_table(head, rows)]
+
+
+def _shadow(shadow: Sequence[Shadowed]) -> list[str]:
+    head = (
+        "wire",
+        "requests/s",
+        "mirrored",
+        "p50 ms without",
+        "with",
+        "p99 ms without",
+        "with",
+        "p99 ratio, 95 % of draws",
+        "requests",
+        "failed",
+        "generator late p99 ms",
+        "other work",
+    )
+    rows = [
+        (
+            s.wire,
+            f"{s.rate:g}",
+            f"{s.mirrored:.0%}",
+            f"{s.p50.without:.2f}",
+            f"{s.p50.with_:.2f}",
+            f"{s.p99.without:.2f}",
+            f"{s.p99.with_:.2f}",
+            f"{s.p99.low:.2f} – {s.p99.high:.2f}",
+            f"{s.requests:,}",
+            f"**{s.failed}**" if s.failed else "0",
+            f"{s.lag_p99_ms:.1f}",
+            _other_work(s.foreign),
+        )
+        for s in shadow
+    ]
+    return _table(head, rows)
 
 
 def _by_role(values: Mapping[str, float]) -> str:
