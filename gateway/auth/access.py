@@ -10,7 +10,8 @@ refusal is an audit event.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from gateway.auth.audit import Audit
@@ -39,7 +40,8 @@ class Judge(Protocol):
 
 class EndpointAccess:
     """
-    Implements ``gateway.core.access.Access`` for what is served to callers.
+    Implements ``gateway.core.access.Access`` for what is served to callers: each is judged whole by what the endpoints
+    take at the moment that they come.
 
     Raises ``ConfigError`` for an endpoint whose mode nothing verifies.
     """
@@ -53,48 +55,46 @@ class EndpointAccess:
         certificates: Access | None = None,
     ) -> None:
         self._verifiers, self._audit, self._certificates = verifiers, audit, certificates
-        self.install(modes)
+        self._rules = _rules(modes, verifiers)
+
+    @property
+    def modes(self) -> Mapping[str, AuthMode]:
+        """Of the endpoints that there are."""
+        return self._rules.modes
+
+    def check(self, modes: Mapping[str, AuthMode]) -> None:
+        """Whether ``install`` would take them; raises ``ConfigError``."""
+        _rules(modes, self._verifiers)
 
     def install(self, modes: Mapping[str, AuthMode]) -> None:
         """Judge by these endpoints from now on."""
-        for endpoint, mode in modes.items():
-            if mode not in self._verifiers:
-                raise ConfigError(f"endpoint {endpoint}", f'auth_mode: expected settings for "{mode}" (auth.oidc)')
-        self._by_endpoint = {endpoint: self._verifiers[mode] for endpoint, mode in modes.items()}
-        self._judges = {
-            endpoint: verifier.judge for endpoint, verifier in self._by_endpoint.items() if isinstance(verifier, Judge)
-        }
-        self._only = next(iter(modes)) if len(modes) == 1 else None
-        # Where all take the same, nothing has to be taken away from anybody.
-        self._same = next(iter(set(modes.values()))) if len(set(modes.values())) == 1 else None
-        self._takers = {
-            mode: frozenset(name for name, wanted in modes.items() if wanted == mode) for mode in self._verifiers
-        }
+        self._rules = _rules(modes, self._verifiers)
 
     async def __call__(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
         """See ``Access``."""
+        rules = self._rules
         if endpoint is None:
-            endpoint = self._only
+            endpoint = rules.only
         try:
             if caller.credential is None and caller.certificate is not None and self._certificates is not None:
                 return await self._certificates(caller, endpoint, role)
-            if endpoint in self._judges:
-                return self._judges[endpoint](caller, endpoint, role)
-            verify = self._by_endpoint.get(endpoint) if endpoint is not None else None
+            if endpoint in rules.judges:
+                return rules.judges[endpoint](caller, endpoint, role)
+            verify = rules.by_endpoint.get(endpoint) if endpoint is not None else None
             if verify is None:
-                return await self._of_no_endpoint(caller, endpoint, role)
+                return await self._of_no_endpoint(rules, caller, endpoint, role)
             return await verify(caller, endpoint, role)
         except (Unauthenticated, Forbidden) as refusal:
             _complete(refusal, caller)
-            self._audit.refused(caller, _told(endpoint, self._by_endpoint), role, refusal)
+            self._audit.refused(caller, _told(endpoint, rules.modes), role, refusal)
             raise
 
-    async def _of_no_endpoint(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
+    async def _of_no_endpoint(self, rules: _Rules, caller: Caller, endpoint: str | None, role: Role) -> Principal:
         """A list, or a name that we do not know: it must not be told from one that the caller may not use."""
-        mode = self._same or _form_of(caller.credential, self._verifiers)
+        mode = rules.same or _form_of(caller.credential, self._verifiers)
         principal = await self._verifiers[mode](caller, endpoint, role)
-        if self._same is None:
-            principal = narrowed(principal, self._takers[mode])
+        if rules.same is None:
+            principal = narrowed(principal, rules.takers[mode])
         if not principal.may(role, endpoint):
             raise forbidden(_WORDS[mode], role, endpoint, principal.name)
         return principal
@@ -103,10 +103,10 @@ class EndpointAccess:
 class AdminAccess:
     """
     Implements ``gateway.core.access.Access`` for the admin API: whatever an endpoint takes, its keys are managed with a
-    key, or a token of the identity provider, that has the role.
+    key, or a token of the identity provider, that has the role. ``endpoints`` gives those that there are.
     """
 
-    def __init__(self, verifiers: Verifiers, audit: Audit, endpoints: Container[str]) -> None:
+    def __init__(self, verifiers: Verifiers, audit: Audit, endpoints: Callable[[], Container[str]]) -> None:
         self._verifiers, self._audit, self._endpoints = verifiers, audit, endpoints
 
     async def __call__(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
@@ -115,8 +115,39 @@ class AdminAccess:
             return await self._verifiers[_form_of(caller.credential, self._verifiers)](caller, endpoint, role)
         except (Unauthenticated, Forbidden) as refusal:
             _complete(refusal, caller)
-            self._audit.refused(caller, _told(endpoint, self._endpoints), role, refusal)
+            self._audit.refused(caller, _told(endpoint, self._endpoints()), role, refusal)
             raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What follows from the modes of all endpoints; replaced whole."""
+
+    modes: Mapping[str, AuthMode]
+    by_endpoint: Mapping[str, Access]
+    judges: Mapping[str | None, Callable[[Caller, str | None, Role], Principal]]
+    """Those of them that never wait."""
+    only: str | None
+    same: AuthMode | None
+    """Where all take the same, nothing has to be taken away from anybody."""
+    takers: Mapping[AuthMode, frozenset[str]]
+
+
+def _rules(modes: Mapping[str, AuthMode], verifiers: Verifiers) -> _Rules:
+    """Raises ``ConfigError``."""
+    for endpoint, mode in modes.items():
+        if mode not in verifiers:
+            raise ConfigError(f"endpoint {endpoint}", f'auth_mode: expected settings for "{mode}" (auth.oidc)')
+    by_endpoint = {endpoint: verifiers[mode] for endpoint, mode in modes.items()}
+    kinds = set(modes.values())
+    return _Rules(
+        modes=dict(modes),
+        by_endpoint=by_endpoint,
+        judges={name: verifier.judge for name, verifier in by_endpoint.items() if isinstance(verifier, Judge)},
+        only=next(iter(modes)) if len(modes) == 1 else None,
+        same=next(iter(kinds)) if len(kinds) == 1 else None,
+        takers={mode: frozenset(name for name, wanted in modes.items() if wanted == mode) for mode in verifiers},
+    )
 
 
 _WORDS: Mapping[AuthMode, str] = {"key": "key", "token": "token", "aad_token": "token"}

@@ -58,16 +58,30 @@ class Credentials:
         certificates = CertificateAccess(config.certificates) if config.certificates else None
         self._audit = Audit(clock=time.monotonic)
         self.access = EndpointAccess(modes, verifiers, self._audit, certificates=certificates)
-        self.admin = AdminAccess(verifiers, self._audit, modes)
+        self.admin = AdminAccess(verifiers, self._audit, self._modes)
         self.desk = Desk(
             self.admin,
             KeyBook(files.keys, uses, config.keys_from, clock=wall_clock),
             self._audit,
-            lambda: modes,
+            self._modes,
             token_keys=files.token_keys,
             lifetime=config.token_lifetime_s,
             clock=wall_clock,
         )
+
+    def check(self, modes: Mapping[str, AuthMode]) -> None:
+        """Whether ``install`` would take them. Raises ``ConfigError`` for an endpoint whose mode nothing verifies."""
+        self.access.check(modes)
+
+    def install(self, modes: Mapping[str, AuthMode]) -> None:
+        """
+        Judge by these endpoints from now on. Who names one that is gone is answered as for a name that never was; keys
+        that were made for it stay in the book, and are good again should it come back.
+        """
+        self.access.install(modes)
+
+    def _modes(self) -> Mapping[str, AuthMode]:
+        return self.access.modes
 
     async def run(self, pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         """Follow everything until cancelled."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,14 +19,17 @@ _PATIENCE = aiohttp.ClientTimeout(total=5.0)
 
 
 class Comparisons:
-    """``sockets``: index of a gateway → its admin socket. A gateway that does not answer is left out."""
+    """
+    ``sockets``: index of a gateway → its admin socket; ``endpoints`` gives those that there are. A gateway that does
+    not answer is left out.
+    """
 
-    def __init__(self, sockets: Mapping[str, Path], endpoints: Collection[str]) -> None:
+    def __init__(self, sockets: Mapping[str, Path], endpoints: Callable[[], Collection[str]]) -> None:
         self._sockets, self._endpoints = sockets, endpoints
 
     async def __call__(self, endpoint: str, credential: str | None) -> MirrorState:
         """Raises ``NotFound``, and ``NotReady`` when no gateway answers."""
-        if endpoint not in self._endpoints:
+        if endpoint not in self._endpoints():
             raise NotFound(f'no endpoint "{endpoint[:64]}" here')
         path = f"/endpoints/{quote(endpoint, safe='')}/comparison/state"
         answers = await asyncio.gather(*(_ask(socket, path, credential or "") for socket in self._sockets.values()))

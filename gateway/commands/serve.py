@@ -139,7 +139,7 @@ class _Serving:
             stderr=logs.descriptor if logs else None,
         )
         self._fleet = Fleet(machine.admin_sockets, lambda: self._supervisor.states)
-        self._comparisons = Comparisons(machine.admin_sockets, config.endpoints)
+        self._comparisons = Comparisons(machine.admin_sockets, lambda: config.endpoints)
         self._groups = {spec.name for spec in machine.groups}
         self._credentials = Credentials(
             files, config.settings.auth, {name: endpoint.auth_mode for name, endpoint in config.endpoints.items()}

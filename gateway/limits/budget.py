@@ -9,6 +9,7 @@ forgotten; by then their buckets are full again, which is what a new one is.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Collection
 
 from gateway.core.access import Principal
 from gateway.core.deadline import Clock
@@ -68,6 +69,12 @@ class Budgets:
 
     def __len__(self) -> int:
         return len(self._by_key)
+
+    def install(self, endpoints: Collection[str]) -> None:
+        """These are all endpoints from now on: budgets of others are freed."""
+        self._only = next(iter(endpoints)) if len(endpoints) == 1 else None
+        for key in [key for key in self._by_key if key[2] and key[2] not in endpoints]:
+            del self._by_key[key]
 
     def of(self, principal: Principal, endpoint: str | None) -> Budget | None:
         """None for who has no limit. ``endpoint`` None stands for the only one."""

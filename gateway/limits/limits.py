@@ -4,6 +4,8 @@ The limits of one gateway process, put together: each part stands in the request
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from gateway.core.access import Access
 from gateway.core.deadline import Clock
 from gateway.core.request import Answer, Authenticated, Enriched
@@ -26,6 +28,10 @@ class Limits:
         client = client_for(config) if config.limits_anybody else None
         self._shared = SharedLimits(client, clock) if client is not None else None
         self._on_use = self._shared.used if self._shared is not None else None
+
+    def install(self, endpoints: Collection[str]) -> None:
+        """These are all endpoints from now on."""
+        self._budgets.install(endpoints)
 
     def slow_failures(self, access: Access) -> Access:
         """``access``, which answers ever more failures of one address with ``Overloaded``."""

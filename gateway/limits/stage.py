@@ -57,7 +57,7 @@ class ChargeRows:
         self._budgets, self._inner, self._on_use = budgets, inner, on_use
 
     async def __call__(self, request: Enriched, /) -> Answer:
-        budget = self._budgets.of(request.principal, request.received.endpoint)
+        budget = self._budgets.of(request.principal, request.deployment.endpoint)
         if budget is not None and budget.buckets[1] is not None:
             budget.charge_rows(request.rows.count)
             if self._on_use is not None:

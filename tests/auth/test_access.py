@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -38,9 +39,14 @@ class Certificates:
 
 
 class Provider:
-    """An identity provider that knows one token."""
+    """An identity provider that knows one token; slow while it is held."""
+
+    def __init__(self) -> None:
+        self.held: asyncio.Event | None = None
 
     async def __call__(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
+        if self.held is not None:
+            await self.held.wait()
         if caller.credential != "Bearer eyJ.aad":
             raise Unauthenticated('a token "of somebody"\r\nelse')
         return Principal("user", (Grant(frozenset({Role.SCORE, Role.KEYS})),), "jwt")
@@ -60,17 +66,18 @@ class Door:
             ],
         )
         modes = modes or {"keyed": "key", "other": "key", "tokened": "token", "entra": "aad_token"}
-        verifiers: dict[AuthMode, Access] = {
+        self.provider = Provider()
+        self.verifiers: dict[AuthMode, Access] = {
             "key": KeyStore(self.file, None, KeyUses(folder / "uses"), clock=lambda: NOW),
             "token": TokenAccess(folder / "token-keys.json", clock=lambda: NOW, leeway=0),
-            "aad_token": Provider(),
+            "aad_token": self.provider,
         }
         self.token = issue_token(
             signing_key(folder / "token-keys.json", NOW), "tokened", "ci", now=NOW, lifetime=60
         ).accessToken
         audit = Audit(clock=lambda: 0.0)
-        self.access = EndpointAccess(modes, verifiers, audit, certificates=Certificates())
-        self.admin = AdminAccess(verifiers, audit, modes)
+        self.access = EndpointAccess(modes, self.verifiers, audit, certificates=Certificates())
+        self.admin = AdminAccess(self.verifiers, audit, lambda: self.access.modes)
 
     async def verdict(
         self,
@@ -217,3 +224,67 @@ async def test_the_admin_api_takes_keys_and_the_providers_tokens_for_every_endpo
         verdict = "403"
 
     assert verdict == name
+
+
+async def test_an_endpoint_that_was_added_is_judged_by_its_mode_at_once(door: Door) -> None:
+    before = await door.verdict(ALL, "new")
+    door.access.install({"keyed": "key", "entra": "aad_token", "new": "key"})
+
+    assert (before, await door.verdict(ALL, "new")) == ("403", "all")
+
+
+async def test_an_endpoint_that_was_removed_is_an_unknown_name_at_once(door: Door) -> None:
+    door.access.install({"other": "key", "tokened": "token"})
+    gone = [await door.verdict(shown, "keyed") for shown in (None, "lg_wrong", ALL, OF_KEYED)]
+    unknown = [await door.verdict(shown, "never") for shown in (None, "lg_wrong", ALL, OF_KEYED)]
+
+    assert gone == unknown == ["401", "401", "403", "403"]
+
+
+async def test_a_token_for_an_endpoint_that_takes_keys_now_is_refused_although_it_was_good_before(door: Door) -> None:
+    before = await door.verdict(door.token, "tokened")
+    door.access.install({"keyed": "key", "tokened": "key"})
+
+    assert (before, await door.verdict(door.token, "tokened")) == ("ci", "401")
+
+
+async def test_what_names_no_endpoint_is_judged_by_the_only_one_that_is_left(door: Door) -> None:
+    before = await door.verdict(door.token, None)
+    door.access.install({"tokened": "token"})
+
+    assert (before, await door.verdict(door.token, None), await door.verdict(ALL, None)) == ("ci", "ci", "401")
+
+
+async def test_a_mode_that_nothing_verifies_changes_nothing(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    del door.verifiers["aad_token"]
+    for change in (door.access.check, door.access.install):
+        with pytest.raises(ConfigError, match="endpoint e: auth_mode"):
+            change({"e": "aad_token"})
+
+    assert await door.verdict(ALL, "keyed") == "all"
+
+
+async def test_a_caller_who_waits_for_the_provider_is_judged_by_what_was_current_when_they_came(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    door.provider.held = asyncio.Event()
+    async with asyncio.timeout(10):
+        waiting = asyncio.create_task(door.verdict("eyJ.aad", "entra"))
+        listing = asyncio.create_task(door.verdict("eyJ.aad", None))
+        await asyncio.sleep(0)
+        door.access.install({"entra": "key"})
+        door.provider.held.set()
+        verdicts = [await waiting, await listing]
+
+    assert verdicts == ["user", "user"]
+    assert await door.verdict("eyJ.aad", "entra") == "401"
+
+
+async def test_the_admin_api_tells_the_log_of_endpoints_that_there_are_now(door: Door) -> None:
+    door.access.install({"new": "key"})
+    with capture_logs() as logs:
+        for endpoint in ("new", "keyed"):
+            with pytest.raises(Unauthenticated):
+                await door.admin(Presented("Bearer lg_wrong"), endpoint, Role.KEYS)
+
+    assert [event["endpoint"] for event in logs] == ["new", "(unknown)"]

@@ -20,7 +20,7 @@ from gateway.auth.token import issue_token
 from gateway.auth.token_keys import rotate_token_key, signing_key
 from gateway.config import load_settings
 from gateway.core.access import ClientCertificate, Presented, Role
-from gateway.core.errors import ConfigError, Unauthenticated
+from gateway.core.errors import ConfigError, Forbidden, NotFound, Unauthenticated
 
 NOW = 1_000_000.0
 
@@ -143,3 +143,33 @@ async def test_a_mounted_secret_that_the_settings_name_counts(tmp_path: Path) ->
 def test_a_mounted_secret_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="/nowhere: cannot be read"):
         Credentials(prepare_state(tmp_path), AuthConfig(keys_from=Path("/nowhere")), {"a": "key"})
+
+
+async def test_another_configuration_is_judged_by_at_once_and_by_the_desk_too(tmp_path: Path) -> None:
+    opened = Opened(tmp_path)
+    admin = Presented(f"Bearer {opened.files.admin_key.read_text().strip()}")
+    desk = opened.credentials.desk
+    made = (await desk.create(admin, "of-a", [Role.SCORE], ["a"], None))["key"]
+    opened.credentials.install({"b": "key"})
+    with pytest.raises(NotFound):
+        await desk.endpoint_keys(admin, "a")
+    with pytest.raises(NotFound):
+        await desk.create(admin, "more", [Role.SCORE], ["a"], None)
+    regenerated = await desk.regenerate(admin, "b", "primary")
+    listed = {key["name"] for key in await desk.keys(admin)}
+    opened.credentials.install({"a": "key", "b": "key"})
+
+    assert "of-a" in listed
+    assert regenerated["primaryKey"]
+    assert await opened.ask(made, "a") == "of-a"
+
+
+async def test_grants_may_name_endpoints_that_are_not_there_yet(tmp_path: Path) -> None:
+    grant = CertificateGrant(san="robot.test", roles=[Role.SCORE], endpoints=["later"])
+    opened = Opened(tmp_path, AuthConfig(certificates=[grant]))
+    shown = Presented(None, ClientCertificate("", ("robot.test",)))
+    with pytest.raises(Forbidden):
+        await opened.credentials.access(shown, "a", Role.SCORE)
+    opened.credentials.install({"later": "key"})
+
+    assert (await opened.credentials.access(shown, "later", Role.SCORE)).name == "robot.test"

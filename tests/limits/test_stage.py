@@ -220,3 +220,41 @@ def test_a_wrong_setting_is_named(limits: dict[str, Any], named: str) -> None:
 )
 def test_the_stages_are_left_out_when_nothing_is_limited(limits: dict[str, Any], anybody: bool) -> None:
     assert msgspec.convert(limits, LimitsConfig).limits_anybody is anybody
+
+
+async def test_who_names_no_endpoint_has_the_budget_of_the_only_one_that_there_is_now() -> None:
+    gateway = Gateway(endpoints={"price": {"requests_per_s": 1}, "claims": {"requests_per_s": 2}})
+    await gateway.ask(endpoint=None)
+    await gateway.refusal(endpoint=None)
+    gateway.budgets.install({"claims": 0})
+    await gateway.ask(endpoint=None)
+    await gateway.ask(endpoint=None)
+
+    assert await gateway.refusal(endpoint=None) == 0.5
+
+
+async def test_budgets_of_endpoints_that_are_gone_are_freed_and_others_kept() -> None:
+    gateway = Gateway(requests_per_s=1, endpoints={"price": {"requests_per_s": 1}, "claims": {"requests_per_s": 1}})
+    for endpoint in ("price", "claims", "other"):
+        await gateway.ask(endpoint=endpoint)
+    gateway.budgets.install({"claims": 0, "other": 0})
+    kept = len(gateway.budgets)
+
+    assert kept == 2
+    assert await gateway.refusal(endpoint="claims") == 1.0
+    assert await gateway.refusal(endpoint="other") == 1.0
+
+
+async def test_a_request_whose_budget_is_freed_while_it_is_answered_leaves_nothing_behind() -> None:
+    gateway = Gateway(endpoints={"price": {"concurrent": 1}})
+    gateway.held = asyncio.Event()
+    async with asyncio.timeout(10):
+        first = asyncio.create_task(gateway.ask())
+        await asyncio.sleep(0)
+        gateway.budgets.install({})
+        gateway.budgets.install({"price": 0})
+        gateway.held.set()
+        await first
+        await gateway.ask()
+
+    assert len(gateway.budgets) == 1
