@@ -17,12 +17,15 @@ from typing import Any, Protocol
 import msgspec
 from aiohttp import web
 
+from gateway.control.admin_operation import Operation
 from gateway.telemetry.metrics import CONTENT_TYPE
 
-__all__ = ["AdminSource", "Readiness", "serve_admin"]
+__all__ = ["PROBE_OPERATIONS", "AdminSource", "Readiness", "serve_admin"]
 
 _LARGEST = 64 * 1024
-"""Bytes of a body."""
+"""Bytes of a body, where a route has no bound of its own."""
+_LARGEST_LOCAL = 8 * 1024 * 1024
+"""On a Unix socket, where the supervisor sends all that is to be served."""
 _SHUTDOWN = 1.0
 """Seconds for a scrape that is under way when the process leaves."""
 
@@ -43,6 +46,34 @@ class AdminSource(Protocol):
     async def metrics(self) -> bytes: ...
 
 
+PROBE_OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        name="livez",
+        method="GET",
+        path="/livez",
+        summary="Whether the process runs",
+        answer=str,
+        media_type="text/plain",
+    ),
+    Operation(
+        name="readyz",
+        method="GET",
+        path="/readyz",
+        summary="Whether everything with traffic can serve, and why not",
+        answer=dict[str, Any],
+        statuses={200: "It can", 503: "It cannot"},
+    ),
+    Operation(
+        name="metrics",
+        method="GET",
+        path="/metrics",
+        summary="Counters and gauges, as Prometheus reads them",
+        answer=str,
+        media_type="text/plain",
+    ),
+)
+
+
 @asynccontextmanager
 async def serve_admin(
     source: AdminSource,
@@ -57,11 +88,10 @@ async def serve_admin(
     gives the port, or 0. ``extra`` are further paths with what is answered there as JSON, without a key; ``routes``
     judge their callers. Raises ``OSError``.
     """
-    app = web.Application(client_max_size=_LARGEST)
+    app = web.Application(client_max_size=_LARGEST if path is None else _LARGEST_LOCAL)
     app.add_routes(routes)
-    app.router.add_get("/livez", _alive)
-    app.router.add_get("/readyz", _ready(source))
-    app.router.add_get("/metrics", _metrics(source))
+    handlers = {"livez": _alive, "readyz": _ready(source), "metrics": _metrics(source)}
+    app.add_routes(operation.route(handlers[operation.name]) for operation in PROBE_OPERATIONS)
     for route, answer in (extra or {}).items():
         app.router.add_get(route, _json(answer))
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN)

@@ -13,10 +13,34 @@ from typing import Any
 from aiohttp import web
 
 from gateway.control.admin_answer import StatusOf, caller_of, json_answer, refusal
+from gateway.control.admin_operation import Operation
 from gateway.core.access import Access, Role
 from gateway.core.errors import GatewayError
 
-__all__ = ["comparison_routes"]
+__all__ = ["COMPARISON_OPERATIONS", "comparison_routes"]
+
+_PATH = "/endpoints/{endpoint}/comparison"
+
+COMPARISON_OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        name="getComparison",
+        method="GET",
+        path=_PATH,
+        summary="What the endpoint's shadows answer otherwise than its primary",
+        role=Role.READ,
+        answer=dict[str, Any],
+        errors=(404, 503),
+    ),
+    Operation(
+        name="getComparisonState",
+        method="GET",
+        path=f"{_PATH}/state",
+        summary="What the report is made from, which can be added up over processes",
+        role=Role.READ,
+        answer=dict[str, Any],
+        errors=(404, 503),
+    ),
+)
 
 
 def comparison_routes(
@@ -43,5 +67,6 @@ def comparison_routes(
     async def plain(request: web.Request) -> web.Response:
         return await answer(request, lambda value: value)
 
-    path = "/endpoints/{endpoint}/comparison"
-    return [web.get(path, reported), web.get(f"{path}/state", plain)]
+    return [
+        operation.route(handler) for operation, handler in zip(COMPARISON_OPERATIONS, (reported, plain), strict=True)
+    ]

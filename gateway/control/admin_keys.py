@@ -9,17 +9,18 @@ secret in them are not to be kept by anybody on the way. ``/onlineEndpoints/<nam
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from gateway.control.admin_answer import StatusOf, caller_of, json_answer, refusal
+from gateway.control.admin_operation import Handler, Operation
 from gateway.core.access import Caller, Role
 from gateway.core.errors import GatewayError, InvalidInput
 
-__all__ = ["KeyDesk", "key_routes"]
+__all__ = ["KEY_OPERATIONS", "KeyDesk", "key_routes"]
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -50,16 +51,91 @@ class KeyDesk(Protocol):
     async def token(self, caller: Caller, endpoint: str) -> dict[str, Any]: ...
 
 
-class _NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A key with a name of its own; for all endpoints where none is named."""
+
     name: str
     roles: list[Role] = msgspec.field(default_factory=lambda: [Role.SCORE])
     endpoints: list[str] | None = None
     expires_in_s: int | None = None
 
 
-class _Regenerate(msgspec.Struct, frozen=True, kw_only=True):
+class RegenerateKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """``Primary`` or ``Secondary``."""
+
     keyType: str  # noqa: N815  # Azure's
     keyValue: str | None = None  # noqa: N815
+
+
+def _of_endpoints() -> Iterator[Operation]:
+    """Azure ML's, in all of its spellings; what comes after ``_`` in a name tells them apart."""
+    for number, base in enumerate(("/endpoints/{endpoint}", "/onlineEndpoints/{endpoint}")):
+        for spelling, (listing, regenerating) in enumerate(
+            (("listKeys", "regenerateKeys"), ("listkeys", "regeneratekeys"))
+        ):
+            other = f"_{number}{spelling}" if number or spelling else ""
+            yield Operation(
+                name=f"listKeys{other}",
+                method="POST",
+                path=f"{base}/{listing}",
+                summary="The names of the endpoint's two keys; a key itself is shown once, when it is made",
+                role=Role.KEYS,
+                answer=dict[str, Any],
+                errors=(400, 404, 503),
+            )
+            yield Operation(
+                name=f"regenerateKeys{other}",
+                method="POST",
+                path=f"{base}/{regenerating}",
+                summary="One of the endpoint's two keys anew",
+                role=Role.KEYS,
+                body=RegenerateKeys,
+                answer=dict[str, Any],
+                errors=(400, 404, 503),
+            )
+        yield Operation(
+            name=f"token_{number}" if number else "token",
+            method="POST",
+            path=f"{base}/token",
+            summary="A token with which the endpoint can be scored",
+            role=Role.KEYS,
+            answer=dict[str, Any],
+            errors=(400, 404, 503),
+        )
+
+
+KEY_OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        name="listAllKeys",
+        method="GET",
+        path="/keys",
+        summary="Every key that the caller may manage",
+        role=Role.KEYS,
+        answer=dict[str, Any],
+        errors=(503,),
+    ),
+    Operation(
+        name="createKey",
+        method="POST",
+        path="/keys",
+        summary="Make a key; the answer is the only time that it is seen",
+        role=Role.KEYS,
+        body=NewKey,
+        answer=dict[str, Any],
+        statuses={201: "Made"},
+        errors=(400, 404, 503),
+    ),
+    Operation(
+        name="revokeKey",
+        method="DELETE",
+        path="/keys/{name}",
+        summary="End a key",
+        role=Role.KEYS,
+        statuses={204: "Ended"},
+        errors=(404, 503),
+    ),
+    *_of_endpoints(),
+)
 
 
 def key_routes(desk: KeyDesk, status_of: StatusOf) -> list[web.RouteDef]:
@@ -69,7 +145,7 @@ def key_routes(desk: KeyDesk, status_of: StatusOf) -> list[web.RouteDef]:
         return json_answer({"keys": await desk.keys(caller_of(request))})
 
     async def create(request: web.Request) -> web.Response:
-        wanted = await _body(request, _NewKey)
+        wanted = await _body(request, NewKey)
         made = await desk.create(caller_of(request), wanted.name, wanted.roles, wanted.endpoints, wanted.expires_in_s)
         return json_answer(made, 201)
 
@@ -81,7 +157,7 @@ def key_routes(desk: KeyDesk, status_of: StatusOf) -> list[web.RouteDef]:
         return json_answer(await desk.endpoint_keys(caller_of(request), request.match_info["endpoint"]))
 
     async def regenerate(request: web.Request) -> web.Response:
-        wanted = await _body(request, _Regenerate)
+        wanted = await _body(request, RegenerateKeys)
         slot = _SLOTS.get(wanted.keyType.lower())
         if slot is None:
             raise InvalidInput("keyType: expected Primary or Secondary")
@@ -93,15 +169,18 @@ def key_routes(desk: KeyDesk, status_of: StatusOf) -> list[web.RouteDef]:
     async def token(request: web.Request) -> web.Response:
         return json_answer(await desk.token(caller_of(request), request.match_info["endpoint"]))
 
-    found = [("GET", "/keys", keys), ("POST", "/keys", create), ("DELETE", "/keys/{name}", revoke)]
-    for base in ("/endpoints/{endpoint}", "/onlineEndpoints/{endpoint}"):
-        found += [("POST", f"{base}/{path}", list_keys) for path in ("listKeys", "listkeys")]
-        found += [("POST", f"{base}/{path}", regenerate) for path in ("regenerateKeys", "regeneratekeys")]
-        found.append(("POST", f"{base}/token", token))
-    return [web.route(method, path, _fenced(desk, handler, status_of)) for method, path, handler in found]
-
-
-Handler = Callable[[web.Request], Awaitable[web.Response]]
+    handlers: dict[str, Handler] = {
+        "listAllKeys": keys,
+        "createKey": create,
+        "revokeKey": revoke,
+        "listKeys": list_keys,
+        "regenerateKeys": regenerate,
+        "token": token,
+    }
+    return [
+        operation.route(_fenced(desk, handlers[operation.name.partition("_")[0]], status_of))
+        for operation in KEY_OPERATIONS
+    ]
 
 
 def _fenced(desk: KeyDesk, handler: Handler, status_of: StatusOf) -> Handler:

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from gateway.control.document import Document
+from gateway.control.model_files import model_paths
 from gateway.core.errors import InvalidInput, NotFound
 
 __all__ = [
@@ -22,7 +23,6 @@ __all__ = [
     "delete_endpoint",
     "endpoint_of",
     "merge",
-    "model_paths",
     "put_deployment",
     "put_endpoint",
     "replace",
@@ -151,19 +151,9 @@ def restore(document: Document, past: Document) -> Document:
     return _told(changed, f"rollback to version {past.version}")
 
 
-def model_paths(endpoints: Mapping[str, Settings]) -> set[str]:
-    """Of all deployments."""
-    return {
-        deployment["model"]
-        for settings in endpoints.values()
-        for deployment in _mapping(settings.get("deployments")).values()
-        if isinstance(deployment, Mapping) and isinstance(deployment.get("model"), str)
-    }
-
-
 def with_digests(document: Document, digests: Mapping[str, str]) -> Document:
     """The digests of its models, the given ones over those that it has; none of models that it does not name."""
-    wanted = model_paths(document.endpoints)
+    wanted = set(model_paths(document.endpoints))
     known = {**document.models, **digests}
     return msgspec.structs.replace(document, models={path: known[path] for path in sorted(wanted & known.keys())})
 

@@ -18,6 +18,8 @@ from typing import Literal, TypeAlias
 
 from grpc import StatusCode as Rpc
 
+from gateway.control.change_errors import ChangeRefused, VersionRequired
+from gateway.control.source import Conflict, ReadOnly, SourceUnavailable
 from gateway.core.errors import (
     BadFeatures,
     Cancelled,
@@ -99,6 +101,18 @@ STATUS: dict[type[BaseException], Status] = {
     FeaturesUnavailable:
                       Status("NoFeatures",       503, Rpc.UNAVAILABLE,        503, 503, 500, "TEMPORARILY_UNAVAILABLE"),
     BadFeatures:      Status("FeatureError",     500, Rpc.INTERNAL,           424, 502, 500, "INTERNAL_ERROR"),
+    # Changes of what is served: on the admin API, and where the repository of OIP is asked to load a model.
+    Conflict:         Status("Conflict",         412, Rpc.FAILED_PRECONDITION,
+                                                                          412, 412, 412, "INVALID_STATE"),
+    VersionRequired:  Status("VersionRequired",  428, Rpc.FAILED_PRECONDITION,
+                                                                          428, 428, 428, "INVALID_STATE"),
+    # Not 403: no credential helps. Not 501: the route is there for reading.
+    ReadOnly:         Status("ReadOnly",         405, Rpc.UNIMPLEMENTED,      405, 405, 405, "INVALID_STATE"),
+    ChangeRefused:    Status("ChangeRefused",    422, Rpc.FAILED_PRECONDITION,
+                                                                          422, 422, 422, "INVALID_STATE"),
+    SourceUnavailable:
+                      Status("SourceUnavailable",
+                                                 503, Rpc.UNAVAILABLE,        503, 503, 503, "TEMPORARILY_UNAVAILABLE"),
     ConfigError:      Status("InternalError",    500, Rpc.INTERNAL,           500, 500, 500, "INTERNAL_ERROR"),
     GatewayError:     Status("InternalError",    500, Rpc.INTERNAL,           500, 500, 500, "INTERNAL_ERROR"),
     BaseException:    Status("InternalError",    500, Rpc.INTERNAL,           500, 500, 500, "INTERNAL_ERROR"),

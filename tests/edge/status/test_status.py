@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from grpc import StatusCode
 
+from gateway.control.change_errors import ChangeRefused, VersionRequired
+from gateway.control.source import Conflict, ReadOnly, SourceUnavailable
 from gateway.core import errors
 from gateway.core.errors import GatewayError
 from gateway.core.scoring import WorkerLost
@@ -16,6 +18,25 @@ ALL = [getattr(errors, name) for name in errors.__all__]
 @pytest.mark.parametrize("kind", ALL)
 def test_every_error_of_the_core_has_a_row_of_its_own(kind: type[GatewayError]) -> None:
     assert kind in STATUS
+
+
+def test_a_change_on_another_version_is_told_from_one_that_names_none_and_from_one_that_cannot_run() -> None:
+    rows = [status_of(error) for error in (Conflict(1, 2), VersionRequired("which"), ChangeRefused("no such file"))]
+
+    assert [row.http for row in rows] == [412, 428, 422]
+    assert {row.grpc for row in rows} == {StatusCode.FAILED_PRECONDITION}
+
+
+def test_what_cannot_be_written_here_is_said_of_the_method_and_not_of_the_caller() -> None:
+    row = status_of(ReadOnly("it is declared in files"))
+
+    assert (row.http, row.grpc) == (405, StatusCode.UNIMPLEMENTED)
+
+
+def test_a_source_that_does_not_answer_may_be_asked_again() -> None:
+    error = SourceUnavailable("no answer")
+
+    assert (status_of(error).http, status_of(error).grpc, error.retryable) == (503, StatusCode.UNAVAILABLE, True)
 
 
 def test_a_subclass_takes_the_row_of_its_nearest_base() -> None:

@@ -1,0 +1,283 @@
+"""
+The desired state over the admin API: every request is judged, checked, written through the source, and put on record.
+
+A change is checked as a whole before it is written, on the version that its sender has seen; where the sender does not
+care, it is made on the newest and made again when somebody else was faster. What nobody may see is left out. Whether a
+written change runs is another question, which ``outcome`` waits for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from gateway.control import changes
+from gateway.control.diff import Change, differences
+from gateway.control.document import Document, Entry, content_digest
+from gateway.control.model_files import ModelFiles
+from gateway.control.progress import Outcome, Progress, Running, outcome_of
+from gateway.control.source import Conflict, ReadOnly, Source, SourceUnavailable
+from gateway.core.access import Caller, Principal, Role
+from gateway.core.errors import ConfigError, GatewayError, InvalidInput
+
+__all__ = ["Judge", "StateDesk", "Written"]
+
+T = TypeVar("T")
+
+_TRIES = 5
+"""Changes by others that one without a version of its own gives way to."""
+_PATIENCE = 30.0
+"""Seconds for one change to be its turn: each is bounded by the source."""
+
+Settings = Mapping[str, Any]
+_Make = Callable[[Document], Document]
+
+
+class Judge(Protocol):
+    """Who knows the callers, and keeps the audit trail. Refusals are on it already when they are raised."""
+
+    async def on_endpoint(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
+        """None: on any. Raises ``Unauthenticated`` or ``Forbidden``."""
+
+    async def on_all(self, caller: Caller, role: Role) -> Principal:
+        """On all endpoints that there are and will be. Raises likewise."""
+
+    def holds_on_all(self, principal: Principal, role: Role) -> bool: ...
+
+    def changed(self, principal: Principal, caller: Caller, entry: Entry) -> None: ...
+
+    def refused(self, principal: Principal, caller: Caller, error: GatewayError) -> None:
+        """A change by somebody who may make it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a change has led to. ``changes`` is empty where everything was so already, and nothing was written."""
+
+    document: Document
+    changes: Sequence[Change]
+
+
+class StateDesk:
+    """
+    ``check`` composes a document into a configuration and raises ``ConfigError``; it is called in a thread, as is
+    ``models``. ``expected``, here and there, is the version that the sender has seen; None is whatever is newest.
+
+    Every method raises ``Unauthenticated``, ``Forbidden`` and ``SourceUnavailable``; changes raise ``InvalidInput``,
+    ``Conflict`` and ``ReadOnly`` besides.
+    """
+
+    def __init__(
+        self, source: Source, judge: Judge, check: Callable[[Document], object], models: ModelFiles, running: Running
+    ) -> None:
+        self._source, self._judge, self._check, self._models = source, judge, check, models
+        self._running = running
+        self._turn = asyncio.Lock()
+
+    @property
+    def progress(self) -> Progress:
+        return self._running.progress
+
+    async def reader(self, caller: Caller, endpoint: str | None = None) -> Principal:
+        """Who may look: at one endpoint, or at any."""
+        return await self._judge.on_endpoint(caller, endpoint, Role.READ)
+
+    async def state(self, caller: Caller) -> Document:
+        """What the caller may see of the newest: views only by who may read everything."""
+        principal = await self.reader(caller)
+        return self._visible(principal, await self._newest())
+
+    async def endpoint(self, caller: Caller, endpoint: str) -> Document:
+        """The newest, for a look at one endpoint that is there. Raises ``NotFound``."""
+        await self.reader(caller, endpoint)
+        document = await self._newest()
+        changes.endpoint_of(document, endpoint)
+        return document
+
+    async def status(self, caller: Caller) -> tuple[Progress, Entry | None, str, str]:
+        """What runs; the newest entry and why there is none; and why nothing can be written."""
+        await self.reader(caller)
+        try:
+            entry, problem = (await self._newest()).entry, ""
+        except SourceUnavailable as error:
+            return self._running.progress, None, str(error), self._source.read_only
+        return self._running.progress, entry, problem, self._source.read_only
+
+    async def history(self, caller: Caller, limit: int) -> Sequence[Entry]:
+        """Newest first; it tells of every endpoint, so it is for who may read them all."""
+        await self._judge.on_all(caller, Role.READ)
+        return list(await self._source.history())[:limit]
+
+    async def past(self, caller: Caller, version: int) -> tuple[Document, list[Change]]:
+        """A version, and what going back to it would change. Raises ``NotFound``."""
+        await self._judge.on_all(caller, Role.READ)
+        past = await self._source.past(version)
+        return past, differences(await self._newest(), past)
+
+    async def compare(
+        self, caller: Caller, endpoints: Mapping[str, Settings], views: Mapping[str, Settings], *, is_whole: bool
+    ) -> tuple[Document, list[Change], str]:
+        """The newest, what ``merge`` or ``replace`` would change of it, and why that would be refused, if so."""
+        if is_whole:
+            await self._judge.on_all(caller, Role.READ)
+        else:
+            await self._each(caller, endpoints, views, Role.READ)
+        digests = await self._digests(endpoints)
+        document = await self._newest()
+        make = changes.replace if is_whole else changes.merge
+        wanted = changes.with_digests(make(document, endpoints, views), digests)
+        problem = ""
+        try:
+            await self._checked(wanted)
+        except InvalidInput as error:
+            problem = str(error)
+        return document, differences(document, wanted), problem
+
+    async def replace(
+        self, caller: Caller, endpoints: Mapping[str, Settings], views: Mapping[str, Settings], expected: int | None
+    ) -> Written:
+        """Everything anew."""
+        principal = await self._judge.on_all(caller, Role.DEPLOY)
+        make: _Make = lambda document: changes.replace(document, endpoints, views)  # noqa: E731
+        return await self._change(caller, principal, expected, make, endpoints)
+
+    async def merge(
+        self, caller: Caller, endpoints: Mapping[str, Settings], views: Mapping[str, Settings], expected: int | None
+    ) -> Written:
+        """The named endpoints and views anew."""
+        principal = await self._each(caller, endpoints, views, Role.DEPLOY)
+        make: _Make = lambda document: changes.merge(document, endpoints, views)  # noqa: E731
+        return await self._change(caller, principal, expected, make, endpoints)
+
+    async def change_endpoint(
+        self, caller: Caller, endpoint: str, expected: int | None, make: _Make, new: Settings | None = None
+    ) -> Written:
+        """One endpoint, by one of ``changes``; ``new`` are its new settings as far as they name models."""
+        principal = await self._judge.on_endpoint(caller, endpoint, Role.DEPLOY)
+        return await self._change(caller, principal, expected, make, {} if new is None else {endpoint: new})
+
+    async def load(self, caller: Caller, endpoint: str, expected: int | None) -> Written:
+        """Workers for the endpoint, with the files that its models have now."""
+        principal = await self._judge.on_endpoint(caller, endpoint, Role.DEPLOY)
+        settings = changes.endpoint_of(await self._newest(), endpoint)
+        make: _Make = lambda document: changes.set_loaded(document, endpoint, is_loaded=True)  # noqa: E731
+        return await self._change(caller, principal, expected, make, {endpoint: settings})
+
+    async def rollback(
+        self, caller: Caller, version: int | None, expected: int | None, *, with_new_files: bool
+    ) -> Written:
+        """
+        What ``version`` said, or without one what ran last before the newest.
+
+        Models whose files have changed since are not the ones of that version: that is refused, or with
+        ``with_new_files`` they are taken as they are. Raises ``NotFound``.
+        """
+        principal = await self._judge.on_all(caller, Role.DEPLOY)
+        past = await self._source.past(await self._last_good() if version is None else version)
+        if not with_new_files:
+            await _told(lambda: self._models.check(past))
+        make: _Make = lambda document: changes.restore(document, past)  # noqa: E731
+        return await self._change(caller, principal, expected, make, past.endpoints if with_new_files else {})
+
+    async def outcome(self, version: int, seconds: float) -> tuple[Outcome, Progress]:
+        """What has become of a version after at most so long."""
+        found = outcome_of(self._running.progress, version)
+        try:
+            async with asyncio.timeout(seconds):
+                while found == "pending":
+                    await self._running.moved()
+                    found = outcome_of(self._running.progress, version)
+        except TimeoutError:
+            pass
+        return found, self._running.progress
+
+    async def _change(
+        self,
+        caller: Caller,
+        principal: Principal,
+        expected: int | None,
+        make: _Make,
+        reread: Mapping[str, Settings],
+    ) -> Written:
+        """``reread``: endpoints whose models are taken as they are now."""
+        try:
+            if why := self._source.read_only:
+                raise ReadOnly(why)
+            digests = await self._digests(reread)
+            async with asyncio.timeout(_PATIENCE), self._turn:
+                written = await self._write(expected, make, digests, principal.name)
+        except TimeoutError as error:
+            raise SourceUnavailable("other changes are being written: nothing was changed") from error
+        except GatewayError as error:
+            self._judge.refused(principal, caller, error)
+            raise
+        if written.changes:
+            self._judge.changed(principal, caller, written.document.entry)
+        return written
+
+    async def _write(self, expected: int | None, make: _Make, digests: Mapping[str, str], by: str) -> Written:
+        tries = _TRIES if expected is None else 1
+        while True:
+            tries -= 1
+            old = await self._newest()
+            if expected is not None and expected != old.version:
+                raise Conflict(expected, old.version)
+            new = changes.with_digests(make(old), digests)
+            if content_digest(new) == content_digest(old):
+                return Written(old, [])
+            await self._checked(new)
+            signed = msgspec.structs.replace(new, entry=msgspec.structs.replace(new.entry, by=by))
+            try:
+                return Written(await self._source.write(signed, old.version), differences(old, new))
+            except Conflict:
+                if not tries:
+                    raise
+
+    async def _last_good(self) -> int:
+        """The version that runs, where the newest does not; else the one before it."""
+        newest = (await self._newest()).version
+        if self._running.progress.running < newest and self._running.progress.running > 0:
+            return self._running.progress.running
+        found = next((entry.version for entry in await self._source.history() if entry.version < newest), None)
+        if found is None:
+            raise InvalidInput("version: there is none before the newest")
+        return found
+
+    async def _newest(self) -> Document:
+        try:
+            return await self._source.read()
+        except ConfigError as error:
+            raise SourceUnavailable(f"what is there now cannot be read: {error}") from error
+
+    async def _digests(self, endpoints: Mapping[str, Settings]) -> Mapping[str, str]:
+        return await _told(lambda: self._models.digests(endpoints)) if endpoints else {}
+
+    async def _checked(self, document: Document) -> None:
+        await _told(lambda: self._check(document))
+
+    async def _each(
+        self, caller: Caller, endpoints: Iterable[str], views: Mapping[str, Settings], role: Role
+    ) -> Principal:
+        """Views belong to all endpoints."""
+        if views or not endpoints:
+            return await self._judge.on_all(caller, role)
+        found = [await self._judge.on_endpoint(caller, endpoint, role) for endpoint in endpoints]
+        return found[0]
+
+    def _visible(self, principal: Principal, document: Document) -> Document:
+        if self._judge.holds_on_all(principal, Role.READ):
+            return document
+        endpoints = {name: each for name, each in document.endpoints.items() if principal.may(Role.READ, name)}
+        return changes.with_digests(msgspec.structs.replace(document, endpoints=endpoints, views={}), {})
+
+
+async def _told(work: Callable[[], T]) -> T:
+    """In a thread, because it reads files; what is wrong is told to whoever asked."""
+    try:
+        return await asyncio.to_thread(work)
+    except ConfigError as error:
+        raise InvalidInput(str(error)) from error
