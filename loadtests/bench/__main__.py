@@ -36,6 +36,7 @@ def main() -> None:
         seconds=given.seconds or (1.0 if given.quick else 3.0),
         idle_requests=500 if given.quick else 3000,
         idle_connections=200 if given.quick else 500,
+        changes=8 if given.quick else 100,
         feast_python=given.feast,
         triton_python=given.triton,
     )
@@ -51,7 +52,15 @@ def main() -> None:
         took_seconds=round(time.monotonic() - clock, 1),
         options=dataclasses.asdict(options),
         machine=facts,
-        ratios=ratios(middle, found.idle, found.overload, found.connections, found.features, shadow=found.shadow),
+        ratios=ratios(
+            middle,
+            found.idle,
+            found.overload,
+            found.connections,
+            found.features,
+            shadow=found.shadow,
+            reload=found.reload,
+        ),
         medians=middle,
         idle=found.idle,
         overload=found.overload,
@@ -59,6 +68,7 @@ def main() -> None:
         connections=found.connections,
         features=found.features,
         shadow=found.shadow,
+        reload=found.reload,
     )
     print(tables(report))
     is_whole = not given.quick and not given.only

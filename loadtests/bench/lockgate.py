@@ -21,6 +21,7 @@ from loadtests.bench import h2load, wrk
 from loadtests.bench.cpu import descendants
 from loadtests.bench.grpc_call import INFER, call_once
 from loadtests.bench.load import Request
+from loadtests.bench.progress import StatusPage
 from loadtests.bench.requests import diamond_json, infer_json, infer_protobuf, rows_of
 from loadtests.bench.server import Server, ServerFailed, free_port
 from loadtests.bench.target import Generator, Target
@@ -51,6 +52,9 @@ class Lockgate:
     @property
     def ca_file(self) -> Path:
         return self._state / "ca.pem"
+
+    def status_page(self) -> StatusPage:
+        return StatusPage(self._admin_port, self._state / "admin.key")
 
     def roles(self) -> Mapping[str, Sequence[int]]:
         """Gateway, workers and supervisor."""

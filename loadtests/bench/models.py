@@ -30,9 +30,12 @@ class Folders:
         self.root = root
         self.models = root / "models"
         self.mlp = self.models / "mlp.onnx"
+        self.other_mlp = self.models / "other-mlp.onnx"
+        """The same network with other numbers."""
         self.serve_onnx = root / "serve-onnx"
         self.serve_two = root / "serve-two"
         self.serve_shadow = root / "serve-shadow"
+        self.serve_reload = root / "serve-reload"
         self.serve_r = root / "serve-r"
         self.serve_crowd = root / "serve-crowd"
 
@@ -42,12 +45,15 @@ def make(root: Path) -> Folders:
     folders = Folders(root)
     folders.models.mkdir(parents=True)
     subprocess.run(["Rscript", str(Path(__file__).with_name("models.R")), str(folders.models)], check=True, timeout=300)
-    _network(folders.mlp)
+    _network(folders.mlp, seed=7)
+    _network(folders.other_mlp, seed=8)
     _endpoint(folders.serve_onnx, "mlp", folders.mlp)
     _endpoint(folders.serve_two, "mlp", folders.mlp)
     _endpoint(folders.serve_two, "tumor", TUMOR)
     shadowed = {name: {"model": str(folders.mlp), "workers": 1} for name in ("blue", "candidate")}
     write_endpoint(folders.serve_shadow, {**SHADOWED, "deployments": shadowed})
+    _endpoint(folders.serve_reload, "mlp", folders.mlp)
+    _endpoint(folders.serve_reload, "lm", folders.models / "lm")
     _endpoint(folders.serve_r, "lm", folders.models / "lm")
     _endpoint(folders.serve_r, "random-forest", folders.models / "random-forest")
     # Batches of four make a capacity that a load generator beside the gateway can exceed three times.
@@ -69,9 +75,9 @@ def _endpoint(folder: Path, name: str, model: Path, max_rows: int = 64) -> None:
     write_endpoint(folder, {"name": name, "deployments": {"blue": deployment}})
 
 
-def _network(path: Path) -> None:
+def _network(path: Path, seed: int) -> None:
     """``x [N, 10]`` → ``y [N, 1]``: two layers with a ReLU between; ONNX Runtime takes microseconds for it."""
-    random = np.random.default_rng(7)
+    random = np.random.default_rng(seed)
     graph = helper.make_graph(
         [
             helper.make_node("MatMul", ["x", "w1"], ["h"]),

@@ -8,23 +8,24 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loadtests.bench import beside_triton, features_cost, overload, shadow
+from loadtests.bench import beside_triton, features_cost, overload, reload, shadow
 from loadtests.bench.bare import bare_grpc, bare_http
 from loadtests.bench.closed_loop import Measurement, measure_in_turns
 from loadtests.bench.connections import Held, held_by_connections
 from loadtests.bench.idle import Added, added_time
 from loadtests.bench.layout import Layout
 from loadtests.bench.lockgate import Lockgate
-from loadtests.bench.models import TUMOR, Folders
+from loadtests.bench.models import TUMOR, Folders, write_endpoint
 from loadtests.bench.overload import Overload
 from loadtests.bench.plumber import plumber
+from loadtests.bench.reload_found import Reloaded
 from loadtests.bench.shadow import Shadowed
 from loadtests.bench.target import Target
 from loadtests.bench.triton import Triton
 
 __all__ = ["PARTS", "Bench", "Found", "Options"]
 
-PARTS = ("onnx", "triton", "r", "idle", "connections", "features", "overload", "shadow")
+PARTS = ("onnx", "triton", "r", "idle", "connections", "features", "overload", "shadow", "reload")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,8 @@ class Options:
     """Of one closed-loop run, and of one step of the overload run."""
     idle_requests: int
     idle_connections: int
+    changes: int
+    """Of the served folder."""
     feast_python: str | None = None
     """An interpreter that has feast[redis], to be measured beside our own reading of features."""
     triton_python: str | None = None
@@ -53,6 +56,7 @@ class Found:
     """CPU µs a row, by what was read and how."""
     overload: Overload | None = None
     shadow: list[Shadowed] = field(default_factory=list)
+    reload: Reloaded | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class Bench:
     def run(self, part: str) -> None:
         parts = {"onnx": self.onnx, "triton": self.triton, "r": self.r, "idle": self.idle, "features": self.features}
         parts |= {"connections": self.connections, "overload": self.overload, "shadow": self.shadow}
+        parts["reload"] = self.reload
         parts[part]()
 
     def onnx(self) -> None:
@@ -141,6 +146,23 @@ class Bench:
             lockgate = Lockgate(stack, self.folders.serve_shadow, cores=[self.layout.server], logs=self.logs)
             self.found.shadow = shadow.run(
                 lockgate, self.layout, repeats=self.options.repeats, seconds=self.options.seconds
+            )
+
+    def reload(self) -> None:
+        """Files changed under load."""
+        endpoint = reload.Endpoint([str(self.folders.mlp), str(self.folders.other_mlp)])
+        write_endpoint(self.folders.serve_reload, endpoint.now())
+        with ExitStack() as stack:
+            lockgate = Lockgate(stack, self.folders.serve_reload, cores=self.layout.both, logs=self.logs)
+            self.found.reload = reload.run(
+                lockgate,
+                self.folders.serve_reload,
+                endpoint,
+                self.folders.models / "random-forest",
+                self.layout,
+                changes=self.options.changes,
+                loads=4 * self.options.repeats,
+                seconds=self.options.seconds,
             )
 
     def _in_turns(self, targets: list[Target]) -> None:

@@ -15,6 +15,7 @@ from loadtests.bench.connections import Held
 from loadtests.bench.features_cost import FEAST_CALL, HIT, MISS
 from loadtests.bench.idle import Added
 from loadtests.bench.overload import Overload
+from loadtests.bench.reload_found import Reloaded
 from loadtests.bench.shadow import Shadowed
 
 __all__ = ["Ratio", "ratios"]
@@ -42,6 +43,7 @@ def ratios(
     features: Mapping[str, float] | None = None,
     *,
     shadow: Sequence[Shadowed] = (),
+    reload: Reloaded | None = None,
 ) -> list[Ratio]:
     """All that can be computed from what was measured."""
     by_key = {(m.group, m.server, m.connections): m for m in medians}
@@ -84,4 +86,21 @@ def ratios(
     for one in shadow:
         name = f"shadow of everything, {one.wire}: primary's p99 / without it"
         found.append(Ratio(name=name, value=one.p99.value, goal=1.05, at_least=False))
+    if reload is not None:
+        found += _of_reload(reload)
+    return found
+
+
+def _of_reload(reload: Reloaded) -> list[Ratio]:
+    number = sum(one.count for one in reload.changes)
+    failed = sum(reload.failures.values())
+    name = f"reload: requests failed through {number} changes and {reload.loads} loads"
+    found = [Ratio(name=name, value=failed, goal=0.0, at_least=False)]
+    for one in reload.changes:
+        if one.kind != "replaced":
+            name = f"reload: {one.kind} changed, until every process runs it, longest, s"
+            found.append(Ratio(name=name, value=one.max_s, goal=1.0, at_least=False))
+    for other in reload.disturbed:
+        name = f"reload: p99 of {other.endpoint} while another model loads / without"
+        found.append(Ratio(name=name, value=other.p99.value, goal=1.1, at_least=False))
     return found

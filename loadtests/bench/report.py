@@ -14,6 +14,7 @@ from loadtests.bench.connections import Held
 from loadtests.bench.idle import Added
 from loadtests.bench.overload import Overload
 from loadtests.bench.ratios import Ratio
+from loadtests.bench.reload_found import Reloaded
 from loadtests.bench.shadow import Shadowed
 
 __all__ = ["Report", "replaced", "tables"]
@@ -46,6 +47,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     features: Mapping[str, float] = {}
     """CPU µs a row, by what was read and how."""
     shadow: Sequence[Shadowed] = ()
+    reload: Reloaded | None = None
 
     @property
     def is_disturbed(self) -> bool:
@@ -100,6 +102,8 @@ def tables(report: Report) -> str:
         lines += ["", "### Overload", "", *_overload(report.overload)]
     if report.shadow:
         lines += ["", "### A shadow of everything", "", *_shadow(report.shadow)]
+    if report.reload is not None:
+        lines += ["", "### Changes under load", "", *_reload(report.reload)]
     return "\n".join(lines)
 
 
@@ -209,6 +213,46 @@ def _shadow(shadow: Sequence[Shadowed]) -> list[str]:
         for s in shadow
     ]
     return _table(head, rows)
+
+
+def _reload(reload: Reloaded) -> list[str]:
+    told = ", ".join(f"{how} {count} times" for how, count in reload.failures.items()) or "none failed"
+    changes = [
+        (c.kind, str(c.count), f"{c.p50_s:.2f}", f"{c.max_s:.2f}", f"{c.settled_max_s:.2f}", str(c.failed))
+        for c in reload.changes
+    ]
+    disturbed = [
+        (
+            d.endpoint,
+            f"{d.p50.without:.2f}",
+            f"{d.p50.with_:.2f}",
+            f"{d.p99.without:.2f}",
+            f"{d.p99.with_:.2f}",
+            f"{d.p99.low:.2f} – {d.p99.high:.2f}",
+            f"{d.requests:,}",
+        )
+        for d in reload.disturbed
+    ]
+    return [
+        f"{reload.requests:,} requests in all: {told}. Generator late p99 {reload.lag_p99_ms:.1f} ms.",
+        "",
+        *_table(("change", "times", "running p50 s", "max s", "old ones gone, max s", "failed"), changes),
+        "",
+        f"Another model loaded {reload.loads} times, p50 {reload.load_p50_s:.1f} s:",
+        "",
+        *_table(
+            (
+                "endpoint",
+                "p50 ms without",
+                "while it loads",
+                "p99 ms without",
+                "while it loads",
+                "p99 ratio, 95 % of draws",
+                "requests",
+            ),
+            disturbed,
+        ),
+    ]
 
 
 def _by_role(values: Mapping[str, float]) -> str:

@@ -19,7 +19,10 @@ from loadtests.bench.open_loop import arrivals, summary
 from loadtests.bench.overload import Overload, Step, step
 from loadtests.bench.quantile import quantile
 from loadtests.bench.ratios import ratios
+from loadtests.bench.reload_found import Changes, Disturbed, Reloaded
 from loadtests.bench.report import Report, replaced, tables
+from loadtests.bench.shadow import Shadowed
+from loadtests.bench.spread import QuantileRatio
 
 H2LOAD = """\
 finished in 2.00s, 5761.50 req/s, 538.41KB/s
@@ -268,7 +271,20 @@ def test_a_run_is_disturbed_when_most_of_it_stood_beside_other_work(shares: tupl
 def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
     overload = Overload(capacity=100.0, deadline_ms=250, steps=[at(1.0, 100.0)])
     idle = [Added(server="bare", requests=9, added_p50_ms=0.1, added_p99_ms=0.2, seen_p50_ms=0.1)]
-    page = tables(report(medians=[measured()], idle=idle, overload=overload))
+    ratio = QuantileRatio(without=1.0, with_=1.0, low=0.9, high=1.1)
+    shadow = Shadowed(
+        wire="http", rate=9.0, requests=9, failed=1, mirrored=0.9, p50=ratio, p99=ratio, lag_p99_ms=0.1, foreign=0.0
+    )
+    reload = Reloaded(
+        changes=[Changes(kind="weights", count=9, failed=1, p50_s=0.1, max_s=0.2, settled_max_s=0.3)],
+        requests=9,
+        failures={"HTTP 503": 1},
+        loads=9,
+        load_p50_s=1.0,
+        disturbed=[Disturbed(endpoint="mlp", requests=9, p50=ratio, p99=ratio)],
+        lag_p99_ms=0.1,
+    )
+    page = tables(report(medians=[measured()], idle=idle, overload=overload, shadow=[shadow], reload=reload))
     cells = [[line.count("|") for line in part.splitlines() if line.startswith("|")] for part in page.split("\n\n")]
 
     assert all(len(set(counts)) <= 1 for counts in cells)
