@@ -1,1 +1,1 @@
-"""Lockgate beside bare servers and plumber, measured in one run: ``python -m loadtests.bench``."""
+"""Lockgate beside bare servers, plumber and Triton, measured in one run: ``python -m loadtests.bench``."""

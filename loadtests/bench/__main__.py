@@ -1,8 +1,8 @@
 """
 ``python -m loadtests.bench``: starts each server, measures it, writes the result and the tables.
 
-All that is compared is measured in this one run, on the same two cores, in turns. A full run takes less than eight
-minutes and writes ``loadtests/results/<date>.json`` and the tables in ``docs/performance.md``, unless other work on
+All that is compared is measured in this one run, on the same two cores, in turns. A full run takes about a quarter of
+an hour and writes ``loadtests/results/<date>.json`` and the tables in ``docs/performance.md``, unless other work on
 the same cores disturbed it. ``--quick`` only shows that everything works, in a minute or two, and prints.
 """
 
