@@ -16,6 +16,7 @@ from gateway.auth.audit import Audit
 from gateway.auth.bootstrap import StateFiles
 from gateway.auth.client_certificate import CertificateAccess
 from gateway.auth.config import AuthConfig
+from gateway.auth.control_judge import ControlJudge
 from gateway.auth.desk import Desk
 from gateway.auth.key_book import KeyBook
 from gateway.auth.key_store import KeyStore
@@ -35,7 +36,8 @@ _FLUSH = 240
 
 class Credentials:
     """
-    ``access`` judges callers of endpoints, ``admin`` those of the admin API, ``desk`` does what the latter ask.
+    ``access`` judges callers of endpoints, ``admin`` those of the admin API, and ``judge`` those of them who ask
+    for the desired state; ``desk`` does what is asked of keys and tokens.
 
     ``modes`` is the ``auth_mode`` of each endpoint. Raises ``ConfigError`` for files that cannot be read.
     """
@@ -59,6 +61,7 @@ class Credentials:
         self._audit = Audit(clock=time.monotonic)
         self.access = EndpointAccess(modes, verifiers, self._audit, certificates=certificates)
         self.admin = AdminAccess(verifiers, self._audit, self._modes)
+        self.judge = ControlJudge(self.admin, self._audit)
         self.desk = Desk(
             self.admin,
             KeyBook(files.keys, uses, config.keys_from, clock=wall_clock),
