@@ -17,8 +17,7 @@ class GatewayAdmin:
     """
     Implements ``AdminSource``. ``is_ready`` says whether all that has traffic can serve; false while draining.
 
-    ``certificate`` tells which one is shown to callers, and for how long it is good; ``features``, how the
-    feature store does.
+    ``facts`` are told beside it where there are any: the version that serves, the certificate, the feature store.
     """
 
     def __init__(
@@ -26,11 +25,9 @@ class GatewayAdmin:
         catalog: Catalog,
         metrics: GatewayMetrics,
         is_ready: Callable[[], bool],
-        certificate: Callable[[], Mapping[str, Any]] = dict,
-        features: Callable[[], Mapping[str, Any]] = dict,
+        facts: Mapping[str, Callable[[], Any]],
     ) -> None:
-        self._catalog, self._metrics, self._is_ready = catalog, metrics, is_ready
-        self._more = {"certificate": certificate, "features": features}
+        self._catalog, self._metrics, self._is_ready, self._facts = catalog, metrics, is_ready, facts
 
     async def readiness(self) -> Readiness:
         endpoints = {
@@ -40,7 +37,7 @@ class GatewayAdmin:
             }
             for endpoint in self._catalog.endpoints()
         }
-        more = {name: told for name, facts in self._more.items() if (told := facts())}
+        more = {name: told for name, facts in self._facts.items() if (told := facts())}
         return Readiness(self._is_ready(), {"endpoints": endpoints, **more})
 
     async def metrics(self) -> bytes:

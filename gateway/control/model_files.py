@@ -11,6 +11,7 @@ The digest is that of what ``sha256sum`` prints about the files in the order of 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
@@ -50,11 +51,12 @@ def model_paths(endpoints: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 class ModelFiles:
-    """Remembers digests; one per process. Blocks while it reads: call it in a thread."""
+    """Remembers digests; one per process. Blocks while it reads: call it in a thread, in several if need be."""
 
     def __init__(self, clock_ns: Callable[[], int] = time.time_ns) -> None:
         self._clock_ns = clock_ns
         self._known: dict[str, tuple[Stamp, str]] = {}
+        self._lock = threading.Lock()
 
     def digest(self, model: str) -> str:
         """Of a file or folder that is there. Raises ``ConfigError``."""
@@ -100,14 +102,16 @@ class ModelFiles:
 
     def _of_file(self, path: str) -> str:
         before = stamp(path)
-        known = self._known.pop(path, None)
+        with self._lock:
+            known = self._known.pop(path, None)
         if known is None or before is None or known[0] != before:
             known = (before, _read(path))
             if before is None or stamp(path) != before or 0 <= self._clock_ns() - before[3] < _TICK_NS:
                 return known[1]
-        self._known[path] = known  # at the end: what was used last is forgotten last
-        while len(self._known) > _REMEMBERED:
-            del self._known[next(iter(self._known))]
+        with self._lock:
+            self._known[path] = known  # at the end: what was used last is forgotten last
+            while len(self._known) > _REMEMBERED:
+                del self._known[next(iter(self._known))]
         return known[1]
 
 

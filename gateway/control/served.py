@@ -16,7 +16,7 @@ import msgspec
 
 from gateway.core.errors import ConfigError
 
-__all__ = ["Plan", "Served", "read_served", "write_served"]
+__all__ = ["Plan", "Served", "ServedFile", "read_served", "write_served"]
 
 Plan = Mapping[str, Mapping[str, Sequence[str]]]
 """Endpoint → deployment → addresses of its workers."""
@@ -32,6 +32,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     models: Mapping[str, str] = {}
     """Path of a model → digest of its files."""
     plan: Plan
+    settings: Mapping[str, Any] | None = None
+    """What ``lockgate.yaml`` and the command line said when the supervisor started; None: read it."""
 
 
 def read_served(path: Path) -> Served:
@@ -53,3 +55,29 @@ def write_served(path: Path, served: Served) -> None:
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
+
+
+class ServedFile:
+    """The file, looked at again and again: a look costs one ``stat`` while nothing has changed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: tuple[int, int, int] | None = None
+
+    def read(self) -> Served:
+        """What it says now. Raises ``ConfigError``."""
+        seen = self._look()
+        served = read_served(self._path)
+        self._seen = seen  # taken before: what was written between the two is found the next time
+        return served
+
+    def newest(self) -> Served | None:
+        """What it says; None where that is what was given last. Raises ``ConfigError``."""
+        return self.read() if self._look() != self._seen else None
+
+    def _look(self) -> tuple[int, int, int]:
+        try:
+            found = self._path.stat()
+        except OSError as error:
+            raise ConfigError(str(self._path), f"cannot be read: {error.strerror}") from error
+        return found.st_ino, found.st_mtime_ns, found.st_size
