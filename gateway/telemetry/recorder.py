@@ -5,6 +5,9 @@ A request that went well costs two dict lookups and an append; it is counted in 
 failed is also logged, one event each, up to a number per second and kind of error: beyond it events are only counted,
 and the next one that is written says how many were not. Otherwise refusing work at three times the capacity would cost
 more than doing it.
+
+Figures belong to names: a deployment that is replaced by another one of its name goes on with them. Names that are gone
+keep theirs for a while, but not for ever, because there is no end of names in a process that is never restarted.
 """
 
 from __future__ import annotations
@@ -26,9 +29,15 @@ __all__ = ["Recorder", "Series"]
 
 log = structlog.get_logger()
 
+_Key = tuple[Deployment, str, int | str]
+"""With protocol and status."""
+
 _OURS = (ModelFailed, NotReady, WorkerFailed)
 """Nothing that the caller could have done better."""
 _INTERNED = 4096
+_GONE = 50
+"""Deployments that are not there any more and whose figures are still told, so that whoever collects them sees the last
+ones. When more have gone, the figures of those that went first are forgotten."""
 _IN_BULK = 128
 """Requests; counting as many takes about 60 µs, which is not felt between two requests."""
 
@@ -94,7 +103,12 @@ class Recorder:
         """By endpoint, deployment, protocol and class of error."""
         self.refused: dict[tuple[str, str], int] = {}
         """By endpoint and protocol: turned away before any work was done."""
-        self._interned: dict[tuple[Deployment, str, int | str], Series] = {}
+        self._interned: dict[_Key, Series] = {}
+        self._latest: dict[tuple[str, str], tuple[Deployment, list[_Key]]] = {}
+        """Endpoint and deployment → who serves under these names, and where it is interned."""
+        self._names_seen: dict[tuple[str, str], None] = {}
+        self._names_gone: dict[tuple[str, str], None] = {}
+        """Those of them that are not there any more, in the order in which that was noticed."""
         self._events: dict[str, tuple[float, int, int]] = {}
         """Class of error → start of its second, events written in it, events left out."""
 
@@ -119,16 +133,53 @@ class Recorder:
 
     def _series_of(self, received: Received | None, status: int | str) -> Series:
         endpoint, deployment = self._names(received)
-        key = (endpoint, deployment, received.protocol if received else "", str(status))
-        return self.series.setdefault(key, Series())
+        return self._at((endpoint, deployment, received.protocol if received else "", str(status)))
 
-    def _intern(self, key: tuple[Deployment, str, int | str]) -> Series:
-        if len(self._interned) >= _INTERNED:  # deployments that were replaced long ago
-            self._interned.clear()
+    def _intern(self, key: _Key) -> Series:
         deployment, protocol, status = key
-        series = self.series.setdefault((deployment.endpoint, deployment.name, protocol, str(status)), Series())
-        self._interned[key] = series
+        names = deployment.endpoint, deployment.name
+        latest, keys = self._latest.get(names, (None, []))
+        if latest is not deployment:  # the one before it has been replaced
+            for old in keys:
+                self._interned.pop(old, None)
+            _, keys = self._latest[names] = deployment, []
+        if len(self._interned) >= _INTERNED:
+            self._interned.clear()
+        series = self._interned[key] = self._at((*names, protocol, str(status)))
+        keys.append(key)
         return series
+
+    def _at(self, key: tuple[str, str, str, str]) -> Series:
+        series = self.series.get(key)
+        if series is None:
+            names = key[0], key[1]
+            if names not in self._names_seen:
+                self._names_seen[names] = None
+                self._forget_some()
+            series = self.series[key] = Series()
+        return series
+
+    def _forget_some(self) -> None:
+        """Called when a name is new: only then can there be too many."""
+        there = {("", "")}
+        for endpoint in self._catalog.endpoints():
+            there.update((endpoint.name, deployment) for deployment in ("", *endpoint.deployments))
+        for names in self._names_seen:
+            if names in there:
+                self._names_gone.pop(names, None)
+            else:
+                self._names_gone.setdefault(names)
+        gone = set(list(self._names_gone)[:-_GONE])
+        if not gone:
+            return
+        for names in gone:
+            del self._names_gone[names], self._names_seen[names]
+            self._latest.pop(names, None)
+        self.series = {key: series for key, series in self.series.items() if key[:2] not in gone}
+        self.errors = {key: times for key, times in self.errors.items() if key[:2] not in gone}
+        endpoints = {endpoint for endpoint, _ in self._names_seen}
+        self.refused = {key: times for key, times in self.refused.items() if key[0] in endpoints}
+        self._interned.clear()
 
     def _names(self, received: Received | None) -> tuple[str, str]:
         """Names that exist: what a client made up must not become a label, of which there would be no end."""

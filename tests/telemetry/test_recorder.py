@@ -1,13 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gc
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from gateway.core.catalog import DeploymentState, EndpointState
 from gateway.core.errors import Forbidden, GatewayError, InvalidInput, ModelFailed, NotFound, NotReady, Overloaded
+from gateway.core.request import Deployment
 from gateway.telemetry.recorder import Recorder
 from tests.support.requests import FixedCatalog, deployment, received
 
@@ -149,3 +152,75 @@ def test_a_flood_of_one_kind_does_not_hide_another(recorder: Recorder, events: l
     recorder.on_done(received(), 503, NotReady("no worker"))
 
     assert events[-1]["error"] == "NotReady"
+
+
+class Changing:
+    """A catalog that changes: endpoint → its deployments."""
+
+    def __init__(self, **endpoints: Sequence[str]) -> None:
+        self.served = endpoints
+
+    def endpoints(self) -> list[EndpointState]:
+        return [self.endpoint(name) for name in self.served]
+
+    def endpoint(self, name: str | None) -> EndpointState:
+        if name not in self.served:
+            raise NotFound("no such endpoint")
+        states = {each: DeploymentState(name=each, deployment=None, is_ready=True) for each in self.served[name]}
+        return EndpointState(name=name, deployments=states)
+
+
+def changed_a_hundred_times(catalog: Changing, recorder: Recorder, stays: str = "blue") -> None:
+    """Each time with a deployment of a new name beside the one that stays."""
+    for number in range(100):
+        catalog.served = {"price": (stays, f"v{number}")}
+        for name in (stays, f"v{number}"):
+            request = received("price", routed=deployment("price", name))
+            recorder.on_done(request, 200, None)
+            recorder.on_done(request, 429, Overloaded("full"))
+
+
+def test_figures_of_what_is_gone_are_told_for_a_while_and_then_forgotten(time: Time, events: list[Any]) -> None:
+    catalog = Changing()
+    recorder = Recorder(catalog, time)
+    changed_a_hundred_times(catalog, recorder)
+    told = {deployment for _, deployment, _, _ in recorder.series}
+
+    assert told == {"blue"} | {f"v{number}" for number in range(49, 100)}
+    assert {deployment for _, deployment, _, _ in recorder.errors} == told
+
+
+def test_what_stays_loses_nothing_when_others_are_forgotten(time: Time, events: list[Any]) -> None:
+    catalog = Changing()
+    recorder = Recorder(catalog, time)
+    changed_a_hundred_times(catalog, recorder)
+
+    assert recorder.series["price", "blue", "rest", "200"].count == 100
+    assert recorder.errors["price", "blue", "rest", "Overloaded"] == 100
+    assert recorder.refused["price", "rest"] == 200
+
+
+def test_who_was_there_from_the_beginning_and_goes_last_is_told_of_longest(time: Time, events: list[Any]) -> None:
+    catalog = Changing()
+    recorder = Recorder(catalog, time)
+    changed_a_hundred_times(catalog, recorder)
+    catalog.served = {"claims": ("blue",)}
+    recorder.on_done(received("claims", routed=deployment("claims", "blue")), 200, None)
+
+    assert ("price", "blue", "rest", "200") in recorder.series
+    assert ("price", "v49", "rest", "200") not in recorder.series
+
+
+def test_deployments_that_were_replaced_are_not_kept_alive(recorder: Recorder) -> None:
+    def alive() -> int:
+        gc.collect()
+        return sum(isinstance(each, Deployment) for each in gc.get_objects())
+
+    before = alive()
+    for _ in range(100):
+        replaced = deployment()
+        recorder.on_done(received(routed=replaced), 200, None)
+        recorder.on_done(received(routed=replaced), 404, None)
+
+    assert alive() - before == 1
+    assert recorder.series["price", "blue", "rest", "200"].count == 100
