@@ -17,6 +17,8 @@ import yaml
 
 __all__ = ["edited", "written"]
 
+_BREAKS = frozenset("\n\r\x85\u2028\u2029\ufeff")
+
 
 def edited(text: str, wanted: Mapping[str, Any]) -> str:
     """``text`` such that it says ``wanted``, which holds nothing but what JSON can."""
@@ -36,7 +38,10 @@ def edited(text: str, wanted: Mapping[str, Any]) -> str:
 
 def written(data: Mapping[str, Any]) -> str:
     """As a new file."""
-    return yaml.safe_dump(dict(data), sort_keys=False, default_flow_style=None, allow_unicode=True, width=100)
+    text: str = yaml.dump(
+        dict(data), Dumper=_Dumper, sort_keys=False, default_flow_style=None, allow_unicode=True, width=100
+    )
+    return text
 
 
 class _Unsure(Exception):
@@ -135,21 +140,21 @@ class _Edits:
 def _inline(value: Any) -> str:
     """On one line, fit for any place."""
     text: str = yaml.dump(
-        [value], Dumper=_OneLine, default_flow_style=True, sort_keys=False, allow_unicode=True, width=float("inf")
+        [value], Dumper=_Dumper, default_flow_style=True, sort_keys=False, allow_unicode=True, width=float("inf")
     )
     return text.strip()[1:-1]
 
 
-class _OneLine(yaml.SafeDumper):
-    """Line breaks within a text are escaped: further lines would have to be indented."""
+class _Dumper(yaml.SafeDumper):
+    """Line breaks within a text are escaped: further lines would have to be indented, and not all come back."""
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = '"' if len(text.splitlines()) > 1 or text.endswith(("\n", "\r")) else None
+    style = None if _BREAKS.isdisjoint(text) else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
-_OneLine.add_representer(str, _represent_text)
+_Dumper.add_representer(str, _represent_text)
 
 
 def _plain(data: Any) -> Any:

@@ -1,0 +1,233 @@
+"""
+The desired state as files of a served folder.
+
+They are watched by looking, five times a second: inode, length and time of every file of endpoints, views and models.
+That works where nothing tells of changes (network mounts) and where links are swapped (ConfigMaps, git-sync). A change
+counts once two looks in a row have seen the same, so a file that is being written drops nothing.
+
+Files have no version: what differs from the newest in the history is the next version, by ``files``. Changes through
+the API are written back into the files, all or none, with comments and order as they were.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import structlog
+
+from gateway.control.disk import Disk
+from gateway.control.document import Document, Entry, content_digest
+from gateway.control.folder_change import folder_changes
+from gateway.control.folder_write import FolderWrite
+from gateway.control.history import History
+from gateway.control.model_files import ModelFiles, Stamp, model_paths, stamp
+from gateway.control.news import News
+from gateway.control.served_folder import ENDPOINTS_FOLDER, FEATURES_FOLDER, ServedFolder, yaml_files
+from gateway.control.source import Conflict, ReadOnly, SourceUnavailable
+from gateway.core.errors import ConfigError
+
+__all__ = ["FolderSource", "Look"]
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+Look = dict[str, Stamp]
+"""What tells one state of all files from another."""
+
+LOOK_S = 0.2
+_AWAY_S = 5.0
+"""Between two looks while the disk does not answer."""
+_READ_S = 300.0
+"""Models of gigabytes may have to be read."""
+_LIST_S = 30.0
+_READS = 3
+"""Tries to read files that change meanwhile; the next look sees what still came."""
+_TICK_S = 0.02
+"""A file may change twice within a tick of the file system's clock."""
+
+
+class FolderSource:
+    """
+    See ``Source``. ``read`` and ``check`` are ``gateway.config``'s ``read_files`` and ``compose``: what cannot be
+    composed here is not written. Only one process may have the state directory.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        state_dir: Path,
+        *,
+        read: Callable[[Path], ServedFolder],
+        check: Callable[[Document], object],
+        models: ModelFiles,
+        keep: int = 200,
+        is_read_only: bool = False,
+        disk: Disk | None = None,
+        clock: Callable[[], float] = time.time,
+        pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._root = Path(os.path.abspath(root))  # noqa: PTH100  # with links as they are: they will be swapped
+        self._read_files, self._check, self._models = read, check, models
+        self._is_read_only, self._clock, self._pause = is_read_only, clock, pause
+        disk = disk or Disk()
+        place = state_dir / "history" / f"folder-{sha256(os.fsencode(self._root)).hexdigest()[:12]}"
+        self._history = History(place, keep, disk)
+        self._writing = FolderWrite(place / "unfinished.json", self._history, disk)
+        # One thread of our own, so that a mount that hangs holds up nobody else and nothing overtakes.
+        self._thread = ThreadPoolExecutor(1, "control")
+        self._seen: Look | None = None
+        self._named: list[str] = []
+        self._news = News()
+        self._is_away = False
+        self._read_only = self._why_read_only()
+
+    @property
+    def read_only(self) -> str:
+        return self._read_only
+
+    async def read(self) -> Document:
+        return self._news.of(await self._off_loop(self._read_newest, _READ_S))
+
+    async def write(self, document: Document, expected: int) -> Document:
+        return self._news.of(await self._off_loop(lambda: self._write(document, expected), _READ_S))
+
+    async def changed(self) -> None:
+        previous: Look | None = None
+        while not self._news.taken():
+            await self._pause(_AWAY_S if self._is_away else LOOK_S)
+            try:
+                found = await self._off_loop(self._look, _LIST_S)
+            except SourceUnavailable:
+                continue
+            if found != self._seen and found == previous:
+                return
+            previous = found
+
+    async def history(self) -> Sequence[Entry]:
+        return await self._off_loop(self._history.entries, _LIST_S)
+
+    async def past(self, version: int) -> Document:
+        return await self._off_loop(lambda: self._history.past(version), _LIST_S)
+
+    async def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _off_loop(self, act: Callable[[], T], seconds: float) -> T:
+        try:
+            async with asyncio.timeout(seconds):
+                done = await asyncio.get_running_loop().run_in_executor(self._thread, act)
+        except (OSError, TimeoutError) as error:
+            if not self._is_away:
+                self._is_away = True
+                log.warning("control.folder_lost", reason=getattr(error, "strerror", None) or "no answer in time")
+            reason = getattr(error, "strerror", None) or "they do not answer"
+            raise SourceUnavailable(f"the files of the desired state cannot be used: {reason}") from error
+        if self._is_away:
+            self._is_away = False
+            log.info("control.folder_back")
+        return done
+
+    # From here on in the thread.
+
+    def _read_newest(self) -> Document:
+        self._seen = None  # until it is known: what fails is tried again
+        self._writing.finish()
+        self._read_only = self._why_read_only()
+        return self._newest()[0]
+
+    def _newest(self) -> tuple[Document, ServedFolder]:
+        """That of the history, or the next version where the files say something else."""
+        found, digests = self._read_whole()
+        newest = self._history.newest()
+        document = Document(
+            entry=Entry(version=self._history.last + 1, at=self._clock(), by="files", what=_what(newest, found)),
+            endpoints=found.endpoints,
+            views=found.views,
+            models=digests,
+        )
+        if newest is not None and content_digest(newest) == content_digest(document):
+            return newest, found
+        self._history.add(document)
+        return document, found
+
+    def _read_whole(self) -> tuple[ServedFolder, dict[str, str]]:
+        """What the files say, read while nobody changed them, and the digests of the models."""
+        for _ in range(_READS):
+            files = self._stamps()
+            look = files | self._models.stamps(self._named)
+            try:
+                found = self._read_files(self._root)
+            except ConfigError:
+                self._remember(look)
+                raise
+            self._named = model_paths(found.endpoints)
+            look = files | self._models.stamps(self._named)
+            digests = self._models.digests(found.endpoints)
+            if self._look() == look:
+                break
+        self._remember(look)
+        return found, digests
+
+    def _remember(self, look: Look) -> None:
+        now = self._clock()
+        is_settled = not any(each and 0 <= now - each[3] / 1e9 < _TICK_S for each in look.values())
+        self._seen = look if is_settled else None
+
+    def _write(self, document: Document, expected: int) -> Document:
+        self._read_only = self._why_read_only()
+        if self._read_only:
+            raise ReadOnly(self._read_only)
+        self._writing.finish()
+        self._expect(expected)
+        document = self._models.pinned(document)
+        self._check(document)
+        found = self._expect(expected)  # again, because a new model may have taken seconds to read
+        entry = msgspec.structs.replace(document.entry, version=self._history.last + 1, at=self._clock())
+        document = msgspec.structs.replace(document, entry=entry)
+        self._writing.run(document, folder_changes(self._root, found, document))
+        return document
+
+    def _expect(self, version: int) -> ServedFolder:
+        newest, found = self._newest()
+        if newest.version != version:
+            self._news.of(newest)
+            raise Conflict(version, newest.version)
+        return found
+
+    def _look(self) -> Look:
+        return self._stamps() | self._models.stamps(self._named)
+
+    def _stamps(self) -> Look:
+        files = [path for name in (ENDPOINTS_FOLDER, FEATURES_FOLDER) for path in yaml_files(self._root / name)]
+        return {str(path): stamp(path) for path in files}
+
+    def _why_read_only(self) -> str:
+        folders = [self._root / name for name in (ENDPOINTS_FOLDER, FEATURES_FOLDER)]
+        files = [file for folder in folders for file in yaml_files(folder)]
+        if self._is_read_only:
+            return "control.read_only is set"
+        if not folders[0].is_dir():
+            return "a single model is served: there are no files to change"
+        if any(path.is_symlink() for path in files) or any((folder / "..data").exists() for folder in folders):
+            return "the files are links, as of a mounted ConfigMap: change them where they come from"
+        if not all(os.access(path, os.W_OK) for path in (*folders, *files) if path.exists()):
+            return "the files cannot be written here"
+        return ""
+
+
+def _what(before: Document | None, found: ServedFolder) -> str:
+    """For the history: which files say something else."""
+    if before is None:
+        return "first read"
+    pairs = ((before.endpoints, found.endpoints), (before.views, found.views))
+    names = [name for old, new in pairs for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return f"files of {shown}" if names else "files of models"
