@@ -9,13 +9,11 @@ false, the listeners stop accepting and what was accepted is answered, then the 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,15 +26,9 @@ from gateway.config import Config
 from gateway.control.admin_api import serve_admin
 from gateway.control.admin_comparison import comparison_routes
 from gateway.control.admin_keys import key_routes
+from gateway.control.admin_served import served_routes
 from gateway.control.gateway_admin import GatewayAdmin
-from gateway.control.registry import Registry
-from gateway.core.catalog import Stats
-from gateway.core.description import Description
-from gateway.core.errors import ConfigError, NotReady
-from gateway.core.request import Deployment
-from gateway.dispatch.batcher import Batcher
-from gateway.dispatch.config import BatchConfig
-from gateway.dispatch.stage import Dispatch
+from gateway.control.served import Served
 from gateway.edge.admission import Admit
 from gateway.edge.cors import Cors
 from gateway.edge.grpc_engine import grpc_server
@@ -53,35 +45,25 @@ from gateway.edge.oip_view import OipView
 from gateway.edge.plain_status import plain_status
 from gateway.edge.request_id import new_ids
 from gateway.edge.tls_reload import Certificates, TlsFiles
-from gateway.features.features import Features
-from gateway.features.handover import Handover
-from gateway.features.stage import Complete
 from gateway.limits.limits import Limits
-from gateway.pool.pool import Pool
-from gateway.pool.tls import link_context, refuse_open_links
 from gateway.routing.report import MirrorState, report
-from gateway.routing.rollout import Rollout
-from gateway.routing.stage import Routing
-from gateway.routing.table import RouteTable
+from gateway.serving.reload import Followed, Reload
+from gateway.serving.serving import Serving
 from gateway.telemetry.metrics import GatewayMetrics
 from gateway.telemetry.recorder import Recorder
 
-__all__ = ["App", "Plan"]
-
-Plan = Mapping[str, Mapping[str, Sequence[str]]]
-"""Endpoint → deployment → addresses of its workers."""
+__all__ = ["App"]
 
 _STORE_PATIENCE = 1.0
 """Seconds in which the feature store may connect before requests are taken all the same."""
 
 log = structlog.get_logger()
 
-_Key = tuple[str, str]
-
 
 class App:
     """
-    One gateway process. The admin API is served on ``admin_socket``, or on loopback's ``admin_port``.
+    One gateway process. ``served`` is what ``config`` was made of, and ``followed`` where the next one is found. The
+    admin API is served on ``admin_socket``, or on loopback's ``admin_port``.
 
     Raises ``ConfigError`` for what cannot be served: a certificate that does not fit, a deployment without workers.
     """
@@ -89,70 +71,34 @@ class App:
     def __init__(
         self,
         config: Config,
-        plan: Plan,
+        served: Served,
         files: StateFiles,
+        followed: Followed,
         *,
         admin_socket: Path | None = None,
         admin_port: int | None = None,
     ) -> None:
-        self._config = config
         settings = config.settings
         self._edge, self._drain = settings.edge, settings.drain_ms / 1000
         self._admin_socket, self._admin_port = admin_socket, admin_port
         self._is_draining = False
-        self._registry = registry = Registry(config.endpoints)
-        self._pools: dict[_Key, Pool] = {}
-        self._batchers: dict[_Key, Batcher] = {}
-        max_rows: dict[_Key, int] = {}
-        link = link_context(settings.pool)
-        for endpoint, endpoint_config in config.endpoints.items():
-            for name, wanted in endpoint_config.deployments.items():
-                key = endpoint, name
-                addresses = plan.get(endpoint, {}).get(name, ())
-                if not addresses:
-                    raise ConfigError("plan", f"expected addresses of the workers of {endpoint}/{name}")
-                refuse_open_links(settings.pool, addresses)
-                pool = Pool(
-                    f"{endpoint}/{name}",
-                    addresses,
-                    settings.pool,
-                    on_description=partial(self._described, key),
-                    tls=link,
-                )
-                pool.on_place(partial(self._workers_changed, key))
-                self._pools[key] = pool
-                max_rows[key] = wanted.max_queue_rows
-
-        only_endpoint = next(iter(config.endpoints)) if len(config.endpoints) == 1 else None
-        self._limits = limits = Limits(settings.limits, time.monotonic, only_endpoint=only_endpoint)
-        dispatch = limits.charge_rows(Dispatch(self._batcher_of))
-        self._features = Features(settings.features.with_url(os.environ), config.endpoints, config.views)
-        self._unfit: dict[_Key, str] = {}
-        bindings, draw = self._features.current.bindings, random.Random().random  # noqa: S311
-        self._rollout = Rollout(
-            config.endpoints,
-            dispatch,
-            lambda inner: Complete(max_rows, inner, bindings),
-            deployment_of=self._loaded,
-            line_of=self._batcher_of,
-            prepare=Handover(config.endpoints, bindings),
-            draw=draw,
+        self._limits = limits = Limits(settings.limits, time.monotonic)
+        self._credentials = Credentials(files, settings.auth, config.modes)
+        self._serving = serving = Serving(
+            config,
+            served,
+            credentials=self._credentials,
+            limits=limits,
             clock=time.monotonic,
+            draw=random.Random().random,  # noqa: S311
         )
-        self._routing = Routing(
-            RouteTable(registry.endpoints(), self._rollout.ways),
-            Complete(max_rows, dispatch, bindings),
-            clock=time.monotonic,
-            draw=draw,
-        )
+        self._reload, self._followed = Reload(serving, config), followed
+        self._registry = registry = serving.registry
         self._changed = asyncio.Event()
-        registry.on_change(self._registry_changed)
-        self._credentials = Credentials(
-            files, settings.auth, {name: endpoint.auth_mode for name, endpoint in config.endpoints.items()}
-        )
+        registry.on_change(self._changed.set)
         access = limits.slow_failures(self._credentials.access)
         admitted = Admit(
-            Authenticate(access, limits.let_in(self._routing)),
+            Authenticate(access, limits.let_in(serving.routing)),
             max_in_flight=self._edge.max_in_flight,
             max_bytes=self._edge.max_in_flight_bytes,
         )
@@ -160,17 +106,17 @@ class App:
         self._metrics = GatewayMetrics(
             self._recorder,
             registry,
-            self,
+            serving,
             lambda: admitted.in_flight,
             certificate_ends=lambda: self._certificates.ends_at,
-            more=[self._features.write, self._rollout.write],
+            more=[serving.features.write, serving.rollout.write],
         )
         view, new_id = OipView(registry, access), new_ids()
         intake = Intake(admitted, registry, personality=self._edge.personality, clock=time.monotonic)
         router = HttpRouter(
             [
                 *score_routes(intake, registry, access, self._edge),
-                *oip_routes(intake, registry, view, self, self._edge, is_ready=lambda: self.is_ready),
+                *oip_routes(intake, registry, view, serving, self._edge, is_ready=lambda: self.is_ready),
                 *mlflow_routes(intake, self._edge, version("lockgate")),
                 *vetiver_routes(intake, self._edge, lambda: datetime.now(UTC)),
             ]
@@ -186,7 +132,7 @@ class App:
             admitted,
             registry,
             view,
-            self,
+            serving,
             is_ready=lambda: self.is_ready,
             on_done=self._recorder.on_done,
             new_id=new_id,
@@ -209,62 +155,69 @@ class App:
         """Whether every deployment with traffic can serve; false from the moment that draining starts."""
         return not self._is_draining and self._registry.is_ready
 
-    def stats(self, endpoint: str, deployment: str) -> Stats:
-        """Implements ``StatsSource``."""
-        batcher = self._batchers.get((endpoint, deployment))
-        return batcher.stats() if batcher is not None else Stats()
-
     async def run(self, stop: asyncio.Event, started: Callable[[], None] = lambda: None) -> None:
         """Serve until ``stop`` is set, then drain; calls ``started`` when all listen. ``OSError``: a port is taken."""
         async with AsyncExitStack() as stack:
-            admin = GatewayAdmin(
-                self._registry,
-                self._metrics,
-                lambda: self.is_ready,
-                lambda: self._certificates.facts,
-                lambda: self._features.facts,
-            )
+            serving, admin = self._serving, self._admin()
+            private = self._admin_socket is not None  # what only the supervisor can reach, and only it may
             await stack.enter_async_context(
                 serve_admin(
                     admin,
                     port=self._admin_port,
                     path=self._admin_socket,
-                    # For the supervisor alone: rows of an example may be anybody's.
-                    extra={"/examples": admin.examples} if self._admin_socket is not None else {},
+                    # Rows of an example may be anybody's.
+                    extra={"/examples": admin.examples} if private else {},
                     routes=[
                         *key_routes(self._credentials.desk, plain_status),
                         *comparison_routes(self._credentials.admin, self._compared, report, plain_status),
+                        *(served_routes(self._reload, plain_status) if private else ()),
                     ],
                 )
             )
-            links = await stack.enter_async_context(asyncio.TaskGroup())
-            for pool in self._pools.values():
-                links.create_task(pool.run())
-            stack.push_async_callback(self._close_pools)
-            feeding = links.create_task(self._features.run(), name="features")
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            tasks.create_task(serving.run(), name="workers")
+            stack.push_async_callback(serving.close)
+            feeding = tasks.create_task(serving.features.run(), name="features")
             stack.callback(feeding.cancel)
-            await self._features.wait_until_ready(_STORE_PATIENCE)
-            stack.push_async_callback(self._close_batchers)
-            stack.push_async_callback(self._rollout.close)
+            await serving.features.wait_until_ready(_STORE_PATIENCE)
             for http in self._http:
                 await http.start()
                 stack.push_async_callback(http.drain, self._drain)
             await self._grpc.start(is_ready=self.is_ready)
-            health = links.create_task(self._tell_health(), name="health")
-            following = links.create_task(self._credentials.run(), name="credentials")
-            renewal = links.create_task(self._certificates.run(), name="certificates")
-            sharing = links.create_task(self._limits.run(), name="limits")
-            log.info("gateway.started", endpoints=sorted({endpoint for endpoint, _ in self._pools}))
+            until_drained = [
+                tasks.create_task(self._tell_health(), name="health"),
+                tasks.create_task(self._certificates.run(), name="certificates"),
+                tasks.create_task(self._reload.follow(self._followed), name="reload"),
+            ]
+            until_answered = [
+                tasks.create_task(self._credentials.run(), name="credentials"),
+                tasks.create_task(self._limits.run(), name="limits"),
+            ]
+            log.info(
+                "gateway.started", version=serving.version, endpoints=[each.name for each in self._registry.endpoints()]
+            )
             started()
             await stop.wait()
             self._is_draining = True
             log.info("gateway.draining")
-            health.cancel()
-            renewal.cancel()
+            for task in until_drained:
+                task.cancel()
             await asyncio.gather(*(server.drain(self._drain) for server in (self._grpc, *self._http)))
-            following.cancel()
-            sharing.cancel()
+            for task in until_answered:
+                task.cancel()
         log.info("gateway.stopped")
+
+    def _admin(self) -> GatewayAdmin:
+        return GatewayAdmin(
+            self._registry,
+            self._metrics,
+            lambda: self.is_ready,
+            {
+                "version": lambda: self._serving.version,
+                "certificate": lambda: self._certificates.facts,
+                "features": lambda: self._serving.features.facts,
+            },
+        )
 
     async def _tell_health(self) -> None:
         """The standard gRPC health service follows what ``/readyz`` says."""
@@ -273,54 +226,5 @@ class App:
             self._changed.clear()
             await self._grpc.set_ready(is_ready=self.is_ready)
 
-    async def _close_batchers(self) -> None:
-        await asyncio.gather(*(batcher.close(self._drain) for batcher in self._batchers.values()))
-
-    async def _close_pools(self) -> None:
-        await asyncio.gather(*(pool.close() for pool in self._pools.values()))
-
-    def _described(self, key: _Key, described: Description) -> None:
-        try:
-            deployment = self._registry.describe(
-                *key, described, self._features.current.signature(*key, described.signature)
-            )
-        except ConfigError as error:
-            self._unfit[key] = str(error)
-            self._registry.set_ready(*key, False, str(error))
-            log.error("gateway.features_do_not_fit", endpoint=key[0], deployment=key[1], error=str(error))
-            return
-        if key not in self._batchers:
-            wanted = self._config.endpoints[deployment.endpoint].deployments[deployment.name]
-            batching = BatchConfig(
-                max_rows=deployment.max_rows,
-                max_queue_rows=max(wanted.max_queue_rows, deployment.max_rows),
-                latency_goal_ms=wanted.latency_goal_ms,
-            )
-            self._batchers[key] = Batcher(
-                "/".join(key),
-                batching,
-                self._pools[key],
-                is_idempotent=deployment.is_idempotent and not self._rollout.is_shadow(*key),
-            )
-        log.info("gateway.deployment_ready", endpoint=key[0], deployment=key[1], platform=described.platform)
-
-    def _registry_changed(self) -> None:
-        self._routing.install(RouteTable(self._registry.endpoints(), self._rollout.ways))
-        self._changed.set()
-
-    def _workers_changed(self, key: _Key) -> None:
-        is_ready = self._pools[key].is_ready and key not in self._unfit
-        reason = "" if is_ready else self._unfit.get(key, "no worker can serve at the moment")
-        self._registry.set_ready(*key, is_ready, reason)
-
-    def _loaded(self, endpoint: str, name: str) -> Deployment | None:
-        return self._registry.endpoint(endpoint).deployments[name].deployment
-
     async def _compared(self, endpoint: str, _: str | None) -> MirrorState:
-        return self._rollout.state(endpoint)
-
-    def _batcher_of(self, deployment: Deployment) -> Batcher:
-        batcher = self._batchers.get((deployment.endpoint, deployment.name))
-        if batcher is None:
-            raise NotReady(f"no worker of {deployment.endpoint}/{deployment.name} has loaded the model yet")
-        return batcher
+        return self._serving.rollout.state(endpoint)

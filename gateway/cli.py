@@ -101,7 +101,12 @@ def serve(
 def gateway(
     path: ServedPath,
     *,
-    plan: Annotated[Path, typer.Option(help="JSON: endpoint, deployment, list of the workers' addresses.")],
+    plan: Annotated[
+        Path | None, typer.Option(help="JSON: endpoint, deployment, list of the workers' addresses.")
+    ] = None,
+    served: Annotated[
+        Path | None, typer.Option(help="Instead of --plan: a file that a supervisor writes.", hidden=True)
+    ] = None,
     state_dir: StateDir = DEFAULT_STATE,
     host: Host = None,
     port: Port = None,
@@ -113,24 +118,13 @@ def gateway(
     ] = None,
 ) -> None:
     """Run one gateway process that scores on workers started elsewhere."""
-    from gateway.commands.run_gateway import read_plan, run_gateway
-    from gateway.commands.serve import ServeOptions
-    from gateway.config import load
-    from gateway.telemetry.logs import configure_logs
+    from gateway.commands.run_gateway import GatewayOptions, run_gateway
+    from gateway.commands.serve_options import ServeOptions
 
     options = ServeOptions(
         path=path, state_dir=state_dir, host=host, port=port, grpc_port=grpc_port, admin_port=admin_port
     )
-    config = options.apply(load(path))
-    configure_logs(config.settings.log_level)
-    code = run_gateway(
-        config,
-        read_plan(plan),
-        state_dir,
-        index=index,
-        admin_socket=admin_socket,
-        admin_port=None if admin_socket else config.settings.admin_port,
-    )
+    code = run_gateway(GatewayOptions(serve=options, served=served, plan=plan, index=index, admin_socket=admin_socket))
     raise typer.Exit(code)
 
 

@@ -22,7 +22,7 @@ from gateway.auth.config import AuthConfig
 from gateway.control.control_config import ControlConfig
 from gateway.control.convert import WrongValue, convert
 from gateway.control.document import Document, Entry
-from gateway.control.endpoints import EndpointConfig
+from gateway.control.endpoints import AuthMode, EndpointConfig
 from gateway.control.model_files import ModelFiles
 from gateway.control.served_folder import FEATURES_FOLDER, ServedFolder, read_served_folder, read_views
 from gateway.control.yaml_file import read_yaml
@@ -32,7 +32,18 @@ from gateway.features.config import FeatureStoreConfig, ViewFile
 from gateway.limits.config import LimitsConfig
 from gateway.pool.config import PoolConfig
 
-__all__ = ["Config", "Settings", "compose", "load", "load_settings", "load_views", "read_files", "read_folder"]
+__all__ = [
+    "Config",
+    "Settings",
+    "compose",
+    "load",
+    "load_settings",
+    "load_views",
+    "raw_settings",
+    "read_files",
+    "read_folder",
+    "settings_of",
+]
 
 SETTINGS_FILE = "lockgate.yaml"
 UNWRITTEN = Entry(version=0, at=0.0, by="files", what="")
@@ -77,6 +88,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: dict[str, EndpointConfig]
     views: dict[str, ViewFile] = {}
     """Feature views by name."""
+
+    @property
+    def modes(self) -> dict[str, AuthMode]:
+        """What callers of each endpoint show."""
+        return {name: endpoint.auth_mode for name, endpoint in self.endpoints.items()}
 
 
 def load(path: Path) -> Config:
@@ -124,6 +140,20 @@ def load_settings(path: Path) -> Settings:
     """What ``lockgate.yaml`` of the folder says, or the defaults. Raises ``ConfigError``."""
     file = path / SETTINGS_FILE
     return read_yaml(file, Settings) if path.is_dir() and file.exists() else Settings()
+
+
+def settings_of(raw: Mapping[str, Any]) -> Settings:
+    """Settings that ``raw_settings`` has taken apart. Raises ``ConfigError``."""
+    try:
+        return convert(raw, Settings)
+    except WrongValue as error:
+        raise ConfigError(".".join(["settings", *error.keys]), str(error)) from error
+
+
+def raw_settings(settings: Settings) -> dict[str, Any]:
+    """For a process that is to go by the same settings. They may hold passwords."""
+    raw: dict[str, Any] = msgspec.to_builtins(settings, enc_hook=str)
+    return raw
 
 
 def _compose(

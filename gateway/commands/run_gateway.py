@@ -7,36 +7,74 @@ import gc
 import signal
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import uvloop
 
-from gateway.app import App, Plan
+from gateway.app import App
 from gateway.auth.bootstrap import prepare_state
-from gateway.config import Config
+from gateway.commands.planned_folder import PlannedFolder
+from gateway.commands.serve_options import ServeOptions
+from gateway.config import Config, load_settings, settings_of
+from gateway.control.served import Served, ServedFile
 from gateway.core.errors import ConfigError
+from gateway.serving.reload import Followed, config_of
+from gateway.telemetry.logs import configure_logs
 from workers.events import claim_stdout, emit
 
-__all__ = ["read_plan", "run_gateway"]
+__all__ = ["GatewayOptions", "run_gateway"]
 
 _GC_THRESHOLDS = (10_000, 50, 100)
 """New objects before a young collection, and so on; Python's own 700 is reached several times a millisecond."""
 
 
-def run_gateway(
-    config: Config, plan: Plan, state_dir: Path, *, index: int, admin_socket: Path | None, admin_port: int | None
-) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayOptions:
+    """Exactly one of ``served`` and ``plan`` says where the workers are."""
+
+    serve: ServeOptions
+    """The folder, and what is set otherwise than there."""
+    served: Path | None = None
+    """A file that a supervisor writes: what is served, by which settings, and where the workers are."""
+    plan: Path | None = None
+    """A file with the workers' addresses alone: what is served is the folder."""
+    index: int = 0
+    admin_socket: Path | None = None
+
+
+def run_gateway(options: GatewayOptions) -> int:
     """Serve until SIGTERM or SIGINT; tells its parent on standard output when it listens. Raises ``ConfigError``."""
     claim_stdout()
     try:
-        files = prepare_state(state_dir, makes_certificate=config.settings.edge.tls.certificate is None)
-        uvloop.run(_run(lambda: App(config, plan, files, admin_socket=admin_socket, admin_port=admin_port), index))
+        followed, served = _start(options)
+        root = options.serve.path.resolve()
+        # A folder that is being edited must not keep a gateway from starting again: its supervisor knows better.
+        settings = settings_of(served.settings) if served.settings is not None else load_settings(root)
+        config = config_of(served, options.serve.apply(Config(root=root, settings=settings, endpoints={})))
+        settings = config.settings
+        configure_logs(settings.log_level)
+        files = prepare_state(options.serve.state_dir, makes_certificate=settings.edge.tls.certificate is None)
+        socket = options.admin_socket
+        port = None if socket is not None else settings.admin_port
+        uvloop.run(
+            _run(lambda: App(config, served, files, followed, admin_socket=socket, admin_port=port), options.index)
+        )
     except (ConfigError, OSError) as error:
         refusal = error if isinstance(error, ConfigError) else _as_config_error(error)
         emit("failed", error=str(refusal))
         raise refusal from error
     return 0
+
+
+def _start(options: GatewayOptions) -> tuple[Followed, Served]:
+    if options.served is not None:
+        file = ServedFile(options.served)
+        return file, file.read()
+    if options.plan is None:
+        raise ConfigError("--plan", "expected a file with the addresses of the workers")
+    folder = PlannedFolder(options.serve.path.resolve(), options.plan)
+    return folder, folder.read()
 
 
 async def _run(make_app: Callable[[], App], index: int) -> None:
@@ -60,13 +98,3 @@ def _as_config_error(error: OSError) -> ConfigError:
     if isinstance(error, ssl.SSLError):
         return ConfigError("server.pem", f"expected a certificate and its key: {error.reason}")
     return ConfigError("gateway", f"cannot listen: {error.strerror or error}")
-
-
-def read_plan(path: Path) -> Plan:
-    """The addresses of the workers: JSON, endpoint → deployment → list. Raises ``ConfigError``."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, dict[str, list[str]]])
-    except OSError as error:
-        raise ConfigError(str(path), f"cannot be read: {error.strerror}") from error
-    except msgspec.DecodeError as error:
-        raise ConfigError(str(path), f"expected a plan file: {error}") from error

@@ -7,7 +7,11 @@ from the signature of the deployment that was chosen.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
+
 from gateway.core.request import Answer, Deployment, Enriched, Routed
+from gateway.core.rows import Rows
 from gateway.core.service import Service
 from gateway.features.assemble import Assembler
 from gateway.features.bindings import Bindings
@@ -17,38 +21,53 @@ __all__ = ["Complete"]
 
 
 class Complete:
-    """
-    Makes the rows. ``max_rows`` gives the most that one request to a deployment may carry; ``bindings`` completes
-    them where a deployment takes features from a store.
-    """
+    """Makes the rows; ``bindings`` completes them where a deployment takes features from a store."""
 
-    def __init__(
-        self,
-        max_rows: dict[tuple[str, str], int],
-        inner: Service[Enriched, Answer],
-        bindings: Bindings | None = None,
-    ) -> None:
-        self._max_rows, self._inner, self._bindings = max_rows, inner, bindings
-        self._assemblers: dict[tuple[str, str], tuple[Deployment, Assembler, Completer | None]] = {}
+    def __init__(self, inner: Service[Enriched, Answer], bindings: Bindings | None = None) -> None:
+        self._inner, self._bindings = inner, bindings
+        self._made: dict[Deployment, tuple[Assembler, Completer | None]] = {}
+        self._reading = 0
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
 
     async def __call__(self, request: Routed, /) -> Answer:
         received, deployment = request.received, request.deployment
-        _, assembler, completer = self._of(deployment)
+        made = self._made.get(deployment)
+        assembler, completer = made if made is not None else self._make(deployment)
         if completer is None:
             rows = assembler(received.read())
         else:
             payload = received.read()
             known = completer.at_once(payload)
-            rows = known if known is not None else await completer(payload, request.deadline)
+            rows = known if known is not None else await self._read(completer(payload, request.deadline))
         received.timeline.mark("features")
         return await self._inner(Enriched(received, request.principal, deployment, request.deadline, rows))
 
-    def _of(self, deployment: Deployment) -> tuple[Deployment, Assembler, Completer | None]:
-        """Made once per deployment, and again when its signature was replaced."""
+    async def idle(self) -> None:
+        """
+        Return when nothing waits for the store any more; for a stage that gets no further requests.
+
+        Nowhere else does a request wait between the choice of a deployment and its place in line there: a deployment
+        that was replaced can be closed then.
+        """
+        await self._is_idle.wait()
+
+    async def _read(self, completing: Coroutine[None, None, Rows]) -> Rows:
+        self._reading += 1
+        self._is_idle.clear()
+        try:
+            return await completing
+        finally:
+            self._reading -= 1
+            if not self._reading:
+                self._is_idle.set()
+
+    def _make(self, deployment: Deployment) -> tuple[Assembler, Completer | None]:
+        """Once per deployment. One that it replaces is forgotten, and made again should a request still need it."""
         key = deployment.endpoint, deployment.name
-        known = self._assemblers.get(key)
-        if known is None or known[0] is not deployment:
-            assembler = Assembler(deployment.model_signature or deployment.signature, self._max_rows[key])
-            completer = self._bindings.completer(deployment, assembler) if self._bindings is not None else None
-            known = self._assemblers[key] = deployment, assembler, completer
-        return known
+        for other in [each for each in self._made if (each.endpoint, each.name) == key]:
+            del self._made[other]
+        assembler = Assembler(deployment.model_signature or deployment.signature, deployment.max_queue_rows)
+        completer = self._bindings.completer(deployment, assembler) if self._bindings is not None else None
+        self._made[deployment] = assembler, completer
+        return assembler, completer

@@ -26,9 +26,9 @@ class Routing:
     ) -> None:
         self._table, self._inner, self._clock, self._draw = table, inner, clock, draw
 
-    def install(self, table: RouteTable) -> None:
-        """Use ``table`` for every request from now on."""
-        self._table = table
+    def install(self, table: RouteTable, inner: Service[Routed, Answer]) -> None:
+        """Use both for every request from now on."""
+        self._table, self._inner = table, inner
 
     async def __call__(self, request: Authenticated, /) -> Answer:
         received, principal = request.received, request.principal

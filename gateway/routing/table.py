@@ -49,6 +49,7 @@ class Route:
     """Names of columns that come without: the inputs of the deployment with most traffic."""
     key: KeyOf | None = None
     serve: Service[Routed, Answer] | None = None
+    is_loaded: bool = True
 
     def pinned(self, name: str) -> Deployment:
         """
@@ -79,6 +80,8 @@ class Route:
 
     def _loaded(self, name: str) -> Deployment:
         deployment = self.deployments[name]
+        if not self.is_loaded:
+            raise NotReady(f'endpoint "{self.endpoint}" is unloaded')
         if deployment is None:
             raise NotReady(f'deployment "{name}" of endpoint "{self.endpoint}" has not loaded its model yet')
         return deployment
@@ -118,4 +121,5 @@ def _route(state: EndpointState, way: Way) -> Route:
         positional=tuple(column.name for column in speaks.signature.inputs) if speaks is not None else (),
         key=way.key if len(split.names) > 1 else None,  # with one to choose from nobody has to look for a key
         serve=way.serve,
+        is_loaded=state.is_loaded,
     )

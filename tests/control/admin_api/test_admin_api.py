@@ -79,7 +79,7 @@ async def test_a_taken_port_is_an_error() -> None:
 async def test_a_gateway_tells_of_each_deployment() -> None:
     catalog = FixedCatalog("price", deployments=["blue"])
     metrics = GatewayMetrics(Recorder(catalog, lambda: 0.0), catalog, FixedStats())
-    readiness = await GatewayAdmin(catalog, metrics, lambda: False).readiness()
+    readiness = await GatewayAdmin(catalog, metrics, lambda: False, {}).readiness()
     expected: dict[str, Any] = {"endpoints": {"price": {"blue": {"ready": True, "weight": 0, "reason": ""}}}}
 
     assert (readiness.is_ready, readiness.details) == (False, expected)
@@ -88,6 +88,6 @@ async def test_a_gateway_tells_of_each_deployment() -> None:
 async def test_a_gateway_tells_which_certificate_it_shows() -> None:
     catalog = FixedCatalog("price", deployments=["blue"])
     metrics = GatewayMetrics(Recorder(catalog, lambda: 0.0), catalog, FixedStats())
-    readiness = await GatewayAdmin(catalog, metrics, lambda: True, lambda: {"days_left": 3.5}).readiness()
+    readiness = await GatewayAdmin(catalog, metrics, lambda: True, {"certificate": lambda: {"days_left": 3.5}}).readiness()
 
     assert readiness.details["certificate"] == {"days_left": 3.5}

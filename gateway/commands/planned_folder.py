@@ -1,0 +1,75 @@
+"""
+What a gateway without a supervisor serves: a folder, and a plan file that says where the workers of its models are.
+
+Both are looked at while it runs. A change counts when two looks in a row find the same, so that nothing half-written is
+read. Whoever changes the plan starts the new workers before and stops the old ones after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from gateway.config import read_files
+from gateway.control.served import Plan, Served
+from gateway.control.served_folder import ENDPOINTS_FOLDER, FEATURES_FOLDER, yaml_files
+from gateway.core.errors import ConfigError
+
+__all__ = ["PlannedFolder"]
+
+_Stamp = tuple[tuple[str, int, int, int], ...]
+
+
+class PlannedFolder:
+    """Implements ``gateway.serving.reload.Followed``. Versions are counted from 1 in each process."""
+
+    def __init__(self, root: Path, plan: Path) -> None:
+        self._root, self._plan = root, plan
+        self._version = 0
+        self._given: _Stamp = ()
+        self._last: _Stamp = ()
+
+    def read(self) -> Served:
+        """What is there, settled or not: for the start. Raises ``ConfigError``."""
+        return self._read(self._look())
+
+    def newest(self) -> Served | None:
+        """What is there now; None where that is what was given last, or still changing. Raises ``ConfigError``."""
+        stamp = self._look()
+        is_settled, self._last = stamp == self._last, stamp
+        return self._read(stamp) if is_settled and stamp != self._given else None
+
+    def _read(self, stamp: _Stamp) -> Served:
+        found, plan = read_files(self._root), _read_plan(self._plan)
+        self._version += 1
+        self._given = self._last = stamp
+        return Served(version=self._version, endpoints=found.endpoints, views=found.views, plan=plan)
+
+    def _look(self) -> _Stamp:
+        return tuple(_stamps([self._plan, *_files(self._root)]))
+
+
+def _files(root: Path) -> list[Path]:
+    if not (root / ENDPOINTS_FOLDER).is_dir():
+        return []
+    return [*yaml_files(root / ENDPOINTS_FOLDER), *yaml_files(root / FEATURES_FOLDER)]
+
+
+def _stamps(files: list[Path]) -> Iterator[tuple[str, int, int, int]]:
+    for file in files:
+        try:
+            found = file.stat()
+        except OSError as error:
+            raise ConfigError(str(file), f"cannot be read: {error.strerror}") from error
+        yield str(file), found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _read_plan(path: Path) -> Plan:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, dict[str, list[str]]])
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read: {error.strerror}") from error
+    except msgspec.DecodeError as error:
+        raise ConfigError(str(path), f"expected a plan file: {error}") from error

@@ -1,0 +1,108 @@
+"""
+How a supervisor brings its gateways from one version to the next, on their admin sockets.
+
+``PUT /served`` prepares what its body says, ``POST /served/commit`` switches to it, ``DELETE /served`` drops it, and
+``GET /served`` tells how far the process is. The socket is the supervisor's own: nobody is asked for a key here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from gateway.control.admin_answer import StatusOf, json_answer, refusal
+from gateway.control.served import Served
+from gateway.core.errors import GatewayError, InvalidInput
+
+__all__ = ["Reloadable", "ServedState", "VersionOf", "served_routes"]
+
+T = TypeVar("T")
+
+_BODY_TIMEOUT = 10.0
+_REFUSED = 409
+
+
+class VersionOf(msgspec.Struct, frozen=True):
+    """Of what is served."""
+
+    version: int
+
+
+class ServedState(msgspec.Struct, frozen=True, kw_only=True):
+    """How far one gateway is."""
+
+    version: int
+    """That it serves by."""
+    prepared: int | None = None
+    """That it could switch to."""
+    draining: Sequence[str] = ()
+    """Addresses of workers that only requests of older versions still use."""
+
+
+class Reloadable(Protocol):
+    """One gateway process. Raises ``GatewayError`` for what it refuses; then nothing has changed."""
+
+    @property
+    def state(self) -> ServedState: ...
+
+    async def prepare(self, served: Served) -> None: ...
+
+    async def commit(self, version: int) -> None: ...
+
+    async def abandon(self) -> None: ...
+
+
+def served_routes(gateway: Reloadable, status_of: StatusOf) -> list[web.RouteDef]:
+    """The routes, for ``serve_admin`` on a Unix socket."""
+
+    async def prepare(request: web.Request) -> web.Response:
+        served = await _body(request, Served)
+        await gateway.prepare(served)
+        return json_answer(VersionOf(served.version))
+
+    async def commit(request: web.Request) -> web.Response:
+        wanted = await _body(request, VersionOf)
+        await gateway.commit(wanted.version)
+        return json_answer(wanted)
+
+    async def abandon(_: web.Request) -> web.Response:
+        await gateway.abandon()
+        return json_answer(gateway.state)
+
+    async def look(_: web.Request) -> web.Response:
+        return json_answer(gateway.state)
+
+    found = [
+        ("PUT", "/served", prepare),
+        ("POST", "/served/commit", commit),
+        ("DELETE", "/served", abandon),
+        ("GET", "/served", look),
+    ]
+    return [web.route(method, path, _fenced(handler, status_of)) for method, path, handler in found]
+
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+def _fenced(handler: Handler, status_of: StatusOf) -> Handler:
+    async def handle(request: web.Request) -> web.Response:
+        try:
+            return await handler(request)
+        except GatewayError as error:
+            response = refusal(error, status_of)
+            response.set_status(_REFUSED)
+            return response
+
+    return handle
+
+
+async def _body(request: web.Request, kind: type[T]) -> T:
+    try:
+        async with asyncio.timeout(_BODY_TIMEOUT):
+            return msgspec.json.decode(await request.read(), type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, TimeoutError) as error:
+        raise InvalidInput(f"expected {kind.__name__} in JSON: {error}") from error

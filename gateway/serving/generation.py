@@ -1,0 +1,91 @@
+"""
+One version of everything that a gateway process serves: its lanes, and the stages that are built on them.
+
+A generation is made whole beside the one that serves, and takes its place in one step. What stays the same is not made
+again: a lane belongs to as many generations in a row as want it unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.control.endpoints import AuthMode, EndpointConfig
+from gateway.core.catalog import DeploymentState, EndpointState
+from gateway.core.request import Answer, Routed
+from gateway.core.service import Service
+from gateway.features.features import FeatureSet
+from gateway.features.stage import Complete
+from gateway.routing.rollout import RolloutPlan
+from gateway.routing.table import RouteTable
+from gateway.serving.lane import Lane
+
+__all__ = ["Generation", "Key"]
+
+Key = tuple[str, str]
+"""Endpoint and deployment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Generation:
+    """Immutable, but for what its lanes learn from their workers."""
+
+    version: int
+    endpoints: Mapping[str, EndpointConfig]
+    lanes: Mapping[Key, Lane]
+    """Without those of endpoints that are unloaded."""
+    features: FeatureSet
+    mirrors: RolloutPlan
+    inner: Service[Routed, Answer]
+    """Where requests go whose endpoint has no way of its own."""
+    stages: Sequence[Complete]
+    """All stages of this generation in which a request may wait before it has a place in line."""
+
+    @property
+    def modes(self) -> Mapping[str, AuthMode]:
+        """What callers of each endpoint show."""
+        return {name: endpoint.auth_mode for name, endpoint in self.endpoints.items()}
+
+    def states(self) -> list[EndpointState]:
+        """As clients may see it."""
+        return [
+            EndpointState(
+                name=name,
+                description=config.description,
+                is_loaded=config.loaded,
+                deployments={each: self._state(name, each) for each in config.deployments},
+            )
+            for name, config in self.endpoints.items()
+        ]
+
+    def table(self) -> RouteTable:
+        """Where requests go, as far as models are loaded now."""
+        return RouteTable(self.states(), self.mirrors.ways)
+
+    def new_since(self, before: Generation) -> list[Lane]:
+        """Lanes of this one that the other does not have."""
+        return [lane for key, lane in self.lanes.items() if before.lanes.get(key) is not lane]
+
+    def claims_since(self, before: Generation) -> list[Lane]:
+        """
+        Lanes that have to serve for this one to be as good as the other: those with other workers, or with traffic
+        that they did not have. What could not serve before may go on so.
+        """
+        known = {lane.config.addresses for lane in before.lanes.values()}
+        return [
+            lane
+            for key, lane in self.lanes.items()
+            if lane.config.addresses not in known or self.weight(key) > before.weight(key)
+        ]
+
+    def weight(self, key: Key) -> int:
+        """Percent of the endpoint's traffic; 0 for what is not there."""
+        endpoint, name = key
+        config = self.endpoints.get(endpoint)
+        return config.weight(name) if config is not None and name in config.deployments else 0
+
+    def _state(self, endpoint: str, name: str) -> DeploymentState:
+        lane, weight = self.lanes.get((endpoint, name)), self.weight((endpoint, name))
+        if lane is None:
+            return DeploymentState(name=name, deployment=None, is_ready=False, reason="unloaded", weight=weight)
+        return lane.state(weight)

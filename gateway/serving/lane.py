@@ -1,0 +1,195 @@
+"""
+One deployment in one gateway process: the links to its workers, and the line of rows before them.
+
+What is loaded is known only when a worker says so. From then on the lane has a ``Deployment`` to route to, and a
+``Batcher`` where its rows wait. A lane is never changed: where a reload wants anything of it otherwise, another one
+takes its place, on the same links if the workers stay, and this one answers what it has accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
+
+import structlog
+
+from gateway.config import Config
+from gateway.control.endpoints import DeploymentConfig, EndpointConfig
+from gateway.control.served import Served
+from gateway.core.catalog import DeploymentState
+from gateway.core.description import Description
+from gateway.core.errors import ConfigError
+from gateway.core.request import Deployment
+from gateway.core.signature import Signature
+from gateway.dispatch.batcher import Batcher
+from gateway.dispatch.config import BatchConfig
+from gateway.dispatch.counters import Counters
+from gateway.features.config import ViewFile
+from gateway.pool.pool import Pool
+
+__all__ = ["Lane", "LaneConfig", "Lines"]
+
+log = structlog.get_logger()
+
+_REMEMBERED = 2
+"""Deployments of one lane: the last one and the one before it, which requests that are under way may still have."""
+
+Lines = MutableMapping[Deployment, Batcher]
+"""Where the rows of a deployment wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneConfig:
+    """All that a lane depends on: while this is the same, so is the lane."""
+
+    endpoint: str
+    name: str
+    addresses: tuple[str, ...]
+    """Of the workers; others mean other workers."""
+    model: str
+    """Digest of the model's files."""
+    wanted: DeploymentConfig
+    request_timeout_ms: int
+    views: tuple[ViewFile, ...] = ()
+    """Those that the deployment takes features from."""
+
+    @classmethod
+    def of(cls, config: Config, endpoint: EndpointConfig, name: str, served: Served) -> LaneConfig:
+        """Raises ``ConfigError`` for a deployment without workers."""
+        wanted = endpoint.deployments[name]
+        addresses = tuple(served.plan.get(endpoint.name, {}).get(name, ()))
+        if not addresses:
+            raise ConfigError("plan", f"expected addresses of the workers of {endpoint.name}/{name}")
+        views = sorted({source.partition(":")[0] for source in wanted.features.values()})
+        return cls(
+            endpoint=endpoint.name,
+            name=name,
+            addresses=addresses,
+            model=served.models.get(str(wanted.model), ""),
+            wanted=wanted,
+            request_timeout_ms=endpoint.request_timeout_ms,
+            views=tuple(config.views[view] for view in views),
+        )
+
+
+class Lane:
+    """
+    ``signature_of`` gives what clients send to a model that takes a signature, None for the same, and raises
+    ``ConfigError`` where features do not fit it. ``changed`` is called after every change of ``state``.
+    """
+
+    def __init__(
+        self,
+        config: LaneConfig,
+        pool: Pool,
+        lines: Lines,
+        counters: Counters,
+        *,
+        signature_of: Callable[[str, str, Signature], Signature | None],
+        changed: Callable[[], None],
+    ) -> None:
+        self.config, self.pool = config, pool
+        self.deployment: Deployment | None = None
+        """None until a worker has loaded the model."""
+        self.unfit = ""
+        """Why what was loaded cannot be served with this configuration."""
+        self._lines, self._counters = lines, counters
+        self._signature_of, self._changed = signature_of, changed
+        self._batcher: Batcher | None = None
+        self._seen: Description | None = None
+        self._made: list[Deployment] = []
+        self._is_ready = False
+        pool.on_place(self._look)
+        self._look()
+
+    @property
+    def name(self) -> str:
+        """For logs and messages."""
+        return f"{self.config.endpoint}/{self.config.name}"
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is known how it will do: it can serve, or it never will."""
+        return bool(self.unfit) or (self.deployment is not None and self._is_ready)
+
+    def state(self, weight: int) -> DeploymentState:
+        """As clients may see it."""
+        reason = self.unfit or ("no worker has loaded the model yet" if self.deployment is None else "")
+        if not self._is_ready and not reason:
+            reason = "no worker can serve at the moment"
+        return DeploymentState(
+            name=self.config.name,
+            deployment=self.deployment,
+            is_ready=self._is_ready and not reason,
+            reason=reason,
+            weight=weight,
+        )
+
+    async def close(self, drain: float, why: str) -> None:
+        """Answer what was accepted, for at most ``drain`` seconds; nothing more is taken, and ``why`` is told."""
+        self.pool.off_place(self._look)
+        if self._batcher is not None:
+            await self._batcher.close(drain, why)
+        for deployment in self._made:
+            self._lines.pop(deployment, None)
+
+    def _look(self) -> None:
+        """Called for every answered batch as well, so nothing is done where nothing is new."""
+        description = self.pool.description
+        if description is not self._seen and description is not None:
+            self._seen = description
+            self._describe(description)
+        elif self.pool.is_ready == self._is_ready:
+            return
+        self._is_ready = self.pool.is_ready
+        self._changed()
+
+    def _describe(self, described: Description) -> None:
+        config, known = self.config, self.deployment
+        facts = described.signature, described.platform
+        if known is not None and (known.model_signature or known.signature, known.platform) == facts:
+            return
+        try:
+            signature = self._signature_of(config.endpoint, config.name, described.signature)
+        except ConfigError as error:
+            self.unfit = str(error)
+            log.error("gateway.features_do_not_fit", endpoint=config.endpoint, deployment=config.name, error=self.unfit)
+            return
+        self.unfit = ""
+        wanted = config.wanted
+        max_rows = min(wanted.max_rows, described.max_rows or wanted.max_rows)
+        self.deployment = deployment = Deployment(
+            endpoint=config.endpoint,
+            name=config.name,
+            signature=signature or described.signature,
+            model_signature=described.signature if signature else None,
+            platform=described.platform,
+            model=config.model,
+            max_rows=max_rows,
+            max_queue_rows=wanted.max_queue_rows,
+            request_timeout_ms=config.request_timeout_ms,
+            is_idempotent=wanted.idempotent,
+        )
+        if self._batcher is None:
+            batching = BatchConfig(
+                max_rows=max_rows,
+                max_queue_rows=max(wanted.max_queue_rows, max_rows),
+                latency_goal_ms=wanted.latency_goal_ms,
+            )
+            self._batcher = Batcher(
+                self.name,
+                batching,
+                self.pool,
+                is_idempotent=wanted.idempotent,
+                counters=self._counters,
+            )
+        self._lines[deployment] = self._batcher
+        self._made.append(deployment)
+        if len(self._made) > _REMEMBERED:
+            self._lines.pop(self._made.pop(0), None)
+        log.info(
+            "gateway.deployment_ready",
+            endpoint=config.endpoint,
+            deployment=config.name,
+            platform=described.platform,
+        )

@@ -1,0 +1,89 @@
+"""
+Where a gateway process is told what to serve next: by its supervisor's calls, or by the file that it was started from.
+
+The supervisor prepares all its gateways, writes the file, and then tells them to switch. The file is what counts: a
+gateway looks at it four times a second, so one that a call has missed switches by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import structlog
+
+from gateway.config import Config, compose
+from gateway.control.admin_served import ServedState
+from gateway.control.document import Document, Entry
+from gateway.control.served import Served
+from gateway.core.errors import GatewayError
+from gateway.serving.serving import Serving
+
+__all__ = ["Followed", "Reload", "config_of"]
+
+log = structlog.get_logger()
+
+_EVERY = 0.25
+"""Seconds between two looks: one takes 5 µs while nothing has changed."""
+
+
+class Followed(Protocol):
+    """What a gateway was started from."""
+
+    def newest(self) -> Served | None:
+        """What is there now, None where that is what was given last. Raises ``ConfigError``."""
+
+
+def config_of(served: Served, started: Config) -> Config:
+    """The settings stay those that the process was started with. Raises ``ConfigError``."""
+    entry = Entry(version=served.version, at=0.0, by="", what="")
+    # Without digests: the workers have read the models, this process never does.
+    document = Document(entry=entry, endpoints=served.endpoints, views=served.views)
+    return compose(document, started.root, started.settings)
+
+
+class Reload:
+    """Implements ``gateway.control.admin_served.Reloadable``. ``started`` is what the process was started with."""
+
+    def __init__(self, serving: Serving, started: Config) -> None:
+        self._serving, self._started = serving, started
+
+    @property
+    def state(self) -> ServedState:
+        serving = self._serving
+        return ServedState(version=serving.version, prepared=serving.prepared, draining=serving.draining)
+
+    async def prepare(self, served: Served) -> None:
+        """Raises ``GatewayError`` for what cannot be served; then nothing has changed."""
+        config = await asyncio.to_thread(config_of, served, self._started)
+        await self._serving.prepare(config, served)
+
+    async def commit(self, version: int) -> None:
+        """Raises ``Conflict`` for a version that was not prepared."""
+        await self._serving.commit(version)
+
+    async def abandon(self) -> None:
+        """What was prepared is not going to serve."""
+        await self._serving.abandon()
+
+    async def follow(self, file: Followed, pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """Serve by what ``file`` says, until cancelled. What cannot be served is tried again at every look."""
+        wanted: Served | None = None
+        complaint = ""
+        while True:
+            await pause(_EVERY)
+            try:
+                wanted = file.newest() or wanted
+                if wanted is None or wanted.version == self._serving.version:
+                    wanted = None
+                    continue
+                if wanted.version != self._serving.prepared:
+                    await self.prepare(wanted)
+                await self.commit(wanted.version)
+            except GatewayError as error:
+                if str(error) != complaint:
+                    complaint = str(error)
+                    log.error("gateway.not_switched", version=wanted.version if wanted else None, reason=complaint)
+            else:
+                complaint = ""
