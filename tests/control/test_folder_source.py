@@ -302,6 +302,29 @@ async def test_a_model_elsewhere_is_named_by_its_whole_path(source: FolderSource
     assert (root / "endpoints" / "tumor.yaml").read_text() == OTHER.replace("../models/blue.onnx", far)
 
 
+async def test_a_relative_path_out_of_the_folder_stays_as_it_was(
+    source: FolderSource, root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "far.onnx").touch()
+    (root / "endpoints" / "tumor.yaml").write_text(OTHER.replace("../models/blue.onnx", "../../far.onnx"))
+    document = await source.read()
+    await source.write(altered(document, lambda data: data["endpoints"]["tumor"].update(description="d")), 1)
+
+    assert "model: ../../far.onnx" in (root / "endpoints" / "tumor.yaml").read_text()
+
+
+async def test_files_that_are_edited_while_a_change_is_checked_are_not_overwritten(root: Path, tmp_path: Path) -> None:
+    edited = PRICE.replace("workers: 2", "workers: 3")
+    source = open_folder(
+        root, tmp_path / "state", check=lambda document: (root / "endpoints" / "price.yaml").write_text(edited)
+    )
+    document = await source.read()
+    with pytest.raises(Conflict):
+        await source.write(altered(document, weights(50)), 1)
+
+    assert (root / "endpoints" / "price.yaml").read_text() == edited
+
+
 async def test_a_view_is_written_too(source: FolderSource, root: Path) -> None:
     document = await source.read()
     done = await source.write(altered(document, lambda data: data["views"]["diamonds"].update(freshness="7d")), 1)

@@ -72,13 +72,14 @@ def open_folder(
     is_read_only: bool = False,
     keep: int = 200,
     clock: Callable[[], float] = lambda: LATER,
+    check: Callable[[Document], object] | None = None,
 ) -> FolderSource:
     models = ModelFiles(lambda: int(LATER * 1e9))
     return FolderSource(
         root,
         state,
         read=read_files,
-        check=partial(compose, root=root, settings=Settings(), models=models),
+        check=check or partial(compose, root=root, settings=Settings(), models=models),
         models=models,
         keep=keep,
         is_read_only=is_read_only,
