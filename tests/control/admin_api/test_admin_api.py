@@ -88,6 +88,8 @@ async def test_a_gateway_tells_of_each_deployment() -> None:
 async def test_a_gateway_tells_which_certificate_it_shows() -> None:
     catalog = FixedCatalog("price", deployments=["blue"])
     metrics = GatewayMetrics(Recorder(catalog, lambda: 0.0), catalog, FixedStats())
-    readiness = await GatewayAdmin(catalog, metrics, lambda: True, {"certificate": lambda: {"days_left": 3.5}}).readiness()
+    readiness = await GatewayAdmin(
+        catalog, metrics, lambda: True, {"certificate": lambda: {"days_left": 3.5}}
+    ).readiness()
 
     assert readiness.details["certificate"] == {"days_left": 3.5}
