@@ -1,5 +1,6 @@
 """
-Which process runs on which core: the plan that ``lockgate serve`` makes once, before it starts anything.
+Which process runs on which core: the plan that ``lockgate serve`` makes before it starts anything, and again for what
+a reload adds.
 
 Deciding is pure (``plan_cores``); reading what this process may use (``read_available``) is a thin look at the kernel's
 files. A core that a cpuset or an affinity mask gives us is ours to pin to. A CPU *quota* is different: it says how much
@@ -9,11 +10,13 @@ many processes are planned, and then nothing is pinned.
 
 from __future__ import annotations
 
+import heapq
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
+from types import MappingProxyType
 
 __all__ = ["Available", "CorePlan", "Need", "parse_cpu_list", "plan_cores", "read_available"]
 
@@ -55,30 +58,35 @@ class CorePlan:
     """Deployment → one entry per worker process."""
 
 
-def plan_cores(available: Available, gateways: int, deployments: Mapping[str, Need]) -> CorePlan:
+def plan_cores(
+    available: Available,
+    gateways: int,
+    deployments: Mapping[str, Need],
+    kept: Mapping[str, tuple[Cores, ...]] = MappingProxyType({}),
+) -> CorePlan:
     """
-    The first cores go to the gateways, the rest to the workers, round-robin.
+    The first cores go to the gateways, the rest to the workers, those with the least to do first.
 
     A deployment that says how many workers it wants gets them. The others divide what is left, the earlier ones
     first, and each has at least one; so on a small machine workers share cores, and on one core everything does.
+    ``kept`` are those of ``deployments`` that run already: they stay where they are, and how many they are.
     """
     count = max(1, min(available.count, len(available.cores)))
     slots = list(available.cores[:count])
     own, left = slots[:gateways], slots[gateways:]
     scoring = left or slots
     counts = _worker_counts(len(scoring), deployments)
-    ring = _round_robin(scoring)
-    pins = {
-        name: tuple(_take(ring, min(need.threads, len(scoring))) for _ in range(counts[name]))
-        for name, need in deployments.items()
-    }
-    gateway_pins = tuple((own[i % len(own)],) for i in range(gateways))
-    if available.can_pin:
-        return CorePlan(gateways=gateway_pins, workers=pins)
-    return CorePlan(
-        gateways=tuple(() for _ in gateway_pins),
-        workers={name: tuple(() for _ in workers) for name, workers in pins.items()},
-    )
+    load = dict.fromkeys(scoring, 0)
+    for core in (core for pins in kept.values() for cores in pins for core in cores):
+        if core in load:
+            load[core] += 1
+    pins = dict(kept)
+    for name, need in deployments.items():
+        if name not in kept:
+            found = tuple(_least_loaded(load, need.threads) for _ in range(counts[name]))
+            pins[name] = found if available.can_pin else ((),) * len(found)
+    gateway_pins = tuple((own[i % len(own)],) if available.can_pin else () for i in range(gateways))
+    return CorePlan(gateways=gateway_pins, workers=pins)
 
 
 def read_available(
@@ -121,13 +129,12 @@ def _worker_counts(cores: int, deployments: Mapping[str, Need]) -> dict[str, int
     return counts
 
 
-def _round_robin(cores: list[int]) -> Iterator[int]:
-    while True:
-        yield from cores
-
-
-def _take(ring: Iterator[int], count: int) -> Cores:
-    return tuple(next(ring) for _ in range(count))
+def _least_loaded(load: dict[int, int], count: int) -> Cores:
+    """``count`` different cores, as far as there are so many; of equals the first."""
+    cores = tuple(heapq.nsmallest(count, load, key=load.__getitem__))
+    for core in cores:
+        load[core] += 1
+    return cores
 
 
 def _folders(cgroups: Path, membership: Path, controller: str) -> Iterator[Path]:

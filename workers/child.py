@@ -134,6 +134,8 @@ class Child:
         self._backoff, self._clock, self._changed, self._stderr = backoff, clock, changed, stderr
         self._stopping = asyncio.Event()
         self._gone = asyncio.Event()
+        self._died = asyncio.Event()
+        """Whether this life is over."""
         self._process: subprocess.Popen[bytes] | None = None
 
     async def run(self) -> None:
@@ -181,9 +183,15 @@ class Child:
         self._stopping.set()
         self._signal(signal.SIGKILL)
 
-    def renew(self) -> None:
-        """End this life at once; the next one begins as after any death."""
-        self._signal(signal.SIGKILL)
+    async def renew(self) -> None:
+        """End this life as ``stop`` does; the next one begins as after any death."""
+        process = self._process
+        self._signal(signal.SIGTERM)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.spec.drain):
+                await self._died.wait()
+        if self._process is process:
+            self._signal(signal.SIGKILL)
 
     def lost(self) -> None:
         """Nobody runs it any more: whoever waits for its end need not."""
@@ -206,6 +214,7 @@ class Child:
             log.warning("supervisor.child_not_started", child=spec.name, error=str(error))
             return os.EX_OSERR
         self._process = process
+        self._died.clear()
         if spec.is_gentle and not self.state.restarts:
             gentle.begin(process.pid)
         self.state.born(process.pid)
@@ -223,6 +232,7 @@ class Child:
             self._signal(signal.SIGKILL)  # nothing is left of it unless we were cancelled
             status = process.wait()
             self._process = None
+            self._died.set()
             os.close(pidfd)
             events.cancel()
             with suppress(asyncio.CancelledError):

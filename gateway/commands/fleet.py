@@ -28,10 +28,18 @@ _PATIENCE = aiohttp.ClientTimeout(total=2.0)
 
 
 class Fleet:
-    """Implements ``AdminSource``. ``sockets``: index of a gateway → its admin socket."""
+    """
+    Implements ``AdminSource``. ``sockets``: index of a gateway → its admin socket; ``processes`` are those that serve,
+    and ``state`` tells which version they do and which is wanted.
+    """
 
-    def __init__(self, sockets: Mapping[str, Path], processes: Callable[[], Sequence[ChildState]]) -> None:
-        self._sockets, self._processes = sockets, processes
+    def __init__(
+        self,
+        sockets: Mapping[str, Path],
+        processes: Callable[[], Sequence[ChildState]],
+        state: Callable[[], Mapping[str, Any]] = dict,
+    ) -> None:
+        self._sockets, self._processes, self._state = sockets, processes, state
 
     async def readiness(self) -> Readiness:
         """Ready when every gateway is; a deployment is ready when every gateway that answers says so."""
@@ -60,6 +68,7 @@ class Fleet:
                 "endpoints": endpoints,
                 "gateways": {index: answer.get("ready", False) for index, answer in gateways.items()},
                 "processes": processes,
+                **_told(self._state()),
                 **_certificate(gateways.values()),
                 **_features(gateways),
             },
@@ -106,6 +115,18 @@ async def _get(socket: Path, path: str) -> str:
             return await response.text()
     except (aiohttp.ClientError, OSError, TimeoutError):
         return ""
+
+
+def _told(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Without who did what: no key is asked for here."""
+    if not state:
+        return {}
+    return {
+        "state": {
+            **{name: told for name, told in state.items() if name != "desired"},
+            "wanted": state["desired"]["version"],
+        }
+    }
 
 
 def _certificate(answers: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -1,15 +1,17 @@
 """
 The store that ``lockgate serve`` brings along where there are views and no other store.
 
-It is there before the gateways are, it is started again when it dies, and each time it is filled from the views'
-seeds, because it has forgotten everything (unless it is told to keep its rows).
+It is started again when it dies, and each time it is filled from the views' seeds, because it has forgotten everything
+(unless it is told to keep its rows). Views may come with a reload: gateways are told its address in any case, and it
+runs from the first view on. The rows of a new view are there before a gateway is asked to read them; those of a view
+that has changed are written when the gateways have switched, since until then the old ones are being read.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -36,18 +38,26 @@ _REJECTS_TOLD = 3
 
 
 class OwnStore:
-    """Enter it to start the server, leave it to stop it; ``run`` watches over it in between."""
+    """
+    Enter it to start the server, if there are views, and leave it to stop it; ``run`` watches over it in between.
+
+    Implements ``gateway.commands.transition.Follower``.
+    """
 
     def __init__(self, store: EmbeddedStore, views: Mapping[str, ViewFile], prefix: str) -> None:
         self._store, self._views, self._prefix = store, views, prefix
+        self._started, self._changed = asyncio.Event(), asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._loaded: dict[str, ViewFile] = {}
+        """Views whose seeds have been loaded into the server that runs."""
         self.filled = asyncio.Event()
-        """Set when the seeds have been loaded for the first time."""
+        """Set when the seeds have been loaded for the first time, or there are none."""
 
     @staticmethod
-    def where_needed(config: Config, folder: Path, kept: Path) -> OwnStore | None:
-        """None without views, or where somebody says which store to use."""
+    def where_possible(config: Config, folder: Path, kept: Path) -> OwnStore | None:
+        """None where somebody says which store to use."""
         settings = config.settings.features.with_url(os.environ)
-        if not config.views or settings.url:
+        if settings.url:
             return None
         embedded = settings.embedded
         options = EmbeddedOptions(max_memory_mb=embedded.max_memory_mb, keep_in=kept if embedded.keep else None)
@@ -59,10 +69,10 @@ class OwnStore:
         return {REDIS_URL: self._store.url}
 
     async def __aenter__(self) -> OwnStore:
-        try:
-            await self._store.start()
-        except (NoServer, OSError) as error:
-            raise ConfigError("features", str(error)) from error
+        if self._views:
+            await self._start()
+        else:
+            self.filled.set()
         return self
 
     async def __aexit__(
@@ -70,14 +80,43 @@ class OwnStore:
     ) -> None:
         await self._store.stop()
 
+    async def prepare(self, config: Config) -> None:
+        """The server runs, and has the rows of new views. Raises ``ConfigError``."""
+        if config.views and not self._started.is_set():
+            await self._start()
+        await self._fill({name: view for name, view in config.views.items() if name not in self._views})
+
+    def install(self, config: Config) -> None:
+        """These views are read from now on."""
+        self._views = config.views
+        self._changed.set()
+
     async def run(self) -> None:
-        """Fill it, and whenever it ends start and fill it again, until cancelled."""
+        """Fill it whenever there is something new, and whenever it ends start and fill it again, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_alive(), name="feature store")
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                if self._started.is_set():
+                    await self._fill(self._views)
+                self.filled.set()
+
+    async def _start(self) -> None:
+        try:
+            await self._store.start()
+        except (NoServer, OSError) as error:
+            raise ConfigError("features", str(error)) from error
+        self._started.set()
+        self._changed.set()
+
+    async def _keep_alive(self) -> None:
         tries = 0
         while True:
-            await self._fill()
-            self.filled.set()
+            await self._started.wait()
             status = await self._store.wait()
             log.warning("features.store_exited", status=status)
+            self._loaded = {}  # another one, so that what is just being loaded is not taken for loaded
             while not self._store.is_running:
                 await asyncio.sleep(_BACKOFF[min(tries, len(_BACKOFF) - 1)])
                 tries += 1
@@ -87,10 +126,20 @@ class OwnStore:
                     log.warning("features.store_not_started", error=str(error))
                 else:
                     tries = 0
+            self._changed.set()
 
-    async def _fill(self) -> None:
+    async def _fill(self, views: Mapping[str, ViewFile]) -> None:
+        """Load the seeds that are not there yet."""
+        async with self._turn:
+            loaded = self._loaded
+            new = [view for view in views.values() if loaded.get(view.name) != view]
+            if new:
+                await self._load(new)
+                loaded.update({view.name: view for view in new})
+
+    async def _load(self, views: Iterable[ViewFile]) -> None:
         async with open_client(StoreSettings(url=self._store.url)) as client:
-            for view in self._views.values():
+            for view in views:
                 if view.seed is None:
                     continue
                 rejects: list[Reject] = []

@@ -29,6 +29,10 @@ class ControlConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Whether the admin API may change nothing that is served."""
     keep: int = 200
     """Versions in the history."""
+    gentle_load_ms: int = 20_000
+    """
+    How long new workers load behind everything that serves, before they take their share of the CPU; 0: from the start.
+    """
 
     def __post_init__(self) -> None:
         has_url = bool(self.redis_url) or self.redis_url_file is not None
@@ -45,5 +49,7 @@ class ControlConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError(
                 f'name: expected a letter or digit, then up to 63 letters, digits, ".", "_" or "-", got "{self.name}"'
             )
+        if self.gentle_load_ms < 0:
+            raise ValueError(f"gentle_load_ms: expected 0 or more, got {self.gentle_load_ms}")
         if not 2 <= self.keep <= 10_000:
             raise ValueError(f"keep: expected 2 to 10000, got {self.keep}")

@@ -1,81 +1,64 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from gateway.commands.machine import Machine, fits
+from gateway.commands.groups import Sockets
+from gateway.commands.machine import admin_sockets, fits, gateway_specs, group_options, group_spec
 from gateway.commands.worker import link_files, worker_spec
-from gateway.config import Config, Settings
-from gateway.control.endpoints import DeploymentConfig, EndpointConfig
+from gateway.config import Settings
+from gateway.control.endpoints import DeploymentConfig
 from gateway.core.errors import ConfigError
 from workers.affinity import Available
-from workers.options import GroupOptions
+from workers.options import GroupOptions, WorkerOptions
 from workers.tls import LinkFiles
-
-MODEL = Path("/models/one.onnx")
-
-
-def config(gateways: int = 1, **deployments: DeploymentConfig) -> Config:
-    traffic = {name: 100 if place == 0 else 0 for place, name in enumerate(deployments)}
-    endpoint = EndpointConfig(name="price", deployments=deployments, traffic=traffic)
-    return Config(root=Path("/served"), settings=Settings(gateways=gateways), endpoints={"price": endpoint})
-
-
-def plan(cores: int, of: Config) -> Machine:
-    return Machine.plan(of, Available(cores=tuple(range(cores)), count=cores), Path("/run/sock"), ["/served"])
-
-
-def options(machine: Machine, place: int = 0) -> GroupOptions:
-    argv = machine.groups[place].argv
-    return msgspec.json.decode(argv[argv.index("--options") + 1], type=GroupOptions)
-
-
-def test_gateways_are_told_exactly_the_addresses_that_workers_listen_on() -> None:
-    machine = plan(4, config(blue=DeploymentConfig(model=MODEL), green=DeploymentConfig(model=MODEL)))
-    listened = {
-        machine.groups[i].name: [worker.address for worker in options(machine, i).workers]
-        for i in range(len(machine.groups))
-    }
-
-    assert listened == {f"price/{name}": list(found) for name, found in machine.addresses["price"].items()}
-    assert len({address for found in listened.values() for address in found}) == 3
-
-
-def test_each_worker_is_told_its_own_core_and_the_gateway_keeps_the_first() -> None:
-    machine = plan(3, config(blue=DeploymentConfig(model=MODEL)))
-
-    assert [worker.cores for worker in options(machine).workers] == [[1], [2]]
-    assert machine.gateways[0].cores == (0,)
-    assert machine.groups[0].cores == (1, 2)
 
 
 def test_what_a_deployment_sets_reaches_its_workers() -> None:
-    deployment = DeploymentConfig(model=MODEL, max_rows=8, threads=2, memory_limit_mb=500, device="cpu")
-    told = options(plan(4, config(blue=deployment)))
+    deployment = DeploymentConfig(model=Path("/m.onnx"), max_rows=8, threads=2, memory_limit_mb=500, device="cpu")
+    workers = [WorkerOptions(name="p/blue/0", address="unix:/s", cores=[3, 1])]
+    spec = group_spec("p/blue", group_options(deployment, workers, drain_ms=1))
+    told = msgspec.json.decode(spec.argv[spec.argv.index("--options") + 1], type=GroupOptions)
 
-    assert (told.model, told.max_rows, told.threads, told.memory_limit_mb) == (str(MODEL), 8, 2, 500)
+    assert (told.model, told.max_rows, told.threads, told.memory_limit_mb) == ("/m.onnx", 8, 2, 500)
+    assert told.workers == workers
+    assert (spec.cores, spec.parts, spec.is_gentle) == ((1, 3), ("p/blue/0",), False)
 
 
-def test_a_gpu_has_one_worker_unless_more_are_asked_for() -> None:
-    of = config(
-        blue=DeploymentConfig(model=MODEL, device="cuda:0"),
-        green=DeploymentConfig(model=MODEL, device="cuda:1", workers=2),
+def test_a_group_that_loads_gently_is_otherwise_the_same() -> None:
+    options = group_options(DeploymentConfig(model=Path("/m.onnx")), [], drain_ms=1)
+    gentle = group_spec("p/blue", options, is_gentle=True)
+
+    assert gentle.is_gentle
+    assert replace(gentle, is_gentle=False) == group_spec("p/blue", options)
+
+
+def test_every_gateway_has_an_index_a_core_and_an_admin_socket_of_its_own() -> None:
+    sockets = admin_sockets(2, Path("/run"))
+    specs = gateway_specs(
+        Settings(gateways=2), Available(cores=(0, 1, 2), count=3), sockets, ["/served"], {"REDIS_URL": "unix:///s"}
     )
-    machine = plan(16, of)
-
-    assert [len(options(machine, i).workers) for i in range(2)] == [1, 2]
-
-
-def test_every_gateway_has_an_index_and_an_admin_socket_of_its_own() -> None:
-    machine = plan(4, config(2, blue=DeploymentConfig(model=MODEL)))
-    told = [spec.argv[spec.argv.index("--index") + 1 :] for spec in machine.gateways]
+    told = [spec.argv[spec.argv.index("--index") + 1 :] for spec in specs]
 
     assert [(arguments[0], arguments[2]) for arguments in told] == [
-        (index, str(path)) for index, path in machine.admin_sockets.items()
+        ("0", "/run/admin-0.sock"),
+        ("1", "/run/admin-1.sock"),
     ]
-    assert len(set(machine.admin_sockets.values())) == 2
+    assert [spec.cores for spec in specs] == [(0,), (1,)]
+    assert all(spec.env["REDIS_URL"] == "unix:///s" for spec in specs)
+
+
+def test_the_names_of_sockets_are_no_longer_than_what_was_tried() -> None:
+    sockets = Sockets(Path("/x" * 40), "ffff")
+    for _ in range(20_000):
+        sockets.take(0)
+    longest = sockets.take(200)[-1]
+
+    assert fits(longest.parent)
+    assert len(str(longest)) <= len(str(longest.parent / "ffff-99999-999.sock"))
 
 
 def test_a_path_that_is_too_long_for_a_socket_is_noticed() -> None:

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import redis
 from structlog.testing import capture_logs
@@ -43,20 +44,22 @@ def config(views: dict[str, ViewFile], features: FeatureStoreConfig | None = Non
 
 
 @pytest.mark.parametrize("variable", ["", "redis://there"])
-def test_it_is_needed_where_there_are_views_and_nobody_says_which_store(
+def test_it_is_there_where_nobody_says_which_store(
     stones: ViewFile, folder: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.setenv("REDIS_URL", variable)
     configured = FeatureStoreConfig(url="redis://here")
 
-    assert OwnStore.where_needed(config({}), folder, folder) is None
-    assert OwnStore.where_needed(config({"stones": stones}, configured), folder, folder) is None
-    assert (OwnStore.where_needed(config({"stones": stones}), folder, folder) is None) == bool(variable)
+    assert OwnStore.where_possible(config({"stones": stones}, configured), folder, folder) is None
+    assert (OwnStore.where_possible(config({"stones": stones}), folder, folder) is None) == bool(variable)
 
 
-def test_gateways_are_told_its_address(stones: ViewFile, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("has_views", [True, False])
+def test_gateways_are_told_its_address_also_while_there_is_nothing_in_it(
+    stones: ViewFile, folder: Path, monkeypatch: pytest.MonkeyPatch, has_views: bool
+) -> None:
     monkeypatch.delenv("REDIS_URL", raising=False)
-    store = OwnStore.where_needed(config({"stones": stones}), folder, folder)
+    store = OwnStore.where_possible(config({"stones": stones} if has_views else {}), folder, folder)
 
     assert store is not None
     assert store.environment == {"REDIS_URL": f"unix://{folder}/store.sock"}
@@ -67,7 +70,7 @@ def test_its_memory_and_whether_it_keeps_its_rows_are_settings(
 ) -> None:
     monkeypatch.delenv("REDIS_URL", raising=False)
     wanted = FeatureStoreConfig(embedded=EmbeddedConfig(max_memory_mb=7, keep=True))
-    store = OwnStore.where_needed(config({"stones": stones}, wanted), folder / "s", folder / "kept")
+    store = OwnStore.where_possible(config({"stones": stones}, wanted), folder / "s", folder / "kept")
     assert store is not None
 
     async def settings() -> dict[str, str]:
@@ -122,3 +125,56 @@ async def test_without_a_program_for_it_nothing_is_started(
 
     with pytest.raises(ConfigError, match="install redis-server or valkey-server"):
         await store.__aenter__()
+
+
+async def test_without_views_no_server_runs_and_nobody_waits_for_one(folder: Path) -> None:
+    server = EmbeddedStore(folder)
+    async with asyncio.timeout(30), OwnStore(server, {}, "features") as store:
+        await store.filled.wait()
+
+        assert not server.is_running
+
+
+async def test_the_first_view_of_a_reload_starts_it_and_its_rows_are_there_before_it_is_read(
+    stones: ViewFile, folder: Path
+) -> None:
+    server = EmbeddedStore(folder, EmbeddedOptions(max_memory_mb=8))
+    async with asyncio.timeout(30), OwnStore(server, {}, "features") as store:
+        running = asyncio.create_task(store.run())
+        await store.prepare(config({"stones": stones}))
+        with redis.Redis.from_url(server.url) as client:
+            count = client.dbsize()
+        running.cancel()
+
+        assert count == 2
+
+
+async def test_a_view_that_has_changed_is_left_alone_until_the_new_one_is_read(stones: ViewFile, folder: Path) -> None:
+    other = msgspec.structs.replace(stones, seed=stones.seed.with_name("other.csv") if stones.seed else None)
+    assert other.seed is not None
+    other.seed.write_text("stone,carat\n1,0.5\n2,1.5\n3,0.7\n")
+    server = EmbeddedStore(folder, EmbeddedOptions(max_memory_mb=8))
+    async with asyncio.timeout(30), OwnStore(server, {"stones": stones}, "features") as store:
+        running = asyncio.create_task(store.run())
+        await store.filled.wait()
+        await store.prepare(config({"stones": other}))
+        with redis.Redis.from_url(server.url) as client:
+            before = client.dbsize()
+            store.filled.clear()
+            store.install(config({"stones": other}))
+            await store.filled.wait()
+            after = client.dbsize()
+        running.cancel()
+
+        assert (before, after) == (2, 3)
+
+
+async def test_a_reload_with_views_is_refused_where_there_is_no_program_for_them(
+    stones: ViewFile, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feature_cache.embedded._PACKAGE", "no-such-package-here")
+    monkeypatch.setenv("PATH", "")
+    store = OwnStore(EmbeddedStore(folder), {}, "features")
+
+    with pytest.raises(ConfigError, match="install redis-server or valkey-server"):
+        await store.prepare(config({"stones": stones}))

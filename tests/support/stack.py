@@ -113,7 +113,7 @@ class Stack:
     def address(self, deployment: str, worker: int = 0) -> str:
         """Where the worker of ``endpoint/deployment`` listens, as log events call it."""
         endpoint, _, name = deployment.partition("/")
-        plan = json.loads((self.state / "run" / "plan.json").read_bytes())
+        plan = json.loads((self.state / "run" / "served.json").read_bytes())["plan"]
         return str(plan[endpoint][name][worker])
 
     def ask_admin(self, path: str) -> tuple[int, str]:

@@ -79,13 +79,19 @@ async def test_whoever_stops_a_child_when_nothing_runs_it_does_not_wait_for_it()
     assert supervisor.states == []
 
 
-async def test_a_renewed_child_is_started_again() -> None:
-    async with running([child("a", STUBBORN)]) as watched:
+async def test_a_renewed_child_is_drained_and_started_again() -> None:
+    async with running([child("a", READY)]) as watched:
         await watched.ready()
         first = watched.state("a").pid
-        watched.supervisor.children(0)[0].renew()
+        await watched.supervisor.children(0)[0].renew()
         await watched.until(lambda: watched.state("a").restarts == 1 and watched.state("a").is_ready)
-        second = watched.state("a").pid
-        watched.supervisor.kill()
 
-        assert first != second
+        assert first != watched.state("a").pid
+        assert watched.state("a").reason == ""
+
+
+async def test_a_child_that_does_not_leave_is_renewed_by_force() -> None:
+    async with running([child("a", STUBBORN, drain=0.05)]) as watched:
+        await watched.ready()
+        await watched.supervisor.children(0)[0].renew()
+        await watched.until(lambda: watched.state("a").restarts == 1 and watched.state("a").is_ready)

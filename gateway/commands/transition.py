@@ -1,0 +1,199 @@
+"""
+From what runs to what is wanted: one step after the other, and back out of all of them until the one that counts.
+
+1. The document is checked, and planned against the groups that are there (``groups.plan_groups``).
+2. New groups load, warm up and pass their sample, beside the old ones and behind everything that serves.
+3. Every gateway prepares: it links to the new workers and checks what only it can check.
+4. ``run/served.json`` is written, whole and at once. **This rename is the change**: a gateway that starts from now on
+   starts with the new version, and one that runs finds it. Whoever is killed before leaves the old version behind,
+   whoever is killed after, the new one. The supervisor itself starts from its source, and all its children die with it.
+5. The gateways are told to switch, and when no request is with the old groups any more they are drained and stopped.
+
+Whatever fails in 1 to 3, or in writing the file, leaves what runs as it was. From 4 on nothing can fail any more; there
+are only things that take longer.
+
+What is superseded while it loads keeps those of its groups that the newer document wants as well. Otherwise a model
+that takes a minute would never be loaded while somebody changes a weight twice a minute.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias
+
+import structlog
+
+from gateway.commands.gateway_versions import GatewayVersions, NoGateway
+from gateway.commands.groups import Group, GroupPlan
+from gateway.commands.running_groups import RunningGroups, Superseded
+from gateway.config import Config, raw_settings
+from gateway.control.document import Document
+from gateway.control.served import Served, write_served
+from gateway.core.errors import ConfigError, GatewayError
+
+__all__ = ["Follower", "Phase", "State", "Transition", "served_by"]
+
+log = structlog.get_logger()
+
+Phase: TypeAlias = Literal["loading", "committing"]
+
+_SPARE = 5.0
+"""Seconds beyond what requests and lines in the gateways may take to let go of a group."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What runs."""
+
+    document: Document
+    config: Config
+    groups: tuple[Group, ...]
+
+
+class Follower(Protocol):
+    """Part of the supervisor that goes by what runs."""
+
+    async def prepare(self, config: Config) -> None:
+        """Make ready what can be, such that it harms nobody if nothing comes of it. Raises ``ConfigError``."""
+
+    def install(self, config: Config) -> None:
+        """This runs now."""
+
+
+def served_by(document: Document, config: Config, plan: GroupPlan) -> Served:
+    """What gateways are told of a document and of the groups that run it."""
+    return Served(
+        version=document.version,
+        endpoints=document.endpoints,
+        views=document.views,
+        models=document.models,
+        plan=plan.addresses,
+        settings=raw_settings(config.settings),
+    )
+
+
+class Transition:
+    """
+    The steps; ``run`` them for one document at a time.
+
+    ``compose`` turns a document into a checked configuration and is called in a thread; ``plan`` is
+    ``plan_groups`` with everything that the machine has to say; ``told`` hears of each phase, ``changed`` of old groups
+    that are gone.
+    """
+
+    def __init__(
+        self,
+        *,
+        compose: Callable[[Document], Config],
+        plan: Callable[[Sequence[Group], Config, Mapping[str, str]], GroupPlan],
+        groups: RunningGroups,
+        gateways: GatewayVersions,
+        file: Path,
+        followers: Iterable[Follower],
+        told: Callable[[Phase], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self._compose, self._plan, self._groups, self._gateways = compose, plan, groups, gateways
+        self._file, self._followers, self._told, self._changed = file, tuple(followers), told, changed
+        self._loading: list[Group] = []
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    @property
+    def waiting_for(self) -> list[str]:
+        """Deployments that are not loaded yet."""
+        return self._groups.waiting(self._loading)
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether there are groups that nobody needs any more."""
+        return bool(self._leaving)
+
+    async def run(
+        self, running: State, document: Document, is_wanted: Callable[[], bool], tasks: asyncio.TaskGroup
+    ) -> tuple[State, GroupPlan]:
+        """
+        What runs then, and what was done for it; old groups leave as one of ``tasks``.
+
+        Raises ``GatewayError`` for what cannot run, and ``Superseded`` where ``is_wanted`` says no before everything
+        is loaded. Then what ran before goes on.
+        """
+        try:
+            config, plan = await self._load(running, document, is_wanted)
+            self._told("committing")
+            await self._prepare(config, served_by(document, config, plan))
+        except (Superseded, NoGateway):  # what has loaded may be of use yet
+            raise
+        except GatewayError:
+            self.give_up(tasks)
+            raise
+        # Nothing of what follows may raise, or be undone.
+        self._loading.clear()
+        state = State(document=document, config=config, groups=(*plan.keep, *plan.start))
+        for follower in self._followers:
+            follower.install(config)
+        await self._gateways.commit(document.version)
+        leaving = [group for group in running.groups if group not in state.groups]
+        if leaving:
+            self._let(tasks, self._leave(leaving, config))
+        return state, plan
+
+    def wake(self) -> None:
+        """There may be something newer."""
+        self._groups.note()
+
+    def give_up(self, tasks: asyncio.TaskGroup) -> None:
+        """Nobody wants what is loading any more."""
+        if self._loading:
+            groups, self._loading = self._loading, []
+            self._let(tasks, self._groups.stop(groups))
+
+    async def _load(
+        self, running: State, document: Document, is_wanted: Callable[[], bool]
+    ) -> tuple[Config, GroupPlan]:
+        self._told("loading")
+        config = await asyncio.to_thread(self._compose, document)
+        plan = self._plan([*running.groups, *self._loading], config, document.models)
+        useless = [group for group in self._loading if group not in plan.keep]
+        self._loading = [group for group in self._loading if group in plan.keep]
+        await self._groups.stop(useless)
+        if plan.start and self._leaving:
+            await asyncio.wait(self._leaving)  # bounded; else quick changes would pile up models in memory
+        for group in plan.start:
+            self._groups.start(group, is_gentle=True)
+            self._loading.append(group)
+        self._told("loading")
+        await self._groups.until_ready(self._loading, config.settings.pool.load_timeout_ms / 1000, is_wanted)
+        return config, plan
+
+    async def _prepare(self, config: Config, served: Served) -> None:
+        for follower in self._followers:
+            await follower.prepare(config)
+        try:
+            await self._gateways.prepare(served)
+            await asyncio.to_thread(write_served, self._file, served)
+        except OSError as error:
+            await self._gateways.abandon()
+            raise ConfigError(str(self._file), f"cannot be written: {error.strerror}") from error
+        except GatewayError:
+            await self._gateways.abandon()
+            raise
+
+    def _let(self, tasks: asyncio.TaskGroup, leave: Coroutine[None, None, None]) -> None:
+        leaving = tasks.create_task(leave, name="leaving groups")
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._gone)
+
+    def _gone(self, leaving: asyncio.Task[None]) -> None:
+        self._leaving.discard(leaving)
+        self._changed()
+
+    async def _leave(self, groups: Sequence[Group], config: Config) -> None:
+        addresses = {address for group in groups for address in group.addresses}
+        drain = config.settings.drain_ms / 1000
+        # Twice: a gateway may wait for the feature store with a request, and then for its line.
+        await self._gateways.until_unused(addresses, 2 * drain + _SPARE)
+        await self._groups.stop(groups)
+        log.info("control.stopped", groups=[group.name for group in groups])
