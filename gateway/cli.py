@@ -17,6 +17,7 @@ import typer
 
 from gateway.commands.certs_options import certs_app
 from gateway.commands.compare_options import compare_command
+from gateway.commands.control_options import add_control_commands
 from gateway.commands.features_options import features_app
 from gateway.commands.keys_options import keys_app, token
 from gateway.core.errors import ConfigError
@@ -237,6 +238,7 @@ app.add_typer(features_app)
 app.add_typer(keys_app)
 app.command()(token)
 app.command("compare")(compare_command)
+add_control_commands(app)
 
 
 def _console() -> Console:
