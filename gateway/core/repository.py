@@ -16,9 +16,16 @@ __all__ = ["Repository"]
 
 class Repository(Protocol):
     """
-    Both return when every process has done it, and raise ``GatewayError``: ``Unauthenticated``, ``Forbidden``,
-    ``NotFound``, ``NotReady`` when nobody can be asked, or why it was refused.
+    ``load`` and ``unload`` return when every process has done it, and raise ``GatewayError``: ``NotFound``,
+    ``NotReady`` when nobody can be asked, or why it was refused.
     """
+
+    async def check(self, model: str, caller: Caller) -> None:
+        """
+        Whether the caller may do either: asked before anything else of the request is looked at.
+
+        Raises ``Unauthenticated`` or ``Forbidden``.
+        """
 
     async def load(self, model: str, caller: Caller) -> None:
         """Give the endpoint its workers. Of one that has them, the model's files are read again."""

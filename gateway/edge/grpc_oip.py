@@ -19,15 +19,18 @@ from gateway.core.access import Caller, ClientCertificate, Presented
 from gateway.core.catalog import Catalog, StatsSource
 from gateway.core.deadline import Clock, Deadline
 from gateway.core.errors import GatewayError, InvalidInput, NotSupported
+from gateway.core.repository import Repository
 from gateway.core.request import Answer, Received
 from gateway.core.service import Service
 from gateway.core.timeline import Timeline
 from gateway.edge import oip_metadata
 from gateway.edge.grpc_call import GrpcCall
 from gateway.edge.grpc_fence import MAX_DETAILS, GrpcFence
+from gateway.edge.grpc_repository import kserve_done, model_of
 from gateway.edge.grpc_tensors import InputReader, ResponseWriter, request_size
 from gateway.edge.http_intake import DEPLOYMENT_HEADER
 from gateway.edge.http_route import OnDone
+from gateway.edge.oip_repository import refuse_load_parameters
 from gateway.edge.oip_view import OipView
 from gateway.edge.peer_certificate import certificate_in
 from gateway.edge.request_id import caller_id
@@ -40,7 +43,7 @@ __all__ = ["OipServicer"]
 M = TypeVar("M", bound=Message)
 
 _SHARED_MEMORY = "shared memory is not offered: send tensors in the request"
-_REPOSITORY = "loading and unloading is not offered: what is served is declared in the endpoint files"
+_NO_REPOSITORY = "loading and unloading is not offered by a gateway that runs alone"
 
 
 def _refusing(method: str, reason: str) -> Callable[[OipServicer, Message, GrpcCall], Awaitable[Any]]:
@@ -59,7 +62,8 @@ class OipServicer(GRPCInferenceServiceServicer):
 
     ``is_ready`` is what ServerReady answers; ``max_in_flight_per_stream`` bounds the requests of one ModelStreamInfer
     that are being answered or wait for the caller to read; the next is not taken off the wire before one is through.
-    ``asks_for_certificates`` says whether the listener does.
+    ``asks_for_certificates`` says whether the listener does. Without a ``repository`` none is
+    loaded or unloaded.
     """
 
     def __init__(
@@ -75,12 +79,13 @@ class OipServicer(GRPCInferenceServiceServicer):
         clock: Clock,
         server_timing: bool = True,
         asks_for_certificates: bool = False,
+        repository: Repository | None = None,
         max_in_flight_per_stream: int = 256,
     ) -> None:
         self._service, self._catalog, self._view, self._stats = service, catalog, view, stats
         self._is_ready, self._clock = is_ready, clock
         self._read, self._write = InputReader(), ResponseWriter()
-        self._asks_for_certificates = asks_for_certificates
+        self._asks_for_certificates, self._repository = asks_for_certificates, repository
         self._max_in_flight_per_stream = max_in_flight_per_stream
         self._fence = GrpcFence(new_id=new_id, on_done=on_done, server_timing=server_timing)
 
@@ -159,7 +164,7 @@ class OipServicer(GRPCInferenceServiceServicer):
         context: GrpcCall,
     ) -> pb.ServerMetadataResponse:
         async def work() -> pb.ServerMetadataResponse:
-            return _message(oip_metadata.server_metadata(), pb.ServerMetadataResponse())
+            return _message(self._server_metadata(), pb.ServerMetadataResponse())
 
         return await self._fence.control(context, "ServerMetadata", work)
 
@@ -209,8 +214,29 @@ class OipServicer(GRPCInferenceServiceServicer):
 
         return await self._fence.control(context, "RepositoryIndex", work)
 
-    RepositoryModelLoad = _refusing("RepositoryModelLoad", _REPOSITORY)
-    RepositoryModelUnload = _refusing("RepositoryModelUnload", _REPOSITORY)
+    async def RepositoryModelLoad(
+        self, request: pb.RepositoryModelLoadRequest, context: GrpcCall
+    ) -> pb.RepositoryModelLoadResponse:
+        async def work() -> pb.RepositoryModelLoadResponse:
+            model, caller, repository = model_of(request), self._caller(context), self._offered("RepositoryModelLoad")
+            await repository.check(model, caller)
+            refuse_load_parameters(request.parameters)
+            await repository.load(model, caller)
+            return pb.RepositoryModelLoadResponse.FromString(kserve_done(model))
+
+        return await self._fence.control(context, "RepositoryModelLoad", work)
+
+    async def RepositoryModelUnload(
+        self, request: pb.RepositoryModelUnloadRequest, context: GrpcCall
+    ) -> pb.RepositoryModelUnloadResponse:
+        async def work() -> pb.RepositoryModelUnloadResponse:
+            model, caller, repository = model_of(request), self._caller(context), self._offered("RepositoryModelUnload")
+            await repository.check(model, caller)
+            await repository.unload(model, caller)
+            return pb.RepositoryModelUnloadResponse.FromString(kserve_done(model))
+
+        return await self._fence.control(context, "RepositoryModelUnload", work)
+
     SystemSharedMemoryStatus = _refusing("SystemSharedMemoryStatus", _SHARED_MEMORY)
     SystemSharedMemoryRegister = _refusing("SystemSharedMemoryRegister", _SHARED_MEMORY)
     SystemSharedMemoryUnregister = _refusing("SystemSharedMemoryUnregister", _SHARED_MEMORY)
@@ -219,6 +245,14 @@ class OipServicer(GRPCInferenceServiceServicer):
     CudaSharedMemoryUnregister = _refusing("CudaSharedMemoryUnregister", _SHARED_MEMORY)
     TraceSetting = _refusing("TraceSetting", "trace settings are not offered: send a traceparent")
     LogSettings = _refusing("LogSettings", "log settings are not offered over this protocol")
+
+    def _server_metadata(self) -> oip_metadata.Document:
+        return oip_metadata.server_metadata(has_repository=self._repository is not None)
+
+    def _offered(self, method: str) -> Repository:
+        if self._repository is None:
+            raise NotSupported(f"{method}: {_NO_REPOSITORY}")
+        return self._repository
 
     def _receive(
         self,

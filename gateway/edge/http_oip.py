@@ -15,6 +15,7 @@ import msgspec
 from gateway.core.catalog import Catalog, EndpointState, StatsSource
 from gateway.core.errors import GatewayError, InvalidInput, NotFound, NotSupported
 from gateway.core.payload import Payload
+from gateway.core.repository import Repository
 from gateway.core.signature import Signature
 from gateway.edge import accept_encoding, oip_body, oip_metadata
 from gateway.edge.config import EdgeConfig
@@ -23,6 +24,7 @@ from gateway.edge.http_intake import DEPLOYMENT_HEADER, Intake
 from gateway.edge.http_message import HttpRequest, HttpResponse
 from gateway.edge.http_route import Handler, Route
 from gateway.edge.json_body import json_value
+from gateway.edge.oip_repository import refuse_load_parameters
 from gateway.edge.oip_view import OipView
 from gateway.edge.status import status_of
 
@@ -36,8 +38,6 @@ _LONG = 64 * 1024
 _MODEL = ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")
 
 _REFUSED = (
-    ("POST", "/v2/repository/models/{model}/load", "loading: what is served is declared in the endpoint files"),
-    ("POST", "/v2/repository/models/{model}/unload", "unloading: what is served is declared in the endpoint files"),
     ("GET", "/v2/systemsharedmemory/status", "shared memory"),
     ("POST", "/v2/systemsharedmemory/region/{region}/register", "shared memory"),
     ("POST", "/v2/systemsharedmemory/unregister", "shared memory"),
@@ -59,9 +59,15 @@ def oip_routes(
     config: EdgeConfig,
     *,
     is_ready: Callable[[], bool],
+    repository: Repository | None = None,
 ) -> list[Route]:
-    """The routes of this family; ``is_ready`` is what ``/v2/health/ready`` answers."""
-    family = _OipFamily(intake, catalog, view, stats, limit=config.max_body_bytes, is_ready=is_ready)
+    """
+    The routes of this family; ``is_ready`` is what ``/v2/health/ready`` answers. Without a ``repository`` models are
+    not loaded and unloaded.
+    """
+    family = _OipFamily(
+        intake, catalog, view, stats, limit=config.max_body_bytes, is_ready=is_ready, repository=repository
+    )
     found: list[tuple[str, str, Handler]] = [
         ("GET", "/v2", family.server),
         ("GET", "/v2/", family.server),
@@ -71,6 +77,8 @@ def oip_routes(
         ("GET", "/v2/models/stats", family.all_statistics),
         ("POST", "/v2/repository/index", family.index),
         ("POST", "/v2/repository/{repository}/index", family.index),
+        ("POST", "/v2/repository/models/{model}/load", family.load),
+        ("POST", "/v2/repository/models/{model}/unload", family.unload),
     ]
     for base in _MODEL:
         found += [
@@ -110,9 +118,10 @@ class _OipFamily:
         *,
         limit: int,
         is_ready: Callable[[], bool],
+        repository: Repository | None,
     ) -> None:
         self._intake, self._catalog, self._view, self._stats = intake, catalog, view, stats
-        self._limit, self._is_ready = limit, is_ready
+        self._limit, self._is_ready, self._repository = limit, is_ready, repository
 
     async def infer(self, request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:
         model = _model(captures)
@@ -144,7 +153,7 @@ class _OipFamily:
         return _json({"live": True, "ready": is_ready}, 200 if is_ready else 503)
 
     async def server(self, request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:  # noqa: ARG002
-        return _json(oip_metadata.server_metadata())
+        return _json(oip_metadata.server_metadata(has_repository=self._repository is not None))
 
     async def models(self, request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:
         return _json({"models": [state.name for state in await self._visible(request, captures)]})
@@ -178,6 +187,26 @@ class _OipFamily:
         if not isinstance(asked, dict):
             raise InvalidInput("expected a JSON object")
         return _json(oip_metadata.repository_index(endpoints, only_ready=asked.get("ready") is True))
+
+    async def load(self, request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:
+        repository, model = self._offered("loading"), _model(captures)
+        await repository.check(model, request)
+        asked = json_value(request, self._limit) if request.body else {}
+        parameters = asked.get("parameters") if isinstance(asked, dict) else None
+        refuse_load_parameters(parameters if isinstance(parameters, dict) else ())
+        await repository.load(model, request)
+        return _json({"name": model, "load": True})  # KServe's answer; Triton's is empty, and nobody reads it
+
+    async def unload(self, request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:
+        repository, model = self._offered("unloading"), _model(captures)
+        await repository.check(model, request)
+        await repository.unload(model, request)
+        return _json({"name": model, "unload": True})
+
+    def _offered(self, what: str) -> Repository:
+        if self._repository is None:
+            raise NotSupported(f"not offered here: {what}, by a gateway that runs alone")
+        return self._repository
 
     async def _endpoint(self, request: HttpRequest, captures: Mapping[str, str]) -> EndpointState:
         return await self._view.endpoint(_model(captures), request)

@@ -40,6 +40,9 @@ Document: TypeAlias = dict[str, Any]
 EXTENSIONS = ("binary_tensor_data", "model_configuration", "statistics")
 """Clients look here before they use one, so only what works is listed."""
 
+REPOSITORY = "model_repository"
+"""Listed where models can be loaded and unloaded."""
+
 _MAX_NUMBER = 9
 """Digits of a version number that is looked at: nobody has a thousand million deployments."""
 
@@ -103,8 +106,9 @@ def timeout_us(value: object) -> int:
     return value
 
 
-def server_metadata() -> Document:
-    return {"name": "lockgate", "version": _product_version(), "extensions": list(EXTENSIONS)}
+def server_metadata(*, has_repository: bool = False) -> Document:
+    extensions = [*EXTENSIONS, REPOSITORY] if has_repository else [*EXTENSIONS]
+    return {"name": "lockgate", "version": _product_version(), "extensions": extensions}
 
 
 def model_metadata(endpoint: EndpointState, requested: str) -> Document:
@@ -161,13 +165,19 @@ def repository_index(endpoints: Iterable[EndpointState], *, only_ready: bool) ->
         {
             "name": endpoint.name,
             "version": state.name,
-            "state": "READY" if state.is_ready else "UNAVAILABLE" if state.deployment else "LOADING",
+            "state": _repository_state(endpoint, state),
             "reason": state.reason,
         }
         for endpoint in endpoints
         for state in endpoint.deployments.values()
         if state.is_ready or not only_ready
     ]
+
+
+def _repository_state(endpoint: EndpointState, state: DeploymentState) -> str:
+    if state.is_ready:
+        return "READY"
+    return "UNAVAILABLE" if state.deployment or not endpoint.is_loaded else "LOADING"
 
 
 def _dims(column: Column) -> Sequence[int]:

@@ -84,6 +84,7 @@ def servicer_of(stack: OipStack, **settings: Any) -> OipServicer:
         on_done=stack.on_done,
         new_id=new_ids(),
         clock=time.monotonic,
+        repository=stack.repository,
         **settings,
     )
 
@@ -93,7 +94,9 @@ def exchange_of(stack: OipStack, config: EdgeConfig | None = None) -> HttpExchan
     config = config or EdgeConfig()
     intake = Intake(stack.service, stack, personality=config.personality, clock=time.monotonic)
     view = OipView(stack, stack.access)
-    routes = oip_routes(intake, stack, view, stack, config, is_ready=lambda: stack.is_ready)
+    routes = oip_routes(
+        intake, stack, view, stack, config, is_ready=lambda: stack.is_ready, repository=stack.repository
+    )
     return HttpExchange(HttpRouter(routes), new_id=new_ids(), on_done=stack.on_done)
 
 

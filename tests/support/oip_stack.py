@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from gateway.core.access import Caller, Grant, Principal, Role
 from gateway.core.catalog import DeploymentState, EndpointState, Stats
 from gateway.core.errors import Forbidden, GatewayError, ModelFailed, NotFound, NotReady, Overloaded, Unauthenticated
+from gateway.core.repository import Repository
 from gateway.core.request import Answer, Deployment, Received
 from gateway.core.rows import Rows
 from gateway.core.signature import Column, Kind, Signature
@@ -66,7 +67,9 @@ async def echo(received: Received, deployment: Deployment, rows: Rows) -> Rows:
     return rows
 
 
-def _endpoint(name: str, columns: tuple[Column, ...], *, is_open: bool = False, is_ready: bool = True) -> EndpointState:
+def _endpoint(
+    name: str, columns: tuple[Column, ...], *, is_open: bool = False, is_ready: bool = True, is_loaded: bool = True
+) -> EndpointState:
     signature = Signature(inputs=columns, outputs=columns)
     states = {}
     for deployment, weight in (("blue", 90), ("green", 10)):
@@ -77,10 +80,10 @@ def _endpoint(name: str, columns: tuple[Column, ...], *, is_open: bool = False, 
             name=deployment,
             deployment=loaded if is_ready else None,
             is_ready=is_ready,
-            reason="" if is_ready else "still loading",
+            reason="" if is_ready else "still loading" if is_loaded else "unloaded",
             weight=weight,
         )
-    return EndpointState(name=name, deployments=states, is_open=is_open)
+    return EndpointState(name=name, deployments=states, is_open=is_open, is_loaded=is_loaded)
 
 
 @dataclass
@@ -97,6 +100,7 @@ class OipStack:
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     """A request that waited in ``slow`` was cancelled."""
     is_ready: bool = True
+    repository: Repository | None = None
     counters: Stats = field(default_factory=lambda: _STATS)
 
     def __post_init__(self) -> None:
@@ -114,6 +118,7 @@ class OipStack:
                 _endpoint("busy", MATRIX),
                 _endpoint("secret", MATRIX),
                 _endpoint("loading", MATRIX, is_ready=False),
+                _endpoint("unloaded", MATRIX, is_ready=False, is_loaded=False),
             )
         }
         self.behaviours.update(

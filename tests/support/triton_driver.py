@@ -43,6 +43,8 @@ class Driver:
         """Any method of the client by name; gRPC answers as JSON, too."""
         wire = call["wire"]
         extra = {"as_json": True} if wire == "grpc" and call["method"].startswith("get_") else {}
+        if "config" in call:
+            extra["config"] = call["config"]
         method = getattr(self._clients[wire], call["method"])
         return method(*call.get("args", []), headers=dict(self._headers), **extra)
 

@@ -125,7 +125,7 @@ async def test_the_index_needs_no_body(body: bytes) -> None:
     states = {entry["state"] for entry in json.loads(response.body)}
 
     assert response.status == 200
-    assert states == ({"READY"} if b"true" in body else {"READY", "LOADING"})
+    assert states == ({"READY"} if b"true" in body else {"READY", "LOADING", "UNAVAILABLE"})
 
 
 async def test_errors_are_a_string_under_error() -> None:
