@@ -28,6 +28,7 @@ from gateway.control.admin_comparison import comparison_routes
 from gateway.control.admin_keys import key_routes
 from gateway.control.admin_served import served_routes
 from gateway.control.gateway_admin import GatewayAdmin
+from gateway.control.remote_repository import RemoteRepository
 from gateway.control.served import Served
 from gateway.edge.admission import Admit
 from gateway.edge.cors import Cors
@@ -63,7 +64,8 @@ log = structlog.get_logger()
 class App:
     """
     One gateway process. ``served`` is what ``config`` was made of, and ``followed`` where the next one is found. The
-    admin API is served on ``admin_socket``, or on loopback's ``admin_port``.
+    admin API is served on ``admin_socket``, or on loopback's ``admin_port``; ``control`` is the address of the
+    supervisor's, where models are loaded and unloaded.
 
     Raises ``ConfigError`` for what cannot be served: a certificate that does not fit, a deployment without workers.
     """
@@ -77,6 +79,7 @@ class App:
         *,
         admin_socket: Path | None = None,
         admin_port: int | None = None,
+        control: str | None = None,
     ) -> None:
         settings = config.settings
         self._edge, self._drain = settings.edge, settings.drain_ms / 1000
@@ -111,12 +114,23 @@ class App:
             certificate_ends=lambda: self._certificates.ends_at,
             more=[serving.features.write, serving.rollout.write],
         )
+        repository = (
+            RemoteRepository(control, limits.slow_failures(self._credentials.admin)) if control is not None else None
+        )
         view, new_id = OipView(registry, access), new_ids()
         intake = Intake(admitted, registry, personality=self._edge.personality, clock=time.monotonic)
         router = HttpRouter(
             [
                 *score_routes(intake, registry, access, self._edge),
-                *oip_routes(intake, registry, view, serving, self._edge, is_ready=lambda: self.is_ready),
+                *oip_routes(
+                    intake,
+                    registry,
+                    view,
+                    serving,
+                    self._edge,
+                    is_ready=lambda: self.is_ready,
+                    repository=repository,
+                ),
                 *mlflow_routes(intake, self._edge, version("lockgate")),
                 *vetiver_routes(intake, self._edge, lambda: datetime.now(UTC)),
             ]
@@ -139,6 +153,7 @@ class App:
             clock=time.monotonic,
             server_timing=self._edge.server_timing,
             asks_for_certificates=self._edge.tls.client_auth != "none",
+            repository=repository,
         )
         tls = self._edge.tls
         self._certificates = Certificates(

@@ -117,6 +117,9 @@ def gateway(
     admin_socket: Annotated[
         Path | None, typer.Option(help="Serve the admin API on this Unix socket instead of a port.")
     ] = None,
+    control: Annotated[
+        str | None, typer.Option(help="Address of the supervisor's admin API, to load and unload models.", hidden=True)
+    ] = None,
 ) -> None:
     """Run one gateway process that scores on workers started elsewhere."""
     from gateway.commands.run_gateway import GatewayOptions, run_gateway
@@ -125,7 +128,9 @@ def gateway(
     options = ServeOptions(
         path=path, state_dir=state_dir, host=host, port=port, grpc_port=grpc_port, admin_port=admin_port
     )
-    code = run_gateway(GatewayOptions(serve=options, served=served, plan=plan, index=index, admin_socket=admin_socket))
+    code = run_gateway(
+        GatewayOptions(serve=options, served=served, plan=plan, index=index, admin_socket=admin_socket, control=control)
+    )
     raise typer.Exit(code)
 
 

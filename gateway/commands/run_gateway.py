@@ -41,6 +41,8 @@ class GatewayOptions:
     """A file with the workers' addresses alone: what is served is the folder."""
     index: int = 0
     admin_socket: Path | None = None
+    control: str | None = None
+    """Address of the supervisor's admin API; None where there is no supervisor."""
 
 
 def run_gateway(options: GatewayOptions) -> int:
@@ -58,7 +60,18 @@ def run_gateway(options: GatewayOptions) -> int:
         socket = options.admin_socket
         port = None if socket is not None else settings.admin_port
         uvloop.run(
-            _run(lambda: App(config, served, files, followed, admin_socket=socket, admin_port=port), options.index)
+            _run(
+                lambda: App(
+                    config,
+                    served,
+                    files,
+                    followed,
+                    admin_socket=socket,
+                    admin_port=port,
+                    control=options.control,
+                ),
+                options.index,
+            )
         )
     except (ConfigError, OSError) as error:
         refusal = error if isinstance(error, ConfigError) else _as_config_error(error)

@@ -223,6 +223,8 @@ class Supervising:
         edge = self._config.settings.edge
         arguments = [str(self._config.root), "--served", str(served), "--state-dir", str(self._files.root)]
         arguments += ["--host", edge.host, "--port", str(edge.http_port), "--grpc-port", str(edge.grpc_port)]
+        if port := self._config.settings.admin_port:  # 0: nobody knows it yet
+            arguments += ["--control", f"http://127.0.0.1:{port}"]
         environment = self._store.environment if self._store else {}
         return gateway_specs(self._config.settings, available, admin, arguments, environment)
 
