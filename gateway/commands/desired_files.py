@@ -41,7 +41,7 @@ def read_desired(paths: Iterable[Path]) -> Desired:
     endpoints: dict[str, Mapping[str, Any]] = {}
     views: dict[str, Mapping[str, Any]] = {}
     for path in paths:
-        found = _read(path)
+        found = _read(path.absolute())  # what stands in it is taken from its folder, wherever that is
         for known, new, noun in ((endpoints, found.endpoints, "endpoint"), (views, found.views, "view")):
             if twice := known.keys() & new.keys():
                 raise ConfigError(str(path), f'{noun} "{min(twice)}" is defined in another file too')
@@ -54,7 +54,7 @@ def _read(path: Path) -> Desired:
         return _file(path)
     if path.is_dir() and not (path / ENDPOINTS_FOLDER).is_dir() and (files := yaml_files(path)):
         return read_desired(files)
-    found = read_files(path.resolve())
+    found = read_files(path)
     return Desired(found.endpoints, found.views)
 
 

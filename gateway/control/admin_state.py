@@ -174,7 +174,7 @@ class _Routes:
         return json_answer(workers_shown(self._workers(), principal))
 
     async def _models(self, request: web.Request, _: Operation) -> web.Response:
-        document = await self._desk.state(caller_of(request))
+        document = await self._desk.running(caller_of(request))
         return json_answer(models_shown(document, await self._health()))
 
     async def _set_loaded(self, request: web.Request, operation: Operation, *, is_loaded: bool) -> web.Response:
@@ -187,8 +187,8 @@ class _Routes:
         return await self._applied(request, written)
 
     async def _endpoints(self, request: web.Request, _: Operation) -> web.Response:
-        document = await self._desk.state(caller_of(request))
-        return _versioned(endpoints_shown(document, await self._health()), document)
+        document = await self._desk.running(caller_of(request))
+        return json_answer(endpoints_shown(document, await self._health()))
 
     async def _endpoint(self, request: web.Request, _: Operation) -> web.Response:
         document = await self._desk.endpoint(caller_of(request), _endpoint(request))

@@ -70,7 +70,9 @@ def set_mirror(document: Document, endpoint: str, percents: Mapping[str, int]) -
     settings = endpoint_of(document, endpoint)
     _check_percents("mirror_traffic", endpoint, percents, _deployments(settings))
     wanted = {name: percent for name, percent in percents.items() if percent}
-    changed = {**settings, "mirror_traffic": wanted}
+    changed = {key: value for key, value in settings.items() if key != "mirror_traffic"}
+    if wanted:
+        changed["mirror_traffic"] = wanted
     return _with_endpoint(document, endpoint, changed, f"mirror of {endpoint}: {_percents(wanted) or 'none'}")
 
 

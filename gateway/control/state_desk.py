@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -22,7 +23,7 @@ from gateway.control.model_files import ModelFiles
 from gateway.control.progress import Outcome, Progress, Running, outcome_of
 from gateway.control.source import Conflict, ReadOnly, Source, SourceUnavailable
 from gateway.core.access import Caller, Principal, Role
-from gateway.core.errors import ConfigError, GatewayError, InvalidInput
+from gateway.core.errors import ConfigError, GatewayError, InvalidInput, NotFound
 
 __all__ = ["Judge", "StateDesk", "Written"]
 
@@ -90,6 +91,15 @@ class StateDesk:
         """What the caller may see of the newest: views only by who may read everything."""
         principal = await self.reader(caller)
         return self._visible(principal, await self._newest())
+
+    async def running(self, caller: Caller) -> Document:
+        """Likewise of the version that runs, which a refused one is not; of the newest where that is not kept."""
+        principal = await self.reader(caller)
+        newest, running = await self._newest(), self._running.progress.running
+        if running != newest.version:
+            with suppress(NotFound):
+                return self._visible(principal, await self._source.past(running))
+        return self._visible(principal, newest)
 
     async def endpoint(self, caller: Caller, endpoint: str) -> Document:
         """The newest, for a look at one endpoint that is there. Raises ``NotFound``."""

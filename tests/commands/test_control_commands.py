@@ -186,6 +186,15 @@ async def test_a_file_is_compared_and_then_applied_with_paths_from_its_folder(li
     assert (again.code, again.out) == (0, "nothing changes\n")
 
 
+async def test_a_file_may_be_named_from_where_one_stands(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    line.file({"name": "new", "deployments": {"blue": {"model": "../models/next"}}})
+    monkeypatch.chdir(line.folder)
+    told = await line("apply", "-f", "new.yaml", "--no-wait")
+
+    assert told.code == 0, told.err
+    assert line.admin.newest.endpoints["new"]["deployments"]["blue"]["model"] == line.admin.model("next")
+
+
 async def test_several_files_are_one_change(line: Line) -> None:
     a = line.file({"name": "a", "deployments": {"blue": {"model": line.admin.model("next")}}})
     b = line.file({"name": "b", "deployments": {"blue": {"model": line.admin.model("next")}}})

@@ -70,6 +70,25 @@ async def test_the_list_says_how_each_deployment_does(tmp_path: Path) -> None:
         assert tumor["deployments"]["blue"]["weight"] == 100
 
 
+async def test_the_list_is_of_what_runs_and_not_of_what_was_refused(tmp_path: Path) -> None:
+    async with serving_state(tmp_path) as admin:
+        await admin.ask("PUT", "/endpoints/price/deployments/blue", {"model": admin.model("next")}, seen="*")
+        admin.running.refuses(2, "no such column")
+        price, _ = (await admin.ask("GET", "/endpoints")).json
+        wanted = (await admin.ask("GET", "/endpoints/price")).json
+
+        assert price["deployments"]["blue"]["model"] == admin.model("blue")
+        assert wanted["deployments"]["blue"]["model"] == admin.model("next")
+
+
+async def test_a_version_that_runs_and_is_not_kept_any_more_is_no_reason_to_show_nothing(tmp_path: Path) -> None:
+    async with serving_state(tmp_path) as admin:
+        admin.running.runs(77)
+        reply = await admin.ask("GET", "/endpoints")
+
+        assert [endpoint["name"] for endpoint in reply.json] == ["price", "tumor"]
+
+
 async def test_traffic_and_mirror_name_the_percentages(tmp_path: Path) -> None:
     async with serving_state(tmp_path) as admin:
         await admin.ask("PUT", "/endpoints/tumor/deployments/next", {"model": admin.model("next")}, seen="*")
@@ -82,6 +101,7 @@ async def test_traffic_and_mirror_name_the_percentages(tmp_path: Path) -> None:
 async def test_a_model_that_was_unloaded_is_unavailable(tmp_path: Path) -> None:
     async with serving_state(tmp_path) as admin:
         await admin.ask("POST", "/models/price/unload")
+        admin.running.runs(2)
         models = {(each["name"], each["version"]): each for each in (await admin.ask("GET", "/models")).json}
 
         assert models["price", "blue"] == {

@@ -59,6 +59,13 @@ def test_the_mirror_is_what_was_named_and_nothing_else() -> None:
     assert after.entry.what == "mirror of price: next 50"
 
 
+def test_an_endpoint_without_shadows_says_nothing_of_them() -> None:
+    off = changes.set_mirror(BEFORE, "price", {})
+
+    assert "mirror_traffic" not in off.endpoints["price"]
+    assert content_digest(changes.set_mirror(off, "price", {"next": 0})) == content_digest(off)
+
+
 def test_an_unloaded_endpoint_says_so_and_a_loaded_one_says_nothing() -> None:
     unloaded = changes.set_loaded(BEFORE, "price", is_loaded=False)
 
