@@ -205,8 +205,8 @@ class Change:
             (folder / f"{name}.onnx").touch()
         self.settings = Settings(drain_ms=10_000, gateways=gateways, pool=PoolConfig(load_timeout_ms=600_000))
         self.stop = asyncio.Event()
-        self.stopped: list[str] = []
-        """Groups that are gone, in order."""
+        self.lives: list[tuple[str, str]] = []
+        """Every change of a group's process: name and phase."""
         self._moved = asyncio.Event()
         first = self.document(1, models)
         config = compose(first, folder, self.settings)
@@ -282,7 +282,12 @@ class Change:
     @property
     def sockets(self) -> list[str]:
         """Addresses of workers as far as there is a file."""
-        return sorted(f"unix:{self.folder / name}" for name in os.listdir(self.folder) if name.startswith("l-"))
+        return sorted(f"unix:{path}" for path in self.folder.glob("l-*.sock"))
+
+    @property
+    def stopped(self) -> list[str]:
+        """Groups that are gone, in order."""
+        return [name for name, phase in self.lives if phase == "stopped"]
 
     @property
     def committed(self) -> Served:
@@ -352,8 +357,8 @@ class Change:
         self.ended_gentleness.append(pid)
 
     def _on_change(self, state: ChildState) -> None:
-        if state.phase == "stopped" and not state.name.startswith("gateway/"):
-            self.stopped.append(state.name)
+        if not state.name.startswith("gateway/"):
+            self.lives.append((state.name, state.phase))
         self.groups.note()
         self.versions.note()
         self._moved.set()
