@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import re
-import shlex
 import subprocess
-import sysconfig
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from loadtests.bench.pace import least_us
 
 __all__ = ["facts"]
 
@@ -17,29 +17,20 @@ LIBRARIES = ("aiohttp", "grpcio", "uvloop", "protobuf", "msgspec", "numpy", "onn
 
 
 def facts() -> dict[str, object]:
-    """Processor, cores, kernel, and the versions of what was measured."""
+    """Processor, cores, kernel, the versions of what was measured, and how fast its interpreter is here."""
     processor = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
     return {
         "processor": processor[1] if processor else platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "python_built_with": _build_options(),
+        "python_pace_us": least_us(),
         "libraries": {name: found for name in LIBRARIES if (found := _version(name))},
         "r": _first_line(["R", "--version"]),
         "plumber": _first_line(["Rscript", "-e", 'cat(as.character(packageVersion("plumber")))']),
         "wrk": _first_line(["wrk", "-v"]),
         "h2load": _first_line(["h2load", "--version"]),
     }
-
-
-def _build_options() -> list[str]:
-    """
-    How the interpreter was compiled: without profile-guided optimization Python code takes half as much again, and the
-    bare servers, which are mostly C, less than that.
-    """
-    given = shlex.split(sysconfig.get_config_var("CONFIG_ARGS") or "")
-    return [option for option in given if option.startswith(("--enable", "--with"))]
 
 
 def _version(library: str) -> str:
