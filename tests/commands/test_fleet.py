@@ -113,3 +113,11 @@ async def test_examples_come_from_whichever_gateway_has_them(gateways: Gateways)
     await gateways.add(Gateway(), example={"price": {"columns": ["x"], "row": [1]}})
 
     assert await gateways.fleet().examples() == {"price": {"columns": ["x"], "row": [1]}}
+
+
+async def test_which_version_serves_is_told_but_not_who_wanted_it(gateways: Gateways) -> None:
+    await gateways.add(Gateway())
+    state = {"desired": {"version": 3, "by": "ada", "what": "traffic"}, "running": 2, "gateways": {"0": 2}}
+    readiness = await Fleet(gateways.sockets, list, lambda: state).readiness()
+
+    assert readiness.details["state"] == {"running": 2, "gateways": {"0": 2}, "wanted": 3}
