@@ -28,9 +28,9 @@ from gateway.commands.serve_options import ServeOptions
 from gateway.commands.supervising import Supervising
 from gateway.config import Settings, compose, load, load_settings, read_files
 from gateway.control.document import Document
-from gateway.control.folder_source import FolderSource
 from gateway.control.model_files import ModelFiles
-from gateway.control.source import Source, SourceUnavailable
+from gateway.control.open_source import open_source
+from gateway.control.source import SourceUnavailable
 from gateway.core.errors import ConfigError
 from gateway.telemetry.logs import configure_logs
 
@@ -39,7 +39,7 @@ __all__ = ["ServeOptions", "serve"]
 
 def serve(options: ServeOptions, console: Console) -> int:
     """Serve until signalled; returns the exit code. Raises ``ConfigError`` before anything is started."""
-    root = options.path.resolve()
+    root = Path(os.path.abspath(options.path))  # noqa: PTH100  # with links as they are: they may be swapped
     settings = options.settings(load_settings(root))
     if settings.control.source == "folder":
         load(root)  # for its errors, which name the file and the line
@@ -67,15 +67,7 @@ async def _serve(
     def check(document: Document) -> object:
         return compose(document, root, settings, models)
 
-    source: Source = FolderSource(
-        root,
-        files.root,
-        read=read_files,
-        check=check,
-        models=models,
-        keep=settings.control.keep,
-        is_read_only=settings.control.read_only,
-    )
+    source = open_source(settings.control, root, files.root, read_files=read_files, check=check, models=models)
     try:
         document = await source.read()
         config = await asyncio.to_thread(compose, document, root, settings, models)
