@@ -46,13 +46,20 @@ class Source(Protocol):
 
     async def write(self, document: Document, expected: int) -> Document:
         """
-        Make ``document`` the newest, if ``expected`` is; its version and time are set here. Returns what was written.
+        Make ``document`` the newest, if ``expected`` is; its version and time are set here, and the digests of models
+        that it does not name. Returns what was written.
 
-        Raises ``Conflict``, ``ReadOnly``, ``SourceUnavailable``.
+        Raises ``Conflict``, ``ReadOnly``, ``SourceUnavailable``, and ``ConfigError`` for what could not be served.
+        After ``SourceUnavailable`` it may have been written all the same, whole.
         """
 
     async def changed(self) -> None:
-        """Return when there may be something newer than the last ``read`` gave. Never raises but when cancelled."""
+        """
+        Return when there may be something that whoever calls this has not read; for one caller, who follows.
+
+        It never misses anything, also when others read and write in between; it may return when ``read`` still gives
+        the same version, because files of models have changed, say. Never raises but when cancelled.
+        """
 
     async def history(self) -> Sequence[Entry]:
         """Newest first, as far as it is kept. Raises ``SourceUnavailable``."""

@@ -46,8 +46,10 @@ async def test_a_redis_is_named_by_a_file(tmp_path: Path, valkey: Valkey) -> Non
 
 @pytest.mark.parametrize("is_redis", [False, True])
 async def test_what_is_read_only_is_so_in_either(tmp_path: Path, valkey: Valkey, is_redis: bool) -> None:
-    url = {"source": "redis", "redis_url": valkey.url} if is_redis else {}
-    source = opened(ControlConfig(read_only=True, **url), make_folder(tmp_path / "served"), tmp_path)
+    config = ControlConfig(read_only=True)
+    if is_redis:
+        config = ControlConfig(read_only=True, source="redis", redis_url=valkey.url)
+    source = opened(config, make_folder(tmp_path / "served"), tmp_path)
 
     assert source.read_only == "control.read_only is set"
     await source.close()
