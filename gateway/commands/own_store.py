@@ -143,8 +143,8 @@ class OwnStore:
                 if view.seed is None:
                     continue
                 rejects: list[Reject] = []
-                now_us = int(view.seed.stat().st_mtime * 1_000_000)
                 try:
+                    now_us = int(view.seed.stat().st_mtime * 1_000_000)
                     table = open_table(view.seed, view, now_us=now_us)
                     writer = Writer(client, view, prefix=self._prefix)
                     done = await load_table(table, writer, now_us=now_us, on_reject=rejects.append)

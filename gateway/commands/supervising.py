@@ -170,7 +170,10 @@ class Supervising:
             clock=time.monotonic,
         )
         # Before any gateway is started: it begins with what stands there.
-        write_served(served_file, served_by(document, config, first))
+        try:
+            write_served(served_file, served_by(document, config, first))
+        except OSError as error:
+            raise ConfigError(str(served_file), f"cannot be written: {error.strerror}") from error
         for group in first.start:
             self._groups.start(group, is_gentle=False)
 

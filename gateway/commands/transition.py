@@ -154,7 +154,10 @@ class Transition:
         self, running: State, document: Document, is_wanted: Callable[[], bool]
     ) -> tuple[Config, GroupPlan]:
         self._told("loading")
-        config = await asyncio.to_thread(self._compose, document)
+        try:
+            config = await asyncio.to_thread(self._compose, document)
+        except OSError as error:  # a path that may not be looked at, or is too long for the file system
+            raise ConfigError(str(error.filename), f"cannot be read: {error.strerror}") from error
         plan = self._plan([*running.groups, *self._loading], config, document.models)
         useless = [group for group in self._loading if group not in plan.keep]
         self._loading = [group for group in self._loading if group in plan.keep]

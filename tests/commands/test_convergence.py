@@ -216,6 +216,13 @@ async def test_what_cannot_be_composed_starts_nothing(folder: Path) -> None:
         assert change.status["running"] == 1
 
 
+async def test_a_path_that_no_file_system_takes_is_refused_like_any_other(folder: Path) -> None:
+    async with changing(folder, blue="good") as change:
+        change.offer(2, blue="x" * 300)
+
+        assert (await change.refused(2)).endswith("cannot be read: File name too long")
+
+
 async def test_a_part_of_the_supervisor_may_refuse_too(folder: Path) -> None:
     async with changing(folder, blue="good") as change:
         change.follower.refuses = ConfigError("features", "no server")

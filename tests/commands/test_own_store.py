@@ -178,3 +178,14 @@ async def test_a_reload_with_views_is_refused_where_there_is_no_program_for_them
 
     with pytest.raises(ConfigError, match="install redis-server or valkey-server"):
         await store.prepare(config({"stones": stones}))
+
+
+async def test_a_seed_that_has_gone_meanwhile_is_told_and_ends_nothing(stones: ViewFile, folder: Path) -> None:
+    assert stones.seed is not None
+    stones.seed.unlink()
+    server = EmbeddedStore(folder, EmbeddedOptions(max_memory_mb=8))
+    with capture_logs() as logs:
+        async with asyncio.timeout(30), OwnStore(server, {}, "features") as store:
+            await store.prepare(config({"stones": stones}))
+
+    assert [(each["event"], each["view"]) for each in logs] == [("features.not_filled", "stones")]
