@@ -23,7 +23,7 @@ from gateway.control.control_config import ControlConfig
 from gateway.control.convert import WrongValue, convert
 from gateway.control.document import Document, Entry
 from gateway.control.endpoints import AuthMode, EndpointConfig
-from gateway.control.model_files import ModelFiles
+from gateway.control.model_files import FilesMissing, ModelFiles
 from gateway.control.served_folder import FEATURES_FOLDER, ServedFolder, read_served_folder, read_views
 from gateway.control.yaml_file import read_yaml
 from gateway.core.errors import ConfigError
@@ -120,7 +120,8 @@ def read_folder(path: Path, models: ModelFiles | None = None, entry: Entry = UNW
 
 def compose(document: Document, root: Path, settings: Settings, models: ModelFiles | None = None) -> Config:
     """
-    Check the document and make it the configuration. Raises ``ConfigError`` that names ``endpoints.<name>.<key>``.
+    Check the document and make it the configuration. Raises ``ConfigError`` that names ``endpoints.<name>.<key>``;
+    ``FilesMissing`` where it is in order, but files of its models are not here yet.
 
     The files of each model have to be those whose digest the document names, where it names one: this reads them, so
     call it in a thread, and give the same ``models`` each time for them to be read once.
@@ -132,7 +133,7 @@ def compose(document: Document, root: Path, settings: Settings, models: ModelFil
 
 def load_views(path: Path) -> dict[str, ViewFile]:
     """The feature views of the folder, by name. Raises ``ConfigError``."""
-    views, files = read_views(path, ViewFile)
+    views, files = read_views(path.absolute(), ViewFile)
     return _views(views, ServedFolder(endpoints={}, view_files=files))
 
 
@@ -172,9 +173,8 @@ def _compose(
     for endpoint in made.values():
         for name, deployment in endpoint.deployments.items():
             if not deployment.model.exists():
-                raise _wrong(
-                    "endpoints", endpoint.name, files, f"deployments.{name}.model", f"{deployment.model} does not exist"
-                )
+                missing = f"{deployment.model} does not exist"
+                raise _wrong("endpoints", endpoint.name, files, f"deployments.{name}.model", missing, FilesMissing)
             for source, wanted in deployment.features.items():
                 if missing := _missing(wanted, views):
                     raise _wrong("endpoints", endpoint.name, files, f"deployments.{name}.features.{source}", missing)
@@ -213,7 +213,14 @@ def _missing(wanted: str, views: Mapping[str, ViewFile]) -> str:
     return ""
 
 
-def _wrong(section: str, name: str, files: Mapping[str, Path], key: str, expected: str) -> ConfigError:
+def _wrong(
+    section: str,
+    name: str,
+    files: Mapping[str, Path],
+    key: str,
+    expected: str,
+    kind: type[ConfigError] = ConfigError,
+) -> ConfigError:
     if name in files:
-        return ConfigError(str(files[name]), f"{key}: {expected}")
-    return ConfigError(f"{section}.{name}.{key}", expected)
+        return kind(str(files[name]), f"{key}: {expected}")
+    return kind(f"{section}.{name}.{key}", expected)
