@@ -2,7 +2,8 @@
 Sends what a primary has answered to its shadows as well, and brings both answers together.
 
 What a caller can rely on: a mirror never delays, fails or changes an answer. Nothing of a shadow is begun before the
-primary has answered and the loop has turned, so the answer is on its way by then; what is begun has a bound in rows for
+primary has answered and the loop has turned, so the answer is on its way by then. What was answered waits a moment for
+company, so that the loop is not kept by shadows for each request anew. What is begun has a bound in rows for
 all shadows of an endpoint together, and is dropped first: when rows wait for the primary, when the bound is reached,
 when the shadow has no room. Whatever a shadow does with a request is counted, and nothing of it is tried again.
 
@@ -16,7 +17,6 @@ mirror owns all of it, and ``close`` ends it.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +28,7 @@ from gateway.core.errors import GatewayError, NotReady
 from gateway.core.request import Answer, Deployment, Enriched
 from gateway.core.rows import Rows
 from gateway.core.scoring import Scored
+from gateway.routing.company import LINGER, Company
 from gateway.routing.compare import Comparison, Pair
 from gateway.routing.comparisons import Comparisons, Judging
 from gateway.routing.flight import Flight, Line, Offer, Prepare
@@ -37,8 +38,8 @@ __all__ = ["Mirror", "MirrorSettings"]
 
 log = structlog.get_logger()
 
-_OFFERS = 256
-"""Requests that may wait for the loop to turn; they are taken up in the next turn, so there are never many."""
+_COMPANIES = 4
+"""Of so many there is always room for one: waiting for company must not be what uses up the bound."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ class MirrorSettings:
 class Mirror:
     """
     Of one endpoint. ``deployment_of`` gives what serves under a name now, ``line_of`` where its rows wait; ``draw``
-    gives a number from 0 to 1 per shadow and request.
+    gives a number from 0 to 1 per shadow and request, and ``linger`` is how long one waits for company.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Mirror:
         line_of: Callable[[Deployment], Line],
         draw: Callable[[], float],
         clock: Clock,
+        linger: float = LINGER,
     ) -> None:
         self._endpoint = endpoint
         self._deployment_of, self._line_of, self._draw, self._clock = deployment_of, line_of, draw, clock
@@ -78,7 +80,7 @@ class Mirror:
         """Also those that are sent nothing any more, as long as their model is there."""
         self._replay = Shadow("")
         self._comparisons = Comparisons()
-        self._offers: deque[Offer] = deque()
+        self._company = Company(self._take_up, linger)
         self._flights: set[Flight] = set()
         self._tasks: dict[Flight, asyncio.Task[None]] = {}
         self._rows = 0
@@ -113,6 +115,7 @@ class Mirror:
         self._targets = [shadow for shadow in self._known.values() if shadow.share]
         self._replay.send(settings.replay_percent)
         self._max_rows, self._prepare = settings.max_rows, settings.prepare
+        self._company.enough_rows = settings.max_rows // _COMPANIES
         self._comparisons.install(settings.judging, settings.models)
         for flight in list(self._flights):
             if flight.line is None or not self._is_current(flight.shadow):
@@ -126,17 +129,13 @@ class Mirror:
             return
         if answer is not None and draw() < self._replay.share and request.deployment.is_idempotent:
             targets.append(self._replay)
-        if len(self._offers) >= _OFFERS:
+        if not self._company.join(Offer(request, answer, seconds, targets)):
             drop(targets, "queue")
-            return
-        if not self._offers:
-            asyncio.get_running_loop().call_soon(self._take_up)
-        self._offers.append(Offer(request, answer, seconds, targets))
 
     def stop(self) -> None:
         """Give up everything that is with shadows; nothing is mirrored from now on."""
         self._targets = []
-        self._offers.clear()
+        self._company.disperse()
         for flight in list(self._flights):
             self._give_up(flight)
 
@@ -160,27 +159,36 @@ class Mirror:
     # --- on the way to a shadow --------------------------------------------------------------------------------
 
     def _take_up(self) -> None:
-        while self._offers:
-            offer = self._offers.popleft()
+        objections: dict[Deployment, str] = {}
+        for offer in self._company.taken():
             try:
-                self._begin(offer)
+                primary = offer.request.deployment
+                # Once for all of them: what they bring to the primary's line themselves is no reason to drop others.
+                if primary not in objections:
+                    objections[primary] = self._objection(primary)
+                if objections[primary]:
+                    drop(offer.targets, objections[primary])
+                else:
+                    self._begin(offer)
             except Exception:  # the fence of the mirror: a defect here must not reach the loop
                 log.exception("mirror.crashed", endpoint=self._endpoint, mirrored=True)
                 drop(offer.targets, "crashed")
 
+    def _objection(self, primary: Deployment) -> str:
+        """Why nothing that it has answered is mirrored now, or nothing."""
+        if not self._is_current(primary):
+            return "reloaded"
+        return "pressure" if self._line_of(primary).rows_waiting else ""
+
     def _begin(self, offer: Offer) -> None:
         request = offer.request
         primary = request.deployment
-        if not self._is_current(primary):
-            drop(offer.targets, "reloaded")
-            return
-        if self._line_of(primary).rows_waiting:
-            drop(offer.targets, "pressure")
-            return
         count, keep_inputs = request.rows.count, self._comparisons.keep_inputs
         for target in offer.targets:
             shadow = primary if target is self._replay else self._deployment_of(self._endpoint, target.name)
-            if shadow is None:
+            if not target.share:  # it was replaced meanwhile, or is no shadow any more
+                target.dropped("reloaded")
+            elif shadow is None:
                 target.dropped("not_ready")
             elif self._rows and self._rows + count > self._max_rows:
                 target.dropped("budget")

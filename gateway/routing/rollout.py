@@ -17,6 +17,7 @@ from gateway.core.deadline import Clock
 from gateway.core.errors import NotFound
 from gateway.core.request import Answer, Deployment, Enriched, Routed
 from gateway.core.service import Service
+from gateway.routing.company import LINGER
 from gateway.routing.comparisons import Judging
 from gateway.routing.flight import Line, Prepare
 from gateway.routing.mirror import Mirror, MirrorSettings
@@ -47,7 +48,8 @@ class RolloutPlan:
 class Rollout:
     """
     ``inner`` answers rows that are complete; ``deployment_of`` gives what serves under a name now, or None, and
-    ``line_of`` where its rows wait. Nothing is served before the first ``install``.
+    ``line_of`` where its rows wait; ``linger`` is how long requests for shadows wait for company. Nothing is served
+    before the first ``install``.
     """
 
     def __init__(
@@ -58,9 +60,10 @@ class Rollout:
         line_of: Callable[[Deployment], Line],
         draw: Callable[[], float],
         clock: Clock,
+        linger: float = LINGER,
     ) -> None:
         self._inner, self._deployment_of, self._line_of = inner, deployment_of, line_of
-        self._draw, self._clock = draw, clock
+        self._draw, self._clock, self._linger = draw, clock, linger
         self._configs: Mapping[str, EndpointConfig] = {}
         self._mirrors: dict[str, Mirror] = {}
         self._leaving: list[Mirror] = []
@@ -176,6 +179,7 @@ class Rollout:
             line_of=self._line_of,
             draw=self._draw,
             clock=self._clock,
+            linger=self._linger,
         )
 
 

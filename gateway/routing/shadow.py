@@ -91,6 +91,9 @@ def renewed(known: Mapping[str, Shadow], percents: Mapping[str, int], models: Ma
             shadow = Shadow(name, model)
         shadow.send(percents.get(name, 0))
         shadows[name] = shadow
+    for shadow in known.values():
+        if shadows.get(shadow.name) is not shadow:
+            shadow.send(0)
     return shadows
 
 

@@ -66,6 +66,7 @@ class Bench:
         draws: Iterator[float] | None = None,
         is_idempotent: bool = True,
         keep_inputs: bool = False,
+        linger: float = 0.0,
     ) -> None:
         self.loop = cast("VirtualLoop", asyncio.get_running_loop())
         self.workers = {"blue": HeldScorer(), "next": HeldScorer()}
@@ -97,6 +98,7 @@ class Bench:
             line_of=lambda deployment: self.lines[deployment.name],
             draw=(draws or cycle([0.5])).__next__,
             clock=self.loop.time,
+            linger=linger,
         )
         self.stage = Mirrored(self.mirror, Dispatch(lambda deployment: self.lines[deployment.name]), self.loop.time)
 
@@ -577,3 +579,79 @@ async def test_a_change_of_the_percent_leaves_what_is_with_the_shadow_there() ->
     await settle()
 
     assert bench.compared().requests == 1
+
+
+@on_virtual_time
+async def test_an_answered_request_waits_a_moment_for_company_and_goes_with_it() -> None:
+    bench = Bench(linger=0.05, max_rows=64)
+    await bench.answered(1)
+    await bench.answered(2)
+    alone = list(bench.shadow.seen)
+    await asyncio.sleep(0.05)
+    await settle()
+
+    assert alone == []
+    assert bench.shadow.seen == [[1, 2]]
+
+
+@on_virtual_time
+async def test_sixteen_are_company_enough() -> None:
+    bench = Bench(linger=0.05, max_rows=64)
+    for value in range(15):
+        await bench.answered(value)
+    waiting = list(bench.shadow.seen)
+    started = bench.loop.now
+    await bench.answered(15)
+
+    assert (waiting, bench.loop.now) == ([], started)
+    assert bench.shadow.seen == [list(range(16))]
+
+
+@on_virtual_time
+async def test_who_still_waits_for_company_when_the_mirror_closes_goes_nowhere() -> None:
+    bench = Bench(linger=0.05, max_rows=64)
+    await bench.answered(1)
+    await bench.mirror.close()
+    await asyncio.sleep(1)
+
+    assert (bench.shadow.seen, bench.mirror.rows) == ([], 0)
+
+
+@pytest.mark.parametrize("change", [{"shadows": {}}, {"replaced": {"next": "other"}}, {"replaced": {"blue": "other"}}])
+def test_who_waits_for_company_when_its_shadow_or_its_primary_goes_is_dropped(change: dict[str, Any]) -> None:
+    @on_virtual_time
+    async def check() -> None:
+        bench = Bench(linger=0.05, max_rows=64)
+        await bench.answered(1)
+        counts = bench.mirror.counts[0]
+        bench.change(**change)
+        await asyncio.sleep(0.05)
+        await settle()
+
+        assert bench.shadow.seen == []
+        assert counts.dropped == {"reloaded": 1}
+
+    check()
+
+
+@on_virtual_time
+async def test_a_quarter_of_the_bound_is_company_enough() -> None:
+    bench = Bench(linger=0.05, max_rows=12)
+    await bench.answered(1, 2)
+    waiting = list(bench.shadow.seen)
+    await bench.answered(3)
+
+    assert waiting == []
+    assert bench.shadow.seen == [[1, 2, 3]]
+
+
+@on_virtual_time
+async def test_replays_in_the_primarys_line_are_no_reason_to_drop_those_who_came_along() -> None:
+    bench = Bench(linger=0.05, max_rows=64, replay=100)
+    for value in range(3):
+        await bench.answered(value)
+    await asyncio.sleep(0.05)
+    await settle()
+
+    assert bench.counts == (3, {}, {})
+    assert bench.shadow.seen == [[0, 1, 2]]

@@ -178,6 +178,7 @@ class World:
             line_of=lambda deployment: self.lines[deployment],
             draw=lambda: 0.5,
             clock=lambda: 0.0,
+            linger=0.0,
         )
         verifiers = {mode: OneKind(mode) for mode in MODES}
         self.access = EndpointAccess({"e": first.mode}, verifiers, Audit(clock=lambda: 0.0))
