@@ -20,8 +20,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from loadtests.bench.cpu import Meter
 from loadtests.bench.layout import Layout
 from loadtests.bench.load import Request
 from loadtests.bench.lockgate import Lockgate
@@ -94,7 +96,17 @@ def run(
             taken = _many_changes(page, folder, endpoint, changes)
             during_changes = steady.stop()
         with steady:
-            windows = _many_loads(page, folder, forest, loads, seconds)
+            foreign: list[float] = []
+            windows = []
+            time.sleep(SETTLE)
+            for number in range(loads):
+                # Here, where no process comes or goes, it can be told what others used.
+                meter = Meter({**lockgate.roles(), "load": [steady.pid]}, layout.both)
+                start = time.monotonic()
+                time.sleep(seconds)
+                quiet = start, time.monotonic()
+                foreign.append(meter.used().foreign)
+                windows.append((quiet, _load(page, folder, f"newcomer-{number}", forest)))
             during_loads = steady.stop()
     samples = [*during_changes, *during_loads]
     return Reloaded(
@@ -105,6 +117,7 @@ def run(
         load_p50_s=quantile(sorted(end - start for _, (start, end) in windows), 0.5),
         disturbed=[disturbed(name, _of(name, streams, during_loads), windows) for name in ("mlp", "lm")],
         lag_p99_ms=quantile(sorted(sample.lag * 1000 for sample in samples), 0.99),
+        foreign=median(foreign),
     )
 
 
@@ -127,22 +140,13 @@ def _many_changes(page: StatusPage, folder: Path, endpoint: Endpoint, count: int
     return found
 
 
-def _many_loads(
-    page: StatusPage, folder: Path, forest: Path, count: int, seconds: float
-) -> list[tuple[Window, Window]]:
-    time.sleep(SETTLE)
+def _load(page: StatusPage, folder: Path, name: str, forest: Path) -> Window:
+    """An endpoint appears and goes; from writing its file to serving it."""
     deployments = {"blue": {"model": str(forest), "workers": 1}}
-    found = []
-    for number in range(count):
-        start = time.monotonic()
-        time.sleep(seconds)
-        quiet = start, time.monotonic()
-        name = f"newcomer-{number}"
-        one = page.follow(partial(write_endpoint, folder, {"name": name, "deployments": deployments}))
-        print(f"reload: a forest serves after {one.running - one.written:.2f} s", file=sys.stderr)
-        found.append((quiet, (one.written, one.running)))
-        page.follow((folder / "endpoints" / f"{name}.yaml").unlink)
-    return found
+    one = page.follow(partial(write_endpoint, folder, {"name": name, "deployments": deployments}))
+    print(f"reload: a forest serves after {one.running - one.written:.2f} s", file=sys.stderr)
+    page.follow((folder / "endpoints" / f"{name}.yaml").unlink)
+    return one.written, one.running
 
 
 def _of(endpoint: str, streams: Sequence[Stream], samples: Sequence[Sample]) -> list[Sample]:

@@ -54,6 +54,9 @@ class Reloaded:
     load_p50_s: float
     disturbed: Sequence[Disturbed]
     lag_p99_ms: float
+    """How late the generator was."""
+    foreign: float
+    """As in ``Measurement``, while it was quiet."""
 
 
 def by_kind(taken: Iterable[tuple[str, Taken]], samples: Sequence[Sample]) -> list[Changes]:

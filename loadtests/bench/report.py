@@ -55,6 +55,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         shares = [run.foreign for run in self.runs]
         shares += [step.foreign for step in self.overload.steps] if self.overload else []
         shares += [one.foreign for one in self.shadow]
+        shares += [self.reload.foreign] if self.reload else []
         return bool(shares) and median(shares) >= TOO_BUSY
 
     def write(self, path: Path) -> None:
@@ -234,7 +235,10 @@ def _reload(reload: Reloaded) -> list[str]:
         for d in reload.disturbed
     ]
     return [
-        f"{reload.requests:,} requests in all: {told}. Generator late p99 {reload.lag_p99_ms:.1f} ms.",
+        (
+            f"{reload.requests:,} requests in all: {told}. Generator late p99 {reload.lag_p99_ms:.1f} ms, "
+            f"other work {_other_work(reload.foreign)}."
+        ),
         "",
         *_table(("change", "times", "running p50 s", "max s", "old ones gone, max s", "failed"), changes),
         "",

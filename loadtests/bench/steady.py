@@ -96,20 +96,31 @@ class _Http:
         head += [f"Content-Length: {len(stream.body)}", *(f"{k}: {v}" for k, v in stream.headers.items())]
         self._request = "\r\n".join([*head, "", ""]).encode() + stream.body
         self._free: deque[Connection] = deque()  # in turns, so that none is idle until the server closes it
+        self._waiting: deque[Callable[[int], None]] = deque()
+        """Requests for which no connection was free; their time goes on from when they were due."""
         self.connections = CONNECTIONS
 
     def connection(self) -> Connection:
-        return Connection(self._free.append)
+        return Connection(self._on_free)
 
     def ask(self, told: Callable[[str], None]) -> None:
-        if not self._free:
-            told("no free connection")
-            return
-
         def answered(status: int) -> None:
             told("" if status == 200 else "connection lost" if status == BROKEN else f"HTTP {status}")
 
-        self._free.popleft().ask(self._request, answered)
+        self._waiting.append(answered)
+        if self._free:
+            self._on_free(self._free.popleft())
+
+    def give_up(self) -> None:
+        """What still waits will not be sent."""
+        while self._waiting:
+            self._waiting.popleft()(BROKEN)
+
+    def _on_free(self, connection: Connection) -> None:
+        if self._waiting:
+            connection.ask(self._request, self._waiting.popleft())
+        else:
+            self._free.append(connection)
 
 
 class _Grpc:
@@ -129,6 +140,9 @@ class _Grpc:
             told("" if status == 0 else "connection lost" if status == grpc_connection.BROKEN else f"gRPC {status}")
 
         self._connection.ask(self._head, self._message, answered)
+
+    def give_up(self) -> None:
+        """Every call was sent at once."""
 
 
 class _Run:
@@ -154,6 +168,8 @@ class _Run:
             self._none_open.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._none_open.wait(), PATIENCE)
+        for sender in self._senders:
+            sender.give_up()
         for connection in connections:
             connection.close()  # which tells what is still unanswered as lost
         await asyncio.sleep(0)

@@ -32,6 +32,10 @@ class SteadyRun:
         self._process.stdin.flush()
         return self
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def wait(self) -> list[Sample]:
         """Until its time is over. Raises ``subprocess.SubprocessError``."""
         assert self._process.stdout is not None  # noqa: S101  # it was asked for

@@ -134,6 +134,7 @@ def reloaded(*, failed: int = 0, took: float = 0.5, by: float = 1.0) -> Reloaded
         load_p50_s=3.0,
         disturbed=[Disturbed(endpoint="mlp", requests=100, p50=ratio, p99=ratio)],
         lag_p99_ms=0.1,
+        foreign=0.0,
     )
 
 

@@ -283,6 +283,7 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
         load_p50_s=1.0,
         disturbed=[Disturbed(endpoint="mlp", requests=9, p50=ratio, p99=ratio)],
         lag_p99_ms=0.1,
+        foreign=0.0,
     )
     page = tables(report(medians=[measured()], idle=idle, overload=overload, shadow=[shadow], reload=reload))
     cells = [[line.count("|") for line in part.splitlines() if line.startswith("|")] for part in page.split("\n\n")]
