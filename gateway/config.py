@@ -174,7 +174,7 @@ def _compose(
         for name, deployment in endpoint.deployments.items():
             if not deployment.model.exists():
                 missing = f"{deployment.model} does not exist"
-                raise _wrong("endpoints", endpoint.name, files, f"deployments.{name}.model", missing, FilesMissing)
+                raise _wrong("endpoints", endpoint.name, files, f"deployments.{name}.model", missing, kind=FilesMissing)
             for source, wanted in deployment.features.items():
                 if missing := _missing(wanted, views):
                     raise _wrong("endpoints", endpoint.name, files, f"deployments.{name}.features.{source}", missing)
@@ -219,6 +219,7 @@ def _wrong(
     files: Mapping[str, Path],
     key: str,
     expected: str,
+    *,
     kind: type[ConfigError] = ConfigError,
 ) -> ConfigError:
     if name in files:

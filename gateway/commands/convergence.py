@@ -4,7 +4,7 @@ Makes the desired state real: reads the newest document from its source, and tak
 One transition at a time (``transition``), always to the newest document there is: one that arrives while models load
 supersedes the one they load for. A document that cannot run is refused whole, its reason kept and told once; it is not
 tried again until its content or its version is another one. Only where no gateway answered, which says nothing about
-the document, is it tried again by itself.
+the document, is it tried again by itself; and where files of models are missing, when the source tells of a change.
 
 While the source does not answer, what runs goes on. While it gives something that is no document (a broken file), that
 is refused like a document.
@@ -22,6 +22,7 @@ from gateway.commands.gateway_versions import GatewayVersions, NoGateway
 from gateway.commands.running_groups import Superseded
 from gateway.commands.transition import Phase, State, Transition
 from gateway.control.document import Document, content_digest
+from gateway.control.model_files import FilesMissing
 from gateway.control.progress import Outcome, Progress, Refused, outcome_of
 from gateway.control.source import Source, SourceUnavailable
 from gateway.core.errors import ConfigError, GatewayError
@@ -153,6 +154,8 @@ class Convergence:
         except NoGateway as error:
             self._refuse(document, "", error)
             tasks.create_task(self._try_again(), name="try again")
+        except FilesMissing as error:
+            self._refuse(document, "", error)  # and again when the source tells that files have changed
         except GatewayError as error:
             self._refuse(document, content, error)
         else:
@@ -207,3 +210,5 @@ class Convergence:
             self._news.set()
             self._transition.wake()
             self.note()
+        elif self._refused is not None and not self._refused_content:
+            self._news.set()

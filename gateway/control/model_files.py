@@ -23,7 +23,7 @@ import msgspec
 from gateway.control.document import Document
 from gateway.core.errors import ConfigError
 
-__all__ = ["ModelFiles", "Stamp", "model_paths", "stamp"]
+__all__ = ["FilesMissing", "ModelFiles", "Stamp", "model_paths", "stamp"]
 
 Stamp: TypeAlias = tuple[int, int, int, int] | None
 """Device, inode, length and time of change in nanoseconds; None where there is no file."""
@@ -34,6 +34,10 @@ _MOST_FILES = 10_000
 _REMEMBERED = 50_000
 _TICK_NS = 20_000_000
 """A file may change twice within a tick of the file system's clock: one as young as this is read again."""
+
+
+class FilesMissing(ConfigError):
+    """The files of a model are not here, or are not those that are meant. They may come yet: others bring them."""
 
 
 def stamp(path: Path | str) -> Stamp:
@@ -73,14 +77,14 @@ class ModelFiles:
         """
         With the digest of every model, and of none that is not used. One that the document names already stays.
 
-        Raises ``ConfigError`` where the files are not those that it names.
+        Raises ``FilesMissing`` where the files are not those that it names.
         """
         found = self.digests(document.endpoints)
         self._refuse_others(document, found)
         return msgspec.structs.replace(document, models=found)
 
     def check(self, document: Document) -> None:
-        """Raises ``ConfigError`` where the files of a model are not those that the document names."""
+        """Raises ``FilesMissing`` where the files of a model are not those that the document names."""
         named = {path for path in model_paths(document.endpoints) if path in document.models}
         self._refuse_others(document, {path: self.digest(path) for path in sorted(named) if stamp(path) is not None})
 
@@ -98,7 +102,7 @@ class ModelFiles:
     def _refuse_others(self, document: Document, found: Mapping[str, str]) -> None:
         for key, path in _named(document.endpoints):
             if path in found and document.models.get(path, found[path]) != found[path]:
-                raise ConfigError(key, f"the files of {path} are not those of version {document.version}")
+                raise FilesMissing(key, f"the files of {path} are not those of version {document.version}")
 
     def _of_file(self, path: str) -> str:
         before = stamp(path)

@@ -158,6 +158,20 @@ async def test_one_gateway_that_refuses_is_enough(folder: Path) -> None:
         ]
 
 
+async def test_what_was_refused_because_files_of_a_model_were_missing_runs_when_they_have_come(folder: Path) -> None:
+    async with changing(folder, blue="good") as change:
+        model = folder / "good too.onnx"
+        model.unlink()
+        change.offer(2, blue="good too")
+        reason = await change.refused(2)
+        model.touch()
+        change.source.break_with(None)  # tells of a change, and gives the same document
+        await change.settled(2)
+
+        assert reason == f"endpoints.price.deployments.blue.model: {model} does not exist"
+        assert change.status["reason"] == ""
+
+
 async def test_what_was_refused_is_tried_again_only_as_another_version_or_with_another_content(folder: Path) -> None:
     async with changing(folder, blue="good") as change:
         gateway = change.gateways["0"]
