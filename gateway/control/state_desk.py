@@ -9,8 +9,8 @@ written change runs is another question, which ``outcome`` waits for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -32,7 +32,7 @@ T = TypeVar("T")
 _TRIES = 5
 """Changes by others that one without a version of its own gives way to."""
 _PATIENCE = 30.0
-"""Seconds for one change to be its turn: each is bounded by the source."""
+"""Seconds until it is a change's turn."""
 
 Settings = Mapping[str, Any]
 _Make = Callable[[Document], Document]
@@ -218,16 +218,27 @@ class StateDesk:
             if why := self._source.read_only:
                 raise ReadOnly(why)
             digests = await self._digests(reread)
-            async with asyncio.timeout(_PATIENCE), self._turn:
+            async with self._in_turn():
                 written = await self._write(expected, make, digests, principal.name)
-        except TimeoutError as error:
-            raise SourceUnavailable("other changes are being written: nothing was changed") from error
         except GatewayError as error:
             self._judge.refused(principal, caller, error)
             raise
         if written.changes:
             self._judge.changed(principal, caller, written.document.entry)
         return written
+
+    @asynccontextmanager
+    async def _in_turn(self) -> AsyncIterator[None]:
+        """One change after the other; only waiting for it is bounded, so that none is broken off half-way."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._turn.acquire()
+        except TimeoutError as error:
+            raise SourceUnavailable("other changes are being written: nothing was changed") from error
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     async def _write(self, expected: int | None, make: _Make, digests: Mapping[str, str], by: str) -> Written:
         tries = _TRIES if expected is None else 1

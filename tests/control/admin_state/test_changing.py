@@ -78,6 +78,14 @@ async def test_no_change_is_made_without_the_right_to_deploy(tmp_path: Path) -> 
         assert admin.newest.version == 1
 
 
+async def test_nobody_unknown_is_told_anything_of_what_they_sent(tmp_path: Path) -> None:
+    async with serving_state(tmp_path) as admin:
+        for body in (b"{", b"x" * 2_000_000):
+            reply = await admin.ask("PUT", "/state?wait=x", body, key=None)
+
+            assert (reply.status, reply.code) == (401, "Unauthorized")
+
+
 async def test_who_deploys_one_endpoint_changes_that_one_and_not_everything(tmp_path: Path) -> None:
     async with serving_state(tmp_path) as admin:
         key = await admin.made("ci", "deploy", endpoints=["price"])
