@@ -217,9 +217,9 @@ class Supervising:
         if self._store:
             await self._store.filled.wait()
         if not self._stop.is_set():
+            await self._announcement.serving(self._convergence.running.config, self._files)
             if self._logs:
                 self._logs.is_quiet = False
-            await self._announcement.serving(self._convergence.running.config, self._files)
         return True
 
     def _gateways(self, available: Available, admin: Mapping[str, Path], served: Path) -> list[ChildSpec]:
