@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import io
 import socket
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from gateway.control.admin_api import Readiness, serve_admin
 from gateway.control.gateway_admin import GatewayAdmin
@@ -67,6 +69,27 @@ async def test_a_socket_left_over_by_a_killed_process_is_replaced(tmp_path: Path
             session = aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path)))
             async with session, session.get("http://gateway/livez") as response:
                 assert response.status == 200
+
+
+async def test_the_supervisor_may_send_more_over_a_socket_than_anybody_over_the_port(tmp_path: Path) -> None:
+    async def length(request: web.Request) -> web.Response:
+        return web.Response(text=str(len(await request.read())))
+
+    path, sent, routes = tmp_path / "s", b"x" * 1_000_000, [web.put("/all", length)]
+    async with (
+        serve_admin(Source(), path=path, routes=routes),
+        aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session,
+        session.put("http://here/all", data=io.BytesIO(sent)) as response,
+    ):
+        over_socket = await response.text()
+    async with (
+        serve_admin(Source(), port=0, routes=routes) as port,
+        aiohttp.ClientSession() as session,
+        session.put(f"http://127.0.0.1:{port}/all", data=io.BytesIO(sent)) as response,
+    ):
+        over_port = response.status
+
+    assert (over_socket, over_port) == ("1000000", 413)
 
 
 async def test_a_taken_port_is_an_error() -> None:
