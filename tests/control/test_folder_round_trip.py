@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.control_folder import make_folder
@@ -61,7 +61,7 @@ async def write_all(root: Path, wanted: list[dict[str, Any]]) -> None:
         await source.close()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(states(), min_size=1, max_size=3))
 def test_what_was_written_is_read_and_comments_stay(wanted: list[dict[str, Any]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

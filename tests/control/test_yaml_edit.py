@@ -8,10 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.control.yaml_edit import edited, written
+
+BOUNDED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 FILE = """\
 # what a diamond costs
@@ -187,12 +189,14 @@ def comments(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("# comment")]
 
 
+@BOUNDED
 @given(texts(), DATA)
 @example("a:\n  b: 1\n", {"a": {}})
 def test_any_file_can_be_made_to_say_anything(text: str, wanted: dict[str, Any]) -> None:
     assert said(edited(text, wanted)) == wanted
 
 
+@BOUNDED
 @given(texts(), st.data())
 def test_a_file_that_has_lost_an_entry_says_the_rest(text: str, data: st.DataObject) -> None:
     wanted = copy.deepcopy(said(text))
@@ -201,6 +205,7 @@ def test_a_file_that_has_lost_an_entry_says_the_rest(text: str, data: st.DataObj
     assert said(edited(text, wanted)) == wanted
 
 
+@BOUNDED
 @given(with_another_leaf())
 def test_all_comments_stay_when_one_value_changes(case: tuple[str, Any]) -> None:
     text, wanted = case
@@ -210,6 +215,7 @@ def test_all_comments_stay_when_one_value_changes(case: tuple[str, Any]) -> None
     assert said(new) == wanted
 
 
+@BOUNDED
 @given(DATA)
 def test_a_new_file_says_what_was_wanted(wanted: dict[str, Any]) -> None:
     assert said(written(wanted)) == wanted
