@@ -17,7 +17,7 @@ BLOCKS = [
     pytest.param(language, text, id=f"{page.relative_to(ROOT)}-{number}")
     for page in PAGES
     for number, (language, text) in enumerate(BLOCK.findall(page.read_text()))
-    if ".lockgate/" in text or "lockgate invoke" in text
+    if any(word in text for word in (".lockgate/", "lockgate invoke", "lockgate status"))
 ]
 
 
@@ -34,6 +34,9 @@ def test_a_block_runs_as_it_stands(language: str, text: str, examples: Stack, tm
         text = re.sub(
             r"\S*lockgate invoke (\S+)", rf"{Path(sys.executable).parent}/lockgate invoke \1 --port {port}", text
         )
+    text = re.sub(
+        r"\S*lockgate status", f"{Path(sys.executable).parent}/lockgate status --admin-port {examples.admin_port}", text
+    )
     argv = [sys.executable, "-c", text] if language == "python" else ["bash", "-euo", "pipefail", "-c", text]
     if language == "sh":
         argv[-1] = text.replace("curl ", "curl --silent --show-error --fail-with-body ")
