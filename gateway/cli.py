@@ -188,9 +188,11 @@ def invoke(
     host: Annotated[str, typer.Option(help="Host of the server.")] = "localhost",
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Its port; 8443 for http, 8444 for grpc.")] = None,
     state_dir: StateDir = DEFAULT_STATE,
-    key_file: Annotated[Path | None, typer.Option(help="File with the API key [default: STATE_DIR/demo.key].")] = None,
+    key_file: Annotated[
+        Path | None, typer.Option(help="File with the API key \\[default: STATE_DIR/demo.key].")
+    ] = None,
     ca: Annotated[
-        Path | None, typer.Option(help="CA to trust [default: STATE_DIR/ca.pem, else those of this machine].")
+        Path | None, typer.Option(help="CA to trust \\[default: STATE_DIR/ca.pem, else those of this machine].")
     ] = None,
     certificate: Annotated[
         Path | None, typer.Option(help="A client certificate; without --key-file it is shown alone.")

@@ -23,7 +23,7 @@ Days = Annotated[int, typer.Option(min=1, max=3650, help="How long it is valid; 
 Force = Annotated[bool, typer.Option("--force", help="Replace a pair of that name; running servers take the new one.")]
 HostSan = Annotated[
     list[str] | None,
-    typer.Option(help="DNS name or address; may be given again [default: localhost, 127.0.0.1, ::1]."),
+    typer.Option(help="DNS name or address; may be given again \\[default: localhost, 127.0.0.1, ::1]."),
 ]
 ClientSan = Annotated[
     list[str] | None, typer.Option(help="DNS name, URI or e-mail address of the caller; may be given again.")

@@ -19,7 +19,7 @@ def compare_command(
     admin_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the admin API on loopback.")] = 8445,
     state_dir: Annotated[Path, typer.Option(help="Keys of this server.")] = Path(".lockgate"),
     key_file: Annotated[
-        Path | None, typer.Option(help="File with a key that may read the endpoint [default: STATE_DIR/demo.key].")
+        Path | None, typer.Option(help="File with a key that may read the endpoint \\[default: STATE_DIR/demo.key].")
     ] = None,
 ) -> None:
     """Show what the shadows of ENDPOINT answer otherwise than its primary."""

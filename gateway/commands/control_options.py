@@ -20,7 +20,7 @@ _WAIT = 300
 Endpoint = Annotated[str, typer.Argument(help="Name of the endpoint.", metavar="ENDPOINT")]
 Percents = Annotated[
     list[str] | None,
-    typer.Argument(help="Such as blue=80 green=20; without any they are shown.", metavar="[NAME=PERCENT]..."),
+    typer.Argument(help="Such as blue=80 green=20; without any they are shown.", metavar="NAME=PERCENT"),
 ]
 Files = Annotated[
     list[Path] | None,
@@ -33,7 +33,7 @@ NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait until every
 Wait = Annotated[int, typer.Option("--wait", min=1, max=600, help="Seconds to wait until every process runs it.")]
 AdminPort = Annotated[int, typer.Option(min=1, max=65535, help="Port of the admin API on loopback.")]
 StateDir = Annotated[Path, typer.Option(help="Keys of this server.")]
-KeyFile = Annotated[Path | None, typer.Option(help="File with a key [default: STATE_DIR/admin.key].")]
+KeyFile = Annotated[Path | None, typer.Option(help="File with a key; STATE_DIR/admin.key without it.")]
 
 PORT = 8445
 STATE = Path(".lockgate")
@@ -56,7 +56,7 @@ def status(
 
 def diff(
     path: Annotated[
-        Path | None, typer.Argument(help="A folder, compared whole; or one file.", metavar="[PATH]", exists=True)
+        Path | None, typer.Argument(help="A folder, compared whole; or one file.", metavar="PATH", exists=True)
     ] = None,
     *,
     file: Files = None,
@@ -142,7 +142,7 @@ def mirror(
 
 def history(
     version: Annotated[
-        int | None, typer.Argument(help="One version, and the way back to it.", metavar="[VERSION]")
+        int | None, typer.Argument(help="One version, and the way back to it.", metavar="VERSION")
     ] = None,
     *,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Entries.")] = 20,
@@ -159,7 +159,7 @@ def history(
 
 
 def rollback(
-    version: Annotated[int | None, typer.Argument(help="The version to return to.", metavar="[VERSION]")] = None,
+    version: Annotated[int | None, typer.Argument(help="The version to return to.", metavar="VERSION")] = None,
     *,
     last: Annotated[bool, typer.Option("--last", help="To what ran last before the newest.")] = False,
     with_new_files: Annotated[

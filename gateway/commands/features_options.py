@@ -28,7 +28,7 @@ Url = Annotated[
 StateDir = Annotated[Path, typer.Option(help="State directory of a running lockgate serve with a store of its own.")]
 EventTime = Annotated[
     str | None,
-    typer.Option(help="Column that says when a row was true [default: event_time or event_timestamp, else now]."),
+    typer.Option(help="Column that says when a row was true \\[default: event_time or event_timestamp, else now]."),
 ]
 Utc = Annotated[bool, typer.Option("--utc", help="Take times without a zone for UTC.")]
 
@@ -49,7 +49,7 @@ def load(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write older rows over newer ones too.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Begin anew after an interruption.")] = False,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Where to note how far it came [default: beside the data].")
+        Path | None, typer.Option(help="Where to note how far it came \\[default: beside the data].")
     ] = None,
     rejects: Annotated[Path | None, typer.Option(help="CSV file for the rows that cannot be loaded.")] = None,
 ) -> None:

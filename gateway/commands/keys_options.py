@@ -42,10 +42,12 @@ def create(
     name: KeyName,
     *,
     role: Annotated[
-        list[Role] | None, typer.Option(help="What it may do; may be given again [default: score].")
+        list[Role] | None, typer.Option(help="What it may do; may be given again \\[default: score].")
     ] = None,
-    endpoint: Annotated[list[str] | None, typer.Option(help="Where; may be given again [default: everywhere].")] = None,
-    expires_in: Annotated[str | None, typer.Option(help="90d, 12h or 30m [default: never].")] = None,
+    endpoint: Annotated[
+        list[str] | None, typer.Option(help="Where; may be given again \\[default: everywhere].")
+    ] = None,
+    expires_in: Annotated[str | None, typer.Option(help="90d, 12h or 30m \\[default: never].")] = None,
     state_dir: StateDir = DEFAULT_STATE,
     mounted: Mounted = None,
 ) -> None:
@@ -79,7 +81,7 @@ def token(
     ] = None,
     *,
     lifetime: Annotated[int, typer.Option(min=60, max=86_400, help="Seconds that the token is valid.")] = 3600,
-    subject: Annotated[str | None, typer.Option(help="Whom logs name as the caller [default: you].")] = None,
+    subject: Annotated[str | None, typer.Option(help="Whom logs name as the caller \\[default: you].")] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Print the token alone.")] = False,
     rotate_key: Annotated[bool, typer.Option("--rotate-key", help="Sign with a new key from now on.")] = False,
     revoke_all: Annotated[
