@@ -14,6 +14,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -29,6 +31,7 @@ Stamp: TypeAlias = tuple[int, int, int, int] | None
 """Device, inode, length and time of change in nanoseconds; None where there is no file."""
 
 _CHUNK = 1 << 20
+_NICENESS = 10
 _MOST_FILES = 10_000
 """In one model: more is a folder that was named by mistake, such as a home directory."""
 _REMEMBERED = 50_000
@@ -61,6 +64,8 @@ class ModelFiles:
         self._clock_ns = clock_ns
         self._known: dict[str, tuple[Stamp, str]] = {}
         self._lock = threading.Lock()
+        # A thread behind everything that serves: to read gigabytes takes seconds of a core.
+        self._reader = ThreadPoolExecutor(1, "model files", initializer=_stand_back)
 
     def digest(self, model: str) -> str:
         """Of a file or folder that is there. Raises ``ConfigError``."""
@@ -109,7 +114,7 @@ class ModelFiles:
         with self._lock:
             known = self._known.pop(path, None)
         if known is None or before is None or known[0] != before:
-            known = (before, _read(path))
+            known = (before, self._reader.submit(_read, path).result())
             if before is None or stamp(path) != before or 0 <= self._clock_ns() - before[3] < _TICK_NS:
                 return known[1]
         with self._lock:
@@ -117,6 +122,12 @@ class ModelFiles:
             while len(self._known) > _REMEMBERED:
                 del self._known[next(iter(self._known))]
         return known[1]
+
+
+def _stand_back() -> None:
+    """For the thread that calls it; Linux keeps a priority for each."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, min(os.getpriority(os.PRIO_PROCESS, 0) + _NICENESS, 19))
 
 
 def _named(endpoints: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:

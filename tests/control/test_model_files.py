@@ -113,6 +113,21 @@ def test_a_folder_that_is_no_model_is_refused_and_not_read(model: Path, monkeypa
         ModelFiles().digest(str(model))
 
 
+def test_models_are_read_behind_everything_that_serves(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = os.getpriority(os.PRIO_PROCESS, 0)
+    there: list[int] = []
+
+    def read(path: str) -> str:
+        there.append(os.getpriority(os.PRIO_PROCESS, 0))
+        return "0"
+
+    monkeypatch.setattr("gateway.control.model_files._read", read)
+    ModelFiles().digest(str(model))
+
+    assert set(there) == {min(here + 10, 19)}
+    assert os.getpriority(os.PRIO_PROCESS, 0) == here
+
+
 def test_what_is_remembered_has_a_bound(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.control.model_files._REMEMBERED", 1)
     files = files_of()
