@@ -48,10 +48,12 @@ class PlannedFolder:
         return Served(version=self._version, endpoints=found.endpoints, views=found.views, plan=plan)
 
     def _look(self) -> _Stamp:
-        return tuple(_stamps([self._plan, *_files(self._root)]))
+        return tuple(_stamps([*_files(self._root), self._plan]))
 
 
 def _files(root: Path) -> list[Path]:
+    if not root.exists():
+        raise ConfigError(str(root), "no such file or folder")
     if not (root / ENDPOINTS_FOLDER).is_dir():
         return []
     return [*yaml_files(root / ENDPOINTS_FOLDER), *yaml_files(root / FEATURES_FOLDER)]
