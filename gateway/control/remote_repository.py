@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import aiohttp
 import msgspec
+import structlog
 from yarl import URL
 
 from gateway.control.change_errors import ChangeRefused
@@ -26,8 +27,11 @@ from gateway.core.errors import (
     NotReady,
     Unauthenticated,
 )
+from gateway.core.network import address_of
 
 __all__ = ["RemoteRepository"]
+
+log = structlog.get_logger()
 
 _WAIT = 300
 """Seconds that a model may take to load, and to be known to every gateway."""
@@ -60,7 +64,9 @@ class RemoteRepository:
 
     async def check(self, model: str, caller: Caller) -> None:
         """See ``Repository``."""
-        await self._access(caller, model, Role.DEPLOY)
+        principal = await self._access(caller, model, Role.DEPLOY)
+        # The supervisor's audit trail knows who asks, but only this process knows from where.
+        log.info("repository.asked", who=principal.name, where=address_of(caller.peer) or "local", model=model[:64])
 
     async def load(self, model: str, caller: Caller) -> None:
         """See ``Repository``."""

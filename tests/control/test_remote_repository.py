@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.auth.config import AuthConfig
 from gateway.auth.credentials import Credentials
@@ -70,6 +71,16 @@ async def test_who_may_not_deploy_is_refused_here_and_there(tmp_path: Path) -> N
                 await here.unload("price", caller)
 
         assert admin.newest.version == 1
+
+
+async def test_it_is_noted_from_where_it_was_asked(tmp_path: Path) -> None:
+    async with serving_state(tmp_path) as admin:
+        with capture_logs() as logs:
+            await repository(admin).check("price", Presented(f"Bearer {admin.key}", None, "ipv4:10.0.0.7:5000"))
+
+        assert logs == [
+            {"event": "repository.asked", "log_level": "info", "who": "admin", "where": "10.0.0.7", "model": "price"}
+        ]
 
 
 async def test_a_refusal_keeps_its_reason(tmp_path: Path) -> None:
