@@ -3,8 +3,9 @@ The desired state in a Redis that several servers share, so that what is changed
 
 A change is told at once and looked for twice a second besides, so one that was not heard is half a second late. The
 last document that was seen is kept in the state directory: a server that starts while Redis is away serves that, and
-one that finds Redis empty puts it back. A Redis that never held anything gets what the files of the folder say; of
-several servers that start together one wins. From then on the endpoint files are not looked at.
+one that finds Redis empty, or behind what it has seen there, puts it back. A Redis that never held anything gets what
+the files of the folder say; of several servers that start together one wins. From then on the endpoint files are not
+looked at.
 
 A model whose files on this machine are not those of the state is refused by whoever composes the document; the files
 of the models are watched too, so that it is tried again when they have come.
@@ -73,6 +74,8 @@ class RedisSource:
         self._listener: asyncio.Task[None] | None = None
         self._mark: Mark | None = None
         self._last: Document | None = None
+        self._newest_there: Document | None = None
+        """What this process has seen in the store itself."""
         self._look: dict[str, Stamp] = {}
         self._has_compared = False
         self._failures = 0
@@ -88,6 +91,9 @@ class RedisSource:
             return await self._without_store()
         self._mark, body = found or await self._fill()
         document = self._store.decoded(body)
+        if self._newest_there is not None and document.version < self._newest_there.version:
+            document = await self._put_back(self._newest_there, document)
+        self._newest_there = document
         await self._compare_with_files(document)
         self._look = await self._off_loop(lambda: self._models.stamps(model_paths(document.endpoints)))
         if document != self._last:
@@ -149,6 +155,19 @@ class RedisSource:
             if found := await self._told(self._store.newest()):
                 return found
         raise SourceUnavailable("the Redis of the desired state forgets what is written")
+
+    async def _put_back(self, newer: Document, older: Document) -> Document:
+        """The store has lost changes, by a failover or to a server that was cut off and filled it: nobody goes back."""
+        try:
+            await self._told(self._store.put(newer, older.version))
+            log.warning("control.store_filled", version=newer.version, by=newer.entry.by)
+        except Conflict:
+            pass  # somebody was faster
+        found = await self._told(self._store.newest())
+        if found is None:
+            raise SourceUnavailable("the Redis of the desired state forgets what is written")
+        self._mark, body = found
+        return self._store.decoded(body)
 
     async def _without_store(self) -> Document:
         """What was seen last, for a server that has just started; others go on with what they have."""

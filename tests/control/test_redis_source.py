@@ -324,6 +324,32 @@ async def test_a_redis_that_goes_is_told_once_and_one_that_forgot_gets_its_state
     assert paced.lengths[:6] == [0.5, 0.5, 1.0, 2.0, 2.0, 2.0]
 
 
+async def test_a_store_filled_by_one_that_was_behind_takes_nobody_back(server: Open, valkey: Valkey) -> None:
+    near, far = server("near"), server("far")
+    first = await far.read()
+    await near.read()
+    second = await near.write(altered(first, weights(50)), 1)
+    assert await near.read() == second
+    valkey.empty()
+    behind = await far.read()  # it knows of version 1 only
+    found = [await near.read(), await far.read()]
+
+    assert behind == first
+    assert found == [second, second]
+    assert [entry.version for entry in await far.history()] == [2, 1]
+
+
+async def test_a_server_that_starts_takes_a_store_that_was_begun_anew_as_it_is(server: Open, valkey: Valkey) -> None:
+    old = server("old")
+    await old.write(altered(await old.read(), weights(50)), 1)
+    await old.read()
+    await old.close()
+    valkey.empty()
+    first = await server("new").read()
+
+    assert await server("old").read() == first
+
+
 async def test_one_that_was_cut_off_during_a_change_has_it_when_it_is_back(
     server: Open, valkey: Valkey, tmp_path: Path
 ) -> None:
