@@ -11,8 +11,9 @@ one; *between the file and the call*, it comes back with the new file. *A call t
 gateway looks at the file four times a second.
 
 *A gateway that runs, but not by the version that was committed*, because it hangs or because it alone cannot serve it,
-is the one case that nothing heals. After fifteen seconds it is drained and started again, from the file: two versions
-at once are a state that nobody asked for, and the workers of the old one are about to leave.
+is the one case that nothing heals. After fifteen seconds (a minute, if it does not answer: it may be busy) it is
+drained and started again, from the file: two versions at once are a state that nobody asked for, and the workers of the
+old one are about to leave.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ log = structlog.get_logger()
 _ABSENT = 10.0
 """Seconds to wait for a gateway that is not there."""
 _SILENT = 60.0
-"""Seconds for one that is there to prepare."""
+"""Seconds in which one that is there has to prepare, or to say anything at all: it may have much to do."""
 _BEHIND = 15.0
 """Seconds after the commit in which a gateway has to run the version."""
 _PAUSE = 0.05
@@ -139,7 +140,11 @@ class GatewayVersions:
                 self._behind.setdefault(gateway, now)
             else:
                 self._behind.pop(gateway, None)  # one that is not there is heard of when it comes back
-        hopeless = [gateway for gateway, since in self._behind.items() if now - since >= _BEHIND]
+        hopeless = [
+            gateway
+            for gateway, since in self._behind.items()
+            if now - since >= (_SILENT if self.known[gateway] is None else _BEHIND)
+        ]
         for gateway in hopeless:
             log.warning("control.gateway_renewed", gateway=gateway, version=self.known[gateway])
             del self._behind[gateway]

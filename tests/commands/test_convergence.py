@@ -414,6 +414,19 @@ async def test_a_gateway_that_stays_behind_is_started_again_and_no_other(folder:
         assert [each["gateway"] for each in logs if each["event"] == "control.gateway_renewed"] == ["1"]
 
 
+async def test_a_gateway_that_hangs_is_left_out_and_started_again(folder: Path) -> None:
+    async with changing(folder, gateways=2, blue="good") as change:
+        await change.gateways["1"].vanish()  # its process is there all the same
+        change.time.flies = True
+        change.offer(2, blue="good", green="good")
+        with capture_logs() as logs:
+            await change.until(lambda: change.convergence.progress.running == 2)
+            await change.until(lambda: change.supervisor.children(0)[1].state.restarts >= 1)
+
+        assert {"control.gateway_left_out", "control.gateway_renewed"} <= {each["event"] for each in logs}
+        assert change.supervisor.children(0)[0].state.restarts == 0
+
+
 async def test_stopping_in_the_middle_leaves_no_process_and_the_old_version(folder: Path) -> None:
     async with changing(folder, blue="good") as change:
         change.offer(2, blue="good", green="slow")
