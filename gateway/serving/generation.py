@@ -19,11 +19,9 @@ from gateway.features.stage import Complete
 from gateway.routing.rollout import RolloutPlan
 from gateway.routing.table import RouteTable
 from gateway.serving.lane import Lane
+from gateway.serving.lines import Key
 
-__all__ = ["Generation", "Key"]
-
-Key = tuple[str, str]
-"""Endpoint and deployment."""
+__all__ = ["Generation"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

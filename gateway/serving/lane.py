@@ -8,7 +8,7 @@ takes its place, on the same links if the workers stay, and this one answers wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -23,19 +23,16 @@ from gateway.core.request import Deployment
 from gateway.core.signature import Signature
 from gateway.dispatch.batcher import Batcher
 from gateway.dispatch.config import BatchConfig
-from gateway.dispatch.counters import Counters
 from gateway.features.config import ViewFile
 from gateway.pool.pool import Pool
+from gateway.serving.lines import Key, Lines
 
-__all__ = ["Lane", "LaneConfig", "Lines"]
+__all__ = ["Lane", "LaneConfig"]
 
 log = structlog.get_logger()
 
 _REMEMBERED = 2
 """Deployments of one lane: the last one and the one before it, which requests that are under way may still have."""
-
-Lines = MutableMapping[Deployment, Batcher]
-"""Where the rows of a deployment wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +49,10 @@ class LaneConfig:
     request_timeout_ms: int
     views: tuple[ViewFile, ...] = ()
     """Those that the deployment takes features from."""
+
+    @property
+    def key(self) -> Key:
+        return self.endpoint, self.name
 
     @classmethod
     def of(cls, config: Config, endpoint: EndpointConfig, name: str, served: Served) -> LaneConfig:
@@ -83,7 +84,6 @@ class Lane:
         config: LaneConfig,
         pool: Pool,
         lines: Lines,
-        counters: Counters,
         *,
         signature_of: Callable[[str, str, Signature], Signature | None],
         changed: Callable[[], None],
@@ -93,7 +93,7 @@ class Lane:
         """None until a worker has loaded the model."""
         self.unfit = ""
         """Why what was loaded cannot be served with this configuration."""
-        self._lines, self._counters = lines, counters
+        self._lines = lines
         self._signature_of, self._changed = signature_of, changed
         self._batcher: Batcher | None = None
         self._seen: Description | None = None
@@ -131,7 +131,7 @@ class Lane:
         if self._batcher is not None:
             await self._batcher.close(drain, why)
         for deployment in self._made:
-            self._lines.pop(deployment, None)
+            self._lines.remove(deployment)
 
     def _look(self) -> None:
         """Called for every answered batch as well, so nothing is done where nothing is new."""
@@ -181,12 +181,12 @@ class Lane:
                 batching,
                 self.pool,
                 is_idempotent=wanted.idempotent,
-                counters=self._counters,
+                counters=self._lines.counters(config.key),
             )
-        self._lines[deployment] = self._batcher
+        self._lines.put(deployment, self._batcher)
         self._made.append(deployment)
         if len(self._made) > _REMEMBERED:
-            self._lines.pop(self._made.pop(0), None)
+            self._lines.remove(self._made.pop(0))
         log.info(
             "gateway.deployment_ready",
             endpoint=config.endpoint,

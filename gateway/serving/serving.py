@@ -24,13 +24,10 @@ from gateway.config import Config
 from gateway.control.registry import Registry
 from gateway.control.served import Served
 from gateway.control.source import Conflict
-from gateway.core.catalog import Stats
 from gateway.core.deadline import Clock
 from gateway.core.errors import ConfigError, NotReady
 from gateway.core.request import Answer, Deployment, Enriched
 from gateway.core.service import Service
-from gateway.dispatch.batcher import Batcher
-from gateway.dispatch.counters import Counters
 from gateway.dispatch.stage import Dispatch
 from gateway.features.features import Features, FeatureSet
 from gateway.features.handover import Handover
@@ -39,8 +36,9 @@ from gateway.limits.limits import Limits
 from gateway.routing.rollout import Rollout
 from gateway.routing.stage import Routing
 from gateway.routing.table import RouteTable
-from gateway.serving.generation import Generation, Key
+from gateway.serving.generation import Generation
 from gateway.serving.lane import Lane, LaneConfig
+from gateway.serving.lines import Key, Lines
 from gateway.serving.links import Links
 
 __all__ = ["Serving"]
@@ -55,8 +53,8 @@ _STOPPING = "the gateway is shutting down"
 
 class Serving:
     """
-    ``routing`` is the stage that requests enter, ``registry`` what is known of deployments; ``credentials`` and
-    ``limits`` are told of every change.
+    ``routing`` is the stage that requests enter, ``registry`` what is known of deployments, ``lines`` where their rows
+    wait; ``credentials`` and ``limits`` are told of every change.
 
     The first generation is made at once and connects when ``run`` does. Raises ``ConfigError`` for what cannot be
     served.
@@ -76,9 +74,8 @@ class Serving:
         self._drain = settings.drain_ms / 1000
         self._credentials, self._limits = credentials, limits
         self._links = Links(settings.pool)
-        self._lines: dict[Deployment, Batcher] = {}
-        self._counters: dict[Key, Counters] = {}
-        self._inner: Service[Enriched, Answer] = limits.charge_rows(Dispatch(self._line))
+        self.lines = Lines()
+        self._inner: Service[Enriched, Answer] = limits.charge_rows(Dispatch(self.lines.of))
         self._tasks: asyncio.TaskGroup | None = None
         self._change = asyncio.Lock()
         self._is_closing = False
@@ -89,7 +86,7 @@ class Serving:
         self._retiring: dict[Lane, asyncio.Task[None]] = {}
         self.registry = Registry()
         self.features = Features(settings.features.with_url(os.environ), config.endpoints, config.views)
-        self.rollout = Rollout(self._inner, deployment_of=self._loaded, line_of=self._line, draw=draw, clock=clock)
+        self.rollout = Rollout(self._inner, deployment_of=self._loaded, line_of=self.lines.of, draw=draw, clock=clock)
         self._now = self._build(config, served, self.features.current, {})
         self.routing = Routing(self._now.table(), self._now.inner, clock=clock, draw=draw)
         limits.install(config.endpoints)
@@ -113,11 +110,6 @@ class Serving:
         """Addresses of workers that only requests of older versions still use."""
         used = {address for lane in self._now.lanes.values() for address in lane.config.addresses}
         return sorted({address for lane in self._retiring for address in lane.config.addresses} - used)
-
-    def stats(self, endpoint: str, deployment: str) -> Stats:
-        """Implements ``StatsSource``."""
-        counters = self._counters.get((endpoint, deployment))
-        return counters.stats() if counters is not None else Stats()
 
     # --- life ---------------------------------------------------------------------------------------------------
 
@@ -154,15 +146,14 @@ class Serving:
             await self._drop()
             if self._is_closing:
                 raise NotReady(_STOPPING)
+            self._credentials.check(config.modes)
             features = await self.features.prepare(config.endpoints, config.views)
             try:
-                following = self._build(config, served, features, self._now.lanes)
-                self._credentials.check(following.modes)
+                self._prepared = following = self._build(config, served, features, self._now.lanes)
             except BaseException:
                 self.features.discard(features)
                 await self._close_unused()
                 raise
-            self._prepared = following
             try:
                 await self._settled(following)
             except BaseException:
@@ -228,8 +219,7 @@ class Serving:
         generations = (self._now,) if self._prepared is None else (self._now, self._prepared)
         lanes = [*self._retiring, *(lane for each in generations for lane in each.lanes.values())]
         await self._links.keep({lane.config.addresses for lane in lanes})
-        for key in self._counters.keys() - {(lane.config.endpoint, lane.config.name) for lane in lanes}:
-            del self._counters[key]
+        self.lines.keep({lane.config.key for lane in lanes})
 
     async def _settled(self, following: Generation) -> None:
         """Until all that has to serve is known to do so."""
@@ -256,8 +246,18 @@ class Serving:
             for endpoint in config.endpoints.values()
             for name in (endpoint.deployments if endpoint.loaded else ())
         }
+        # All links first: what can be refused is refused before there is a lane.
+        pools = {key: self._links.to("/".join(key), each.addresses) for key, each in wanted.items()}
         lanes = {
-            key: known[key] if key in known and known[key].config == each else self._lane(key, each, features)
+            key: known[key]
+            if key in known and known[key].config == each
+            else Lane(
+                each,
+                pools[key],
+                self.lines,
+                signature_of=features.signature,
+                changed=self._on_lane,
+            )
             for key, each in wanted.items()
         }
         stages: list[Complete] = []
@@ -277,16 +277,6 @@ class Serving:
             stages=stages,
         )
 
-    def _lane(self, key: Key, wanted: LaneConfig, features: FeatureSet) -> Lane:
-        return Lane(
-            wanted,
-            self._links.to("/".join(key), wanted.addresses),
-            self._lines,
-            self._counters.setdefault(key, Counters()),
-            signature_of=features.signature,
-            changed=self._on_lane,
-        )
-
     # --- what lanes learn ---------------------------------------------------------------------------------------
 
     def _on_lane(self) -> None:
@@ -302,9 +292,3 @@ class Serving:
     def _loaded(self, endpoint: str, name: str) -> Deployment | None:
         lane = self._now.lanes.get((endpoint, name))
         return lane.deployment if lane is not None else None
-
-    def _line(self, deployment: Deployment) -> Batcher:
-        line = self._lines.get(deployment)
-        if line is None:
-            raise NotReady(f"deployment {deployment.endpoint}/{deployment.name} was replaced")
-        return line

@@ -256,7 +256,7 @@ async def test_figures_of_a_deployment_go_on_when_it_is_replaced(
         await here.ask(2)
         await here.serving.retired()
 
-        assert here.serving.stats("e", "blue").inference_count == 2
+        assert here.serving.lines.stats("e", "blue").inference_count == 2
 
 
 async def test_nothing_is_lost_while_versions_follow_each_other(
