@@ -34,7 +34,8 @@ class Pair:
     shadow: Rows
     primary_s: float
     """Seconds from the line of its deployment to the answer."""
-    shadow_s: float
+    shadow_s: float | None
+    """None where that says nothing, because it did not go there alone."""
     request_id: str
     inputs: Rows | None
     """Only where they may be kept."""
@@ -60,7 +61,7 @@ class Comparison(msgspec.Struct):
     only_shadow_failed: int = 0
     both_failed: int = 0
     primary_s: Sketch = msgspec.field(default_factory=Sketch)
-    """Seconds from the line to the answer."""
+    """Seconds from the line to the answer, of requests that went to the shadow alone."""
     shadow_s: Sketch = msgspec.field(default_factory=Sketch)
     slower_s: Sketch = msgspec.field(default_factory=Sketch)
     """The shadow's seconds less the primary's, request by request."""
@@ -130,10 +131,12 @@ class Comparer:
         if not noted:
             return
         state = self._state
-        primary_s, shadow_s = np.array([(pair.primary_s, pair.shadow_s) for pair in noted]).T
-        state.primary_s.add(primary_s)
-        state.shadow_s.add(shadow_s)
-        state.slower_s.add(shadow_s - primary_s)
+        timed = [(pair.primary_s, pair.shadow_s) for pair in noted if pair.shadow_s is not None]
+        if timed:
+            primary_s, shadow_s = np.array(timed).T
+            state.primary_s.add(primary_s)
+            state.shadow_s.add(shadow_s)
+            state.slower_s.add(shadow_s - primary_s)
         alike: dict[tuple[Layout, Layout], list[Pair]] = {}
         for pair in noted:
             if pair.primary.count != pair.shadow.count:

@@ -52,6 +52,8 @@ class Offer:
     """None where the primary failed."""
     seconds: float
     targets: list[Shadow]
+    is_alone: bool = False
+    """Whether it goes without company."""
 
 
 @dataclass(slots=True, eq=False)
@@ -66,6 +68,7 @@ class Flight:
     seconds: float
     inputs: Rows | None
     rows: int
+    is_alone: bool
     sent: float = 0.0
     line: Line | None = None
     place: Any = field(default=None, repr=False)

@@ -181,8 +181,7 @@ class Mirror:
         return "pressure" if self._line_of(primary).rows_waiting else ""
 
     def _begin(self, offer: Offer) -> None:
-        request = offer.request
-        primary = request.deployment
+        request, primary = offer.request, offer.request.deployment
         count, keep_inputs = request.rows.count, self._comparisons.keep_inputs
         for target in offer.targets:
             shadow = primary if target is self._replay else self._deployment_of(self._endpoint, target.name)
@@ -202,6 +201,7 @@ class Mirror:
                     offer.seconds,
                     request.rows if keep_inputs else None,
                     count,
+                    offer.is_alone,
                 )
                 self._start(flight, request)
 
@@ -282,7 +282,7 @@ class Mirror:
         if flight.answer is None:
             comparer.failed(primary=True, shadow=False)
             return
-        seconds = self._clock() - flight.sent
+        seconds = self._clock() - flight.sent if flight.is_alone else None
         comparer.note(Pair(flight.answer.rows, scored.rows, flight.seconds, seconds, flight.request_id, flight.inputs))
 
     def _failed(self, flight: Flight, error: GatewayError) -> None:

@@ -114,6 +114,7 @@ def _comparison(one: Comparison, noise: Comparison | None) -> dict[str, Any]:
             "only_shadow": one.only_shadow_failed,
             "both": one.both_failed,
         },
+        "timed": one.slower_s.count,
         "latency_ms": {
             "primary": _milliseconds(one.primary_s),
             "shadow": _milliseconds(one.shadow_s),

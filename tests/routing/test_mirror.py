@@ -655,3 +655,34 @@ async def test_replays_in_the_primarys_line_are_no_reason_to_drop_those_who_came
 
     assert bench.counts == (3, {}, {})
     assert bench.shadow.seen == [[0, 1, 2]]
+
+
+async def leave(bench: Bench, *values: int) -> float:
+    """These are answered, leave for the shadow and come back from it; how long they waited to leave."""
+    for value in values:
+        await bench.answered(value)
+    answered = bench.loop.now
+    while bench.shadow.seen[-1:] != [list(values)]:
+        await asyncio.sleep(0.01)
+        await settle()
+    bench.shadow.answer()
+    await settle()
+    return bench.loop.now - answered
+
+
+@on_virtual_time
+async def test_every_fourth_time_one_goes_alone_and_at_once() -> None:
+    bench = Bench(linger=0.05, max_rows=64)
+    waited = [await leave(bench, value) for value in range(8)]
+
+    assert [wait == 0 for wait in waited] == [False, False, False, True] * 2
+
+
+@on_virtual_time
+async def test_only_those_that_go_alone_tell_how_long_a_shadow_takes() -> None:
+    bench = Bench(linger=0.05, max_rows=64)
+    for values in ((1, 2), (3, 4), (5, 6), (7,)):
+        await leave(bench, *values)
+    found = bench.compared()
+
+    assert (found.requests, found.slower_s.count, found.primary_s.count) == (7, 1, 1)
