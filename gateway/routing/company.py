@@ -2,9 +2,9 @@
 Answered requests wait here for company before anything of a shadow begins.
 
 Nobody waits for a shadow, and a message to it costs about as much for sixteen rows as for one. With one ONNX shadow of
-everything, the gateway's CPU per mirrored request fell from 265 to 63 µs at 200 requests a second and from 122 to 31 µs
-at 1000 (2 cores, others at work): of the time in which a request may come, the loop is kept by the shadow for one
-percent and not for five, so the primary's p99 does not meet it.
+everything, the gateway's CPU per mirrored request fell from 210-270 to 50-100 µs at 200 requests a second, and from
+90-160 to 30-50 µs at 1000 (2 cores, with others at work): at 200 a second a shadow keeps the loop for one or two
+percent of the time and not for five, so that nearly no caller meets it.
 
 Now and then one goes alone and at once, as a request to a primary does: how long a shadow takes can be held against the
 primary only by these, because those that go together also wait for each other.
