@@ -103,6 +103,9 @@ class SharedLimits:
                 await self._pause(_AWAY_S if self._is_away else INTERVAL_S)
                 if self._used:
                     await self.share()
+                    # The client sends with ``asyncio.wait_for``, which before Python 3.12 may swallow a cancellation.
+                    if (task := asyncio.current_task()) is not None and task.cancelling():
+                        raise asyncio.CancelledError
         finally:
             await self._client.aclose()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,35 @@ async def test_sharing_goes_on_by_itself_and_tells_each_use_once(valkey: Valkey)
         running.cancel()
 
     assert round(gateway.level()) == 4
+
+
+class Deaf(SharedLimits):
+    """Its client swallows that the task is cancelled, as ``asyncio.wait_for`` of Python 3.11 may."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__(gateway.client, lambda: gateway.now, pause=self._at_once)
+        self.sharing = asyncio.Event()
+
+    async def share(self) -> None:
+        self.sharing.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    async def _at_once(self, seconds: float) -> None:
+        return
+
+
+async def test_sharing_ends_even_when_the_client_swallows_that_it_is_cancelled() -> None:
+    gateway = Gateway("redis://127.0.0.1:1", requests_per_s=1)
+    shared = Deaf(gateway)
+    shared.used(gateway.budget())
+    task = asyncio.create_task(shared.run())
+    async with asyncio.timeout(10):
+        await shared.sharing.wait()
+        task.cancel()
+        await asyncio.wait([task])
+
+    assert task.cancelled()
 
 
 def test_an_address_may_come_from_a_file(tmp_path: Path) -> None:
