@@ -7,10 +7,12 @@ It dies with the bench, also when that is killed, because ``setpriv --pdeathsig`
 from __future__ import annotations
 
 import os
+import random
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -86,8 +88,11 @@ class Server:
 
 
 def free_port() -> int:
-    """A TCP port that was free a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """
+    A TCP port that was free a moment ago, from below those that the kernel gives to outgoing connections: one of these
+    could be taken before the server, which may load a model first, listens on it.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
