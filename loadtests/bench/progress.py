@@ -71,21 +71,24 @@ class StatusPage:
             raise ServerFailed(f"GET /status answered {answer.status}: {body.decode(errors='replace')[:200]}")
         return msgspec.json.decode(body, type=_Page).progress
 
-    def follow(self, write: Callable[[], None]) -> Taken:
-        """Do ``write``, which changes the folder, and wait until it is done. Raises ``ServerFailed``."""
+    def follow(self, write: Callable[[], None], every: float = POLL_SECONDS) -> Taken:
+        """
+        Do ``write``, which changes the folder, and wait until it is done, asking ``every`` so many seconds: asking is
+        work for the server too. Raises ``ServerFailed``.
+        """
         before = self.read().running
         written = self._clock()
         write()
-        running = self._until(lambda now: outcome(before, now), written + TIMEOUT)
-        settled = self._until(lambda now: now.phase == "settled", running + TIMEOUT)
+        running = self._until(lambda now: outcome(before, now), written + TIMEOUT, every)
+        settled = self._until(lambda now: now.phase == "settled", running + TIMEOUT, every)
         return Taken(written=written, running=running, settled=settled)
 
     def close(self) -> None:
         self._connection.close()
 
-    def _until(self, is_so: Callable[[Progress], bool], latest: float) -> float:
+    def _until(self, is_so: Callable[[Progress], bool], latest: float, every: float) -> float:
         while not is_so(now := self.read()):
             if self._clock() > latest:
                 raise ServerFailed(f"no change of the folder was taken up within {TIMEOUT:.0f} s: {now}")
-            time.sleep(POLL_SECONDS)
+            time.sleep(every)
         return self._clock()

@@ -43,6 +43,8 @@ RATE = 50.0
 """Requests a second of each stream."""
 LONGEST = 900.0
 """Seconds of either half."""
+SELDOM = 0.25
+"""Seconds between two looks at a model that loads: what the looking costs must not count for the loading."""
 SETTLE = 1.0
 """Seconds of load before the first change and after the last."""
 
@@ -143,7 +145,7 @@ def _many_changes(page: StatusPage, folder: Path, endpoint: Endpoint, count: int
 def _load(page: StatusPage, folder: Path, name: str, forest: Path) -> Window:
     """An endpoint appears and goes; from writing its file to serving it."""
     deployments = {"blue": {"model": str(forest), "workers": 1}}
-    one = page.follow(partial(write_endpoint, folder, {"name": name, "deployments": deployments}))
+    one = page.follow(partial(write_endpoint, folder, {"name": name, "deployments": deployments}), SELDOM)
     print(f"reload: a forest serves after {one.running - one.written:.2f} s", file=sys.stderr)
     page.follow((folder / "endpoints" / f"{name}.yaml").unlink)
     return one.written, one.running
