@@ -24,11 +24,13 @@ _DRAIN_WAIT: Final = 1.0
 
 
 class LeavingConnection(PatientConnection):
-    __slots__ = ("_drain_at", "_drained_at", "_idle_since", "_is_draining", "_leave_at")
+    __slots__ = ("_drain_at", "_drained_at", "_idle_since", "_is_draining", "_leave_at", "_was_used")
 
     def __init__(self, limits: Limits, counters: Counters, now: float, *, serves_others: bool) -> None:
         super().__init__(limits, counters, now, serves_others=serves_others)
         self._idle_since = now
+        self._was_used = False
+        """Whether a call has begun since the last look: short ones come and go between two looks."""
         self._drain_at: float | None = None
         self._drained_at: float | None = None
         self._is_draining = False
@@ -83,8 +85,8 @@ class LeavingConnection(PatientConnection):
         if self._leave_at is not None and now >= self._leave_at:
             self.leave("the connection has come of age")
             return
-        if self.is_busy:
-            self._idle_since = now
+        if self.is_busy or self._was_used:
+            self._idle_since, self._was_used = now, False
         empty_at = None
         if self._drained_at is not None:
             empty_at = max(self._drained_at, self._idle_since) + limits.linger
@@ -100,7 +102,7 @@ class LeavingConnection(PatientConnection):
         ats = [self._drain_at, self._leave_at, empty_at, self._stop_those_run_out(now), self._check_patience(now)]
         if not self._is_draining:
             ats.append(None if limits.max_age is None else self._started + limits.max_age)
-            # While calls run this only looks again after half the time: nobody is put out early for it.
+            # It looks seldom and counts from its last look: nobody is put out early, and everybody in twice the time.
             ats.append(
                 None if limits.max_idle is None else max(self._idle_since, now - limits.max_idle / 2) + limits.max_idle
             )

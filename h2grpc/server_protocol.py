@@ -159,6 +159,7 @@ class ServerConnection(LeavingConnection):
     # What the engine tells
 
     def _on_request(self, event: ngh2.RequestReceived) -> None:
+        self._was_used = True
         headers = event.headers
         fields = dict(headers)
         content_type = fields.get(b"content-type", b"")

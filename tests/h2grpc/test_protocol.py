@@ -161,6 +161,21 @@ def test_an_idle_connection_leaves_and_a_busy_one_stays() -> None:
     assert wire.server.is_ended
 
 
+def test_a_connection_whose_calls_are_short_is_not_idle() -> None:
+    """They come and go between the looks that are taken at it."""
+    wire = Wire(Limits(max_idle=10.0))
+    for _ in range(20):
+        _, call = wire.begin(b"a")
+        wire.server.send_answer(call, b"b")
+        wire.pump()
+        wire.later(3.0)
+    in_use = bool(of(wire.at_client, GoingAway))
+    wire.later(21.0)
+
+    assert not in_use
+    assert wire.server.is_ended
+
+
 def test_a_silent_peer_is_asked_and_then_left() -> None:
     wire = Wire(Limits(keepalive=10.0, keepalive_timeout=5.0))
     wire.begin(b"a")
