@@ -48,6 +48,8 @@ class SettingsWatch:
             found = tuple(_differing(self._started, await asyncio.to_thread(self._read)))
         except ConfigError as error:
             found = (str(error),)
+        except OSError as error:  # the folder may not be looked at, or its network has gone: nobody is to end of that
+            found = (f"{error.filename or 'lockgate.yaml'}: cannot be read: {error.strerror or error}",)
         if found != self.differing:
             self.differing = found
             if found:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from structlog.testing import capture_logs
 
 from gateway.commands.settings_watch import SettingsWatch
@@ -15,12 +17,12 @@ class Settled:
     """A ``lockgate.yaml``, and whoever is told of changes."""
 
     def __init__(self) -> None:
-        self.now: Settings | ConfigError = Settings()
+        self.now: Settings | Exception = Settings()
         self.changes = 0
         self.watch = SettingsWatch(self._read, raw_settings(Settings()), self._changed)
 
     def _read(self) -> dict[str, object]:
-        if isinstance(self.now, ConfigError):
+        if isinstance(self.now, Exception):
             raise self.now
         return raw_settings(self.now)
 
@@ -61,6 +63,18 @@ async def test_a_file_that_cannot_be_read_is_told_likewise() -> None:
     await file.watch.look()
 
     assert file.watch.differing == ("lockgate.yaml, line 2: no such setting",)
+
+
+async def test_a_folder_that_may_not_be_looked_at_is_told_likewise_and_ends_nothing() -> None:
+    file = Settled()
+    file.now = PermissionError(errno.EACCES, "Permission denied", "/etc/lockgate/lockgate.yaml")
+    await file.watch.look()
+    while_away = file.watch.differing
+    file.now = Settings()
+    await file.watch.look()
+
+    assert while_away == ("/etc/lockgate/lockgate.yaml: cannot be read: Permission denied",)
+    assert file.watch.differing == ()
 
 
 async def test_going_back_ends_it() -> None:
