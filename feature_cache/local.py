@@ -91,6 +91,14 @@ class LocalCopy:
         self._old.clear()
         self._held = 0
 
+    def empty(self) -> None:
+        """Nothing is read here any more."""
+        self.is_on = False
+        self.epoch += 1
+        self._entries.clear()
+        self._old.clear()
+        self._held = 0
+
     def suspend(self, now: float) -> None:
         """Changes are not told any more; what is known is set aside."""
         if not self.is_on:

@@ -137,6 +137,7 @@ class FeatureStore:
                     tasks.create_task(self._tracking.run())
         finally:
             self._reader.close()
+            self._local.empty()  # whoever still holds this store holds nothing large
 
     async def wait_until_ready(self, patience: float) -> bool:
         """Whether every server is connected, and the local copy in use, within ``patience`` seconds."""

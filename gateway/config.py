@@ -36,6 +36,7 @@ __all__ = [
     "Config",
     "Settings",
     "compose",
+    "compose_unseen",
     "load",
     "load_settings",
     "load_views",
@@ -100,7 +101,9 @@ def load(path: Path) -> Config:
     path = path.resolve()
     found = read_files(path)
     settings = load_settings(path)
-    return _compose(found.endpoints, found.views, path, settings, found)
+    config = _compose(found.endpoints, found.views, path, settings, found)
+    _check_files(config, found)
+    return config
 
 
 def read_files(path: Path) -> ServedFolder:
@@ -126,15 +129,26 @@ def compose(document: Document, root: Path, settings: Settings, models: ModelFil
     The files of each model have to be those whose digest the document names, where it names one: this reads them, so
     call it in a thread, and give the same ``models`` each time for them to be read once.
     """
-    config = _compose(document.endpoints, document.views, root, settings, None)
+    config = compose_unseen(document, root, settings)
+    _check_files(config, None)
     (models or ModelFiles()).check(document)
     return config
+
+
+def compose_unseen(document: Document, root: Path, settings: Settings) -> Config:
+    """
+    The same without a look at models and seeds, for a process that reads neither: files may have gone since, and what
+    was made of them is served all the same. Raises ``ConfigError``.
+    """
+    return _compose(document.endpoints, document.views, root, settings, None)
 
 
 def load_views(path: Path) -> dict[str, ViewFile]:
     """The feature views of the folder, by name. Raises ``ConfigError``."""
     views, files = read_views(path.absolute(), ViewFile)
-    return _views(views, ServedFolder(endpoints={}, view_files=files))
+    made = _converted(views, "views", ViewFile)
+    _check_seeds(made, ServedFolder(endpoints={}, view_files=files))
+    return made
 
 
 def load_settings(path: Path) -> Settings:
@@ -165,29 +179,34 @@ def _compose(
     origin: ServedFolder | None,
 ) -> Config:
     """``origin``: an error about what was read from a file names the file."""
-    views = _views(raw_views, origin)
+    views = _converted(raw_views, "views", ViewFile)
     files = origin.endpoint_files if origin else {}
     if not endpoints:
         raise ConfigError("endpoints", "expected at least one")
     made = _converted(endpoints, "endpoints", EndpointConfig)
     for endpoint in made.values():
         for name, deployment in endpoint.deployments.items():
-            if not deployment.model.exists():
-                missing = f"{deployment.model} does not exist"
-                raise _wrong("endpoints", endpoint.name, files, f"deployments.{name}.model", missing, kind=FilesMissing)
             for source, wanted in deployment.features.items():
                 if missing := _missing(wanted, views):
                     raise _wrong("endpoints", endpoint.name, files, f"deployments.{name}.features.{source}", missing)
     return Config(root=root, settings=settings, endpoints=made, views=views)
 
 
-def _views(raw: Mapping[str, Mapping[str, Any]], origin: ServedFolder | None) -> dict[str, ViewFile]:
+def _check_files(config: Config, origin: ServedFolder | None) -> None:
+    files = origin.endpoint_files if origin else {}
+    for endpoint in config.endpoints.values():
+        for name, deployment in endpoint.deployments.items():
+            if not deployment.model.exists():
+                missing = f"{deployment.model} does not exist"
+                raise _wrong("endpoints", endpoint.name, files, f"deployments.{name}.model", missing, kind=FilesMissing)
+    _check_seeds(config.views, origin)
+
+
+def _check_seeds(views: Mapping[str, ViewFile], origin: ServedFolder | None) -> None:
     files = origin.view_files if origin else {}
-    views = _converted(raw, "views", ViewFile)
     for view in views.values():
         if view.seed is not None and not view.seed.is_file():
             raise _wrong("views", view.name, files, "seed", f"{view.seed} does not exist")
-    return views
 
 
 def _converted(raw: Mapping[str, Mapping[str, Any]], section: str, kind: type[T]) -> dict[str, T]:

@@ -3,6 +3,9 @@ How a supervisor brings its gateways from one version to the next, on their admi
 
 ``PUT /served`` prepares what its body says, ``POST /served/commit`` switches to it, ``DELETE /served`` drops it, and
 ``GET /served`` tells how far the process is. The socket is the supervisor's own: nobody is asked for a key here.
+
+A refusal is 409: this version is not going to be served here. 503 says nothing about the version: this process cannot
+tell now, because it is leaving, or because workers or the feature store have not answered in time.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ __all__ = ["Reloadable", "ServedState", "VersionOf", "served_routes"]
 T = TypeVar("T")
 
 _BODY_TIMEOUT = 10.0
-_REFUSED = 409
+_REFUSED, _NOT_NOW = 409, 503
 
 
 class VersionOf(msgspec.Struct, frozen=True):
@@ -41,6 +44,8 @@ class ServedState(msgspec.Struct, frozen=True, kw_only=True):
     """That it could switch to."""
     draining: Sequence[str] = ()
     """Addresses of workers that only requests of older versions still use."""
+    using: Sequence[str] = ()
+    """Addresses of all workers that may still be sent something."""
 
 
 class Reloadable(Protocol):
@@ -94,7 +99,7 @@ def _fenced(handler: Handler, status_of: StatusOf) -> Handler:
             return await handler(request)
         except GatewayError as error:
             response = refusal(error, status_of)
-            response.set_status(_REFUSED)
+            response.set_status(_NOT_NOW if error.retryable else _REFUSED)
             return response
 
     return handle

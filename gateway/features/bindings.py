@@ -45,11 +45,6 @@ class Bindings:
         features = self._endpoints[endpoint].deployments[name].features
         return bind(f"{endpoint}/{name}", model, features, self._views) if features else None
 
-    def signature(self, endpoint: str, name: str, model: Signature) -> Signature | None:
-        """What clients send to a deployment with features. Raises ``ConfigError``."""
-        binding = self.bind(endpoint, name, model)
-        return None if binding is None else binding.signature
-
     def completer(self, deployment: Deployment, assembler: Assembler) -> Completer | None:
         """None for a deployment without features."""
         if deployment.model_signature is None:

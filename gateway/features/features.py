@@ -22,7 +22,6 @@ from feature_cache.credentials import CredentialProvider
 from feature_cache.store import FeatureStore
 from gateway.control.endpoints import EndpointConfig
 from gateway.core.errors import ConfigError, NotReady
-from gateway.core.signature import Signature
 from gateway.features.bindings import Bindings, check_bindings
 from gateway.features.config import FeatureStoreConfig, ViewFile
 from gateway.features.figures import write_counters, write_gauges
@@ -42,10 +41,6 @@ class FeatureSet:
     views: Mapping[str, ViewFile]
     bindings: Bindings | None
     opened: OpenStore | None
-
-    def signature(self, endpoint: str, name: str, model: Signature) -> Signature | None:
-        """What clients send, where that is not what the model takes. Raises ``ConfigError``."""
-        return self.bindings.signature(endpoint, name, model) if self.bindings is not None else None
 
 
 class Features:

@@ -23,6 +23,7 @@ from gateway.core.request import Deployment
 from gateway.core.signature import Signature
 from gateway.dispatch.batcher import Batcher
 from gateway.dispatch.config import BatchConfig
+from gateway.features.bind import bind
 from gateway.features.config import ViewFile
 from gateway.pool.pool import Pool
 from gateway.serving.lines import Key, Lines
@@ -74,27 +75,15 @@ class LaneConfig:
 
 
 class Lane:
-    """
-    ``signature_of`` gives what clients send to a model that takes a signature, None for the same, and raises
-    ``ConfigError`` where features do not fit it. ``changed`` is called after every change of ``state``.
-    """
+    """``changed`` is called after every change of ``state``."""
 
-    def __init__(
-        self,
-        config: LaneConfig,
-        pool: Pool,
-        lines: Lines,
-        *,
-        signature_of: Callable[[str, str, Signature], Signature | None],
-        changed: Callable[[], None],
-    ) -> None:
+    def __init__(self, config: LaneConfig, pool: Pool, lines: Lines, changed: Callable[[], None]) -> None:
         self.config, self.pool = config, pool
         self.deployment: Deployment | None = None
         """None until a worker has loaded the model."""
         self.unfit = ""
         """Why what was loaded cannot be served with this configuration."""
-        self._lines = lines
-        self._signature_of, self._changed = signature_of, changed
+        self._lines, self._changed = lines, changed
         self._batcher: Batcher | None = None
         self._seen: Description | None = None
         self._made: list[Deployment] = []
@@ -106,6 +95,11 @@ class Lane:
     def name(self) -> str:
         """For logs and messages."""
         return f"{self.config.endpoint}/{self.config.name}"
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a request of this lane may have."""
+        return self.config.request_timeout_ms / 1000
 
     @property
     def is_settled(self) -> bool:
@@ -150,7 +144,7 @@ class Lane:
         if known is not None and (known.model_signature or known.signature, known.platform) == facts:
             return
         try:
-            signature = self._signature_of(config.endpoint, config.name, described.signature)
+            signature = self._client_signature(described.signature)
         except ConfigError as error:
             self.unfit = str(error)
             log.error("gateway.features_do_not_fit", endpoint=config.endpoint, deployment=config.name, error=self.unfit)
@@ -193,3 +187,10 @@ class Lane:
             deployment=config.name,
             platform=described.platform,
         )
+
+    def _client_signature(self, model: Signature) -> Signature | None:
+        """What clients send where features complete it, None for what the model takes. Raises ``ConfigError``."""
+        features = self.config.wanted.features
+        if not features:
+            return None
+        return bind(self.name, model, features, {view.name: view for view in self.config.views}).signature

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import structlog
 
-from gateway.config import Config, compose
+from gateway.config import Config, compose_unseen
 from gateway.control.admin_served import ServedState
 from gateway.control.document import Document, Entry
 from gateway.control.served import Served
@@ -38,9 +38,8 @@ class Followed(Protocol):
 def config_of(served: Served, started: Config) -> Config:
     """The settings stay those that the process was started with. Raises ``ConfigError``."""
     entry = Entry(version=served.version, at=0.0, by="", what="")
-    # Without digests: the workers have read the models, this process never does.
     document = Document(entry=entry, endpoints=served.endpoints, views=served.views)
-    return compose(document, started.root, started.settings)
+    return compose_unseen(document, started.root, started.settings)
 
 
 class Reload:
@@ -52,7 +51,9 @@ class Reload:
     @property
     def state(self) -> ServedState:
         serving = self._serving
-        return ServedState(version=serving.version, prepared=serving.prepared, draining=serving.draining)
+        return ServedState(
+            version=serving.version, prepared=serving.prepared, draining=serving.draining, using=serving.using
+        )
 
     async def prepare(self, served: Served) -> None:
         """Raises ``GatewayError`` for what cannot be served; then nothing has changed."""

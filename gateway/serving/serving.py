@@ -111,6 +111,11 @@ class Serving:
         used = {address for lane in self._now.lanes.values() for address in lane.config.addresses}
         return sorted({address for lane in self._retiring for address in lane.config.addresses} - used)
 
+    @property
+    def using(self) -> list[str]:
+        """Addresses of all workers that may still be sent something."""
+        return sorted({address for lane in self._all_lanes() for address in lane.config.addresses})
+
     # --- life ---------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -195,14 +200,14 @@ class Serving:
             self._retiring.update(dict.fromkeys(leaving, retiring))
 
     async def _retire(self, leaving: Collection[Lane]) -> None:
-        """Let go of lanes that are not routed to any more."""
+        """Let go of lanes that are not routed to any more: nobody is hurried who still has time."""
         waiting = list(self._older)
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._drain):
+            async with asyncio.timeout(max([self._drain, *(lane.patience for lane in leaving)])):
                 for stage in waiting:
                     await stage.idle()
         self._older = [stage for stage in self._older if stage not in waiting]
-        await asyncio.gather(*(lane.close(self._drain, _REPLACED) for lane in leaving))
+        await asyncio.gather(*(lane.close(max(self._drain, lane.patience), _REPLACED) for lane in leaving))
         for lane in leaving:
             self._retiring.pop(lane, None)
         await self._close_unused()
@@ -216,10 +221,14 @@ class Serving:
             await self._close_unused()
 
     async def _close_unused(self) -> None:
-        generations = (self._now,) if self._prepared is None else (self._now, self._prepared)
-        lanes = [*self._retiring, *(lane for each in generations for lane in each.lanes.values())]
+        lanes = self._all_lanes()
         await self._links.keep({lane.config.addresses for lane in lanes})
         self.lines.keep({lane.config.key for lane in lanes})
+
+    def _all_lanes(self) -> list[Lane]:
+        """Of what serves, of what is prepared, and those that are being retired."""
+        generations = (self._now,) if self._prepared is None else (self._now, self._prepared)
+        return [*self._retiring, *(lane for each in generations for lane in each.lanes.values())]
 
     async def _settled(self, following: Generation) -> None:
         """Until all that has to serve is known to do so."""
@@ -227,10 +236,10 @@ class Serving:
         try:
             async with asyncio.timeout(_PREPARE):
                 while not all(lane.is_settled for lane in claims):
-                    self._learnt.clear()
-                    await self._learnt.wait()
                     if self._is_closing:
                         raise NotReady(_STOPPING)
+                    self._learnt.clear()
+                    await self._learnt.wait()
         except TimeoutError as error:
             late = next(lane for lane in claims if not lane.is_settled)
             raise NotReady(f"{late.name}: {late.state(0).reason} after {_PREPARE:.0f} s") from error
@@ -251,13 +260,7 @@ class Serving:
         lanes = {
             key: known[key]
             if key in known and known[key].config == each
-            else Lane(
-                each,
-                pools[key],
-                self.lines,
-                signature_of=features.signature,
-                changed=self._on_lane,
-            )
+            else Lane(each, pools[key], self.lines, self._on_lane)
             for key, each in wanted.items()
         }
         stages: list[Complete] = []

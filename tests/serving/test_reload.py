@@ -19,6 +19,7 @@ class Recorded:
 
     def __init__(self, version: int = 1, refusals: int = 0) -> None:
         self.version, self.prepared, self.draining = version, None, ["unix:/old"]
+        self.using = ["unix:/new", "unix:/old"]
         self.said: list[str] = []
         self._refusals = refusals
 
@@ -133,7 +134,17 @@ async def test_what_does_not_compose_is_refused_before_anybody_hears_of_it(start
 
 
 def test_the_state_is_told_in_one_value(started: Config) -> None:
-    assert Reload(Recorded(version=7), started).state == ServedState(version=7, draining=["unix:/old"])  # type: ignore[arg-type]
+    told = Reload(Recorded(version=7), started).state  # type: ignore[arg-type]
+
+    assert told == ServedState(version=7, draining=["unix:/old"], using=["unix:/new", "unix:/old"])
+
+
+def test_a_model_whose_files_are_gone_is_served_by_workers_that_have_it(started: Config, tmp_path: Path) -> None:
+    """A gateway that starts again must not need what it never reads."""
+    wanted = served(tmp_path, 2)
+    (tmp_path / "m.onnx").unlink()
+
+    assert list(config_of(wanted, started).endpoints) == ["e"]
 
 
 def test_settings_stay_those_of_the_start(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gateway.auth.bootstrap import prepare_state
@@ -28,6 +29,7 @@ from gateway.pool.config import PoolConfig
 from gateway.serving.serving import Serving
 from tests.support.fake_worker import FakeWorker, answer, description
 from tests.support.held_scorer import numbers
+from tests.support.virtual_loop import settle
 
 CALLER = Principal("p", (Grant(frozenset({Role.SCORE})),))
 SETTINGS = Settings(pool=PoolConfig(min_backoff_ms=1, max_backoff_ms=5))
@@ -161,6 +163,46 @@ async def test_rows_that_wait_for_a_worker_which_is_replaced_are_still_scored_by
 
     assert answers == [1000, 1001, 1002, 1003, 1004]
     assert green.batches == []
+
+
+async def test_a_request_with_much_time_is_not_hurried_by_a_change(
+    blue: FakeWorker, green: FakeWorker, tmp_path: Path
+) -> None:
+    """The drain is for a process that stops; here nothing stops."""
+    blue.script = lambda batch: None
+    hasty = msgspec.structs.replace(config(endpoint({"blue": 100})), settings=Settings(pool=SETTINGS.pool, drain_ms=0))
+    async with gateway(hasty, served(1, {"blue": blue}), tmp_path) as here:
+        asking = asyncio.create_task(here.ask(1))
+        await blue.received(1)
+        await here.become(hasty, served(2, {"blue": green}))
+        await here.ask(2)
+        blue.say(answer(blue.batches[0]))
+
+        assert numbers((await asking).rows) == [1001]
+
+
+async def test_a_change_that_waits_for_workers_ends_with_the_process(blue: FakeWorker, tmp_path: Path) -> None:
+    nobody = FakeWorker(f"unix:{tmp_path}/nobody")
+    async with gateway(config(endpoint({"blue": 100})), served(1, {"blue": blue}), tmp_path) as here:
+        preparing = asyncio.create_task(
+            here.serving.prepare(config(endpoint({"blue": 100})), served(2, {"blue": nobody}))
+        )
+        await settle()
+    with pytest.raises(NotReady, match="shutting down"):
+        await preparing
+
+
+async def test_all_workers_in_use_are_told(blue: FakeWorker, green: FakeWorker, tmp_path: Path) -> None:
+    async with gateway(config(endpoint({"blue": 100})), served(1, {"blue": blue}), tmp_path) as here:
+        before = here.serving.using
+        await here.serving.prepare(config(endpoint({"blue": 100})), served(2, {"blue": green}))
+        meanwhile = here.serving.using
+        await here.serving.commit(2)
+        await here.serving.retired()
+
+        assert before == [blue.address]
+        assert meanwhile == sorted([blue.address, green.address])
+        assert here.serving.using == [green.address]
 
 
 async def test_nothing_changes_before_the_commit(blue: FakeWorker, green: FakeWorker, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from gateway.control.admin_api import Readiness, serve_admin
 from gateway.control.admin_served import ServedState, served_routes
 from gateway.control.served import Served
 from gateway.control.source import Conflict
-from gateway.core.errors import ConfigError
+from gateway.core.errors import ConfigError, NotReady
 from gateway.edge.plain_status import plain_status
 
 SERVED = Served(version=7, endpoints={}, plan={"e": {"blue": ["unix:/w"]}})
@@ -22,9 +22,9 @@ SERVED = Served(version=7, endpoints={}, plan={"e": {"blue": ["unix:/w"]}})
 class Played:
     """A gateway that refuses what it is told to."""
 
-    def __init__(self, refusal: str = "") -> None:
+    def __init__(self, refusal: str = "", not_now: str = "") -> None:
         self.prepared: Served | None = None
-        self._refusal = refusal
+        self._refusal, self._not_now = refusal, not_now
 
     @property
     def state(self) -> ServedState:
@@ -33,6 +33,8 @@ class Played:
     async def prepare(self, served: Served) -> None:
         if self._refusal:
             raise ConfigError("endpoints.e", self._refusal)
+        if self._not_now:
+            raise NotReady(self._not_now)
         self.prepared = served
 
     async def commit(self, version: int) -> None:
@@ -82,6 +84,14 @@ async def test_a_refusal_says_why(tmp_path: Path) -> None:
         assert (await answer.json())["error"]["message"] == "endpoints.e: expected something else"
 
 
+async def test_not_being_able_to_tell_now_is_no_refusal(tmp_path: Path) -> None:
+    async with (
+        admin(Played(not_now="the gateway is shutting down"), tmp_path) as session,
+        session.put("/served", data=msgspec.json.encode(SERVED)) as answer,
+    ):
+        assert answer.status == 503
+
+
 async def test_a_commit_of_what_was_not_prepared_is_refused(tmp_path: Path) -> None:
     async with (
         admin(Played(), tmp_path) as session,
@@ -98,7 +108,7 @@ async def test_what_is_abandoned_is_not_prepared_any_more(tmp_path: Path) -> Non
         async with session.delete("/served") as answer:
             told = await answer.json()
 
-    assert told == {"version": 6, "prepared": None, "draining": ["unix:/v"]}
+    assert told == {"version": 6, "prepared": None, "draining": ["unix:/v"], "using": []}
 
 
 async def test_nonsense_is_refused_with_what_was_expected(tmp_path: Path) -> None:
