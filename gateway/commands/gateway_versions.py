@@ -106,15 +106,13 @@ class GatewayVersions:
         await asyncio.gather(*(self._quiet(self._calls.abandon(each)) for each in self._calls.gateways))
 
     async def until_unused(self, addresses: Collection[str], seconds: float) -> None:
-        """Return when no request of an older version is with these workers any more, or after ``seconds``."""
+        """Return when no gateway that is alive may still send these workers anything, or after ``seconds``."""
         deadline, gone = self._clock() + seconds, set(addresses)
         while self._clock() < deadline:
             states = await self._calls.states()
             children = self._children()
             if all(
-                not children[gateway].state.is_ready
-                if state is None
-                else state.version == self._committed and gone.isdisjoint(state.draining)
+                not children[gateway].state.is_ready if state is None else gone.isdisjoint(state.using)
                 for gateway, state in states.items()
             ):
                 return

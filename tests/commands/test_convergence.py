@@ -115,6 +115,15 @@ async def test_a_request_that_never_ends_does_not_keep_an_old_group_for_ever(fol
         assert "control.still_draining" in [each["event"] for each in logs]
 
 
+async def test_an_old_group_leaves_when_nobody_uses_it_although_a_gateway_says_another_version(folder: Path) -> None:
+    async with changing(folder, blue="good", green="good") as change:
+        change.gateways["0"].says = 1
+        change.offer(2, blue="good")
+        await change.settled(2)
+
+        assert change.stopped == ["price/green"]
+
+
 async def test_models_do_not_pile_up_in_memory_when_changes_come_quickly(folder: Path) -> None:
     async with changing(folder, blue="good", green="good") as change:
         change.gateways["0"].draining = list(change.committed.plan["price"]["green"])

@@ -126,8 +126,11 @@ class FakeGateway:
 
     def __init__(self, index: str, socket: Path, file: Path, history: list[str]) -> None:
         self.index, self.socket, self.file, self.history = index, socket, file, history
-        self.version = read_served(file).version
+        self._by = read_served(file)
+        self.version = self._by.version
         self.prepared: Served | None = None
+        self.says: int | None = None
+        """A version that it claims to run instead of its own."""
         self.draining: list[str] = []
         self.refuses: GatewayError | None = None
         self.on_prepare: Callable[[], None] = lambda: None
@@ -138,7 +141,13 @@ class FakeGateway:
     @property
     def state(self) -> ServedState:
         prepared = self.prepared.version if self.prepared else None
-        return ServedState(version=self.version, prepared=prepared, draining=self.draining)
+        using = [*self.serving, *self.draining]
+        return ServedState(version=self.says or self.version, prepared=prepared, draining=self.draining, using=using)
+
+    @property
+    def serving(self) -> list[str]:
+        """Addresses of the workers of its version."""
+        return _addresses(self._by)
 
     async def prepare(self, served: Served) -> None:
         self.history.append(f"{self.index} prepares {served.version} of {read_served(self.file).version}")
@@ -152,7 +161,7 @@ class FakeGateway:
         self.on_commit()
         if self.prepared is None or self.prepared.version != version:
             raise Conflict(version, self.version)
-        self.version, self.prepared = version, None
+        self.version, self._by, self.prepared = version, self.prepared, None
 
     async def abandon(self) -> None:
         self.history.append(f"{self.index} abandons")
@@ -160,7 +169,8 @@ class FakeGateway:
 
     async def listen(self) -> None:
         """As a process that has just started: by the file."""
-        self.version, self.prepared = read_served(self.file).version, None
+        self._by, self.prepared = read_served(self.file), None
+        self.version = self._by.version
         app = web.Application(client_max_size=1 << 24)
         app.add_routes(served_routes(self, plain_status))
         self._runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=0)
@@ -173,6 +183,10 @@ class FakeGateway:
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
+
+
+def _addresses(served: Served) -> list[str]:
+    return [each for endpoint in served.plan.values() for addresses in endpoint.values() for each in addresses]
 
 
 class _Follower:
