@@ -77,6 +77,15 @@ class Announcement:
         await self._linked({state.name for state in groups if state.phase == "ready"})
         return True
 
+    async def until(self, event: asyncio.Event) -> None:
+        """Wait for it, or until everything is to stop: then nobody may be left who would set it."""
+        waits = [asyncio.create_task(each.wait(), name="announcement") for each in (event, self._stop)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+
     async def serving(self, config: Config, files: StateFiles) -> None:
         """Tell that it serves, and how to ask it."""
         readiness = await self._fleet.readiness()

@@ -215,7 +215,7 @@ class Supervising:
         if not await self._announcement.loaded():
             return False
         if self._store:
-            await self._store.filled.wait()
+            await self._announcement.until(self._store.filled)
         if not self._stop.is_set():
             await self._announcement.serving(self._convergence.running.config, self._files)
             if self._logs:
