@@ -25,7 +25,7 @@ import msgspec
 import structlog
 
 from workers import gentle, launch
-from workers.restart import LOAD_FAILED, RECYCLE, Backoff
+from workers.restart import LOAD_FAILED, RECYCLE, RELOAD_WAIT, Backoff
 
 __all__ = ["Child", "ChildSpec", "ChildState"]
 
@@ -49,8 +49,8 @@ class ChildSpec:
     """Names of the workers that it is going to report about; none: it reports about itself."""
     drain: float = 10.0
     """Seconds between SIGTERM and SIGKILL."""
-    reload_wait: float = 60.0
-    """Seconds to wait after it said that trying again does not help: somebody may yet put the right file there."""
+    reload_wait: float = RELOAD_WAIT
+    """Seconds to wait after it said that trying again soon does not help."""
     is_gentle: bool = False
     """Whether its first life begins behind all others (``workers.gentle``); who asks for it ends it."""
 

@@ -45,6 +45,8 @@ class GroupOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     model: str
     """A model folder, or a single ``.onnx`` or ``.rds`` file."""
+    digest: str = ""
+    """Of the files that it is to be loaded from (``workers.model_digest``); others are refused. Empty: any will do."""
     workers: list[WorkerOptions]
     max_rows: int = 64
     """The largest batch that the gateway will send; warm-up goes up to it."""

@@ -41,7 +41,7 @@ def run_worker(
     """
     Serve one model until told to leave; returns the exit code (``workers.lifecycle.Exit``) for ``os._exit``.
 
-    ``loaded`` is what ``load_warm`` gave in the parent, or None where the model is loaded here. ``parent`` is the
+    ``loaded`` is what ``load_pinned`` gave in the parent, or None where the model is loaded here. ``parent`` is the
     parent's process id: a child whose parent died before it could ask to die with it leaves at once. Expects to be
     the only thread, on the main thread of a forked child. Emits ``loading``, ``ready`` and ``failed`` (see
     ``workers.events``); ``forked`` and ``exited`` are the parent's to tell.
@@ -57,10 +57,10 @@ def run_worker(
         runtime.forked()
         return _serve(options, group, runtime, loaded)
     emit("loading", worker=options.name)
-    from workers.warmup import load_warm
+    from workers.pinned_load import load_pinned
 
     try:
-        loaded = load_warm(runtime, group.max_rows)
+        loaded = load_pinned(runtime, group)
     except LoadError as error:
         return _failed(options, error, Exit.LOAD_FAILED)
     return _serve(options, group, runtime, loaded)

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["LOAD_FAILED", "RECYCLE", "Backoff"]
+__all__ = ["LOAD_FAILED", "RECYCLE", "RELOAD_WAIT", "Backoff"]
 
 RECYCLE = 75
 """Exit status of a worker that asks to be replaced, such as at its memory limit (EX_TEMPFAIL of sysexits.h)."""
 
 LOAD_FAILED = 78
-"""Exit status when the model cannot be served: trying again cannot help (EX_CONFIG of sysexits.h)."""
+"""Exit status when the model cannot be served: trying again soon cannot help (EX_CONFIG of sysexits.h)."""
+
+RELOAD_WAIT = 60.0
+"""Seconds to wait after that: somebody may yet put the right files there."""
 
 
 _NEWBORN = 1.0

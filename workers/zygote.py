@@ -6,8 +6,10 @@ pages are shared. What makes that safe is that this process never has a second t
 gRPC is *imported* here all the same, because that starts no thread (tried with grpcio 1.85, GRPC_ENABLE_FORK_SUPPORT=0)
 and saves each child 75 of 80 ms; no gRPC object is ever *made* here.
 
-A child that dies is back at once, then with growing waits while it dies young (``workers.restart``). SIGTERM is passed
-on, children get ``drain_ms`` to finish what they accepted, and what is then left is killed.
+A child that dies is back at once, then with growing waits while it dies young (``workers.restart``). One that cannot
+load the model, such as when its files were replaced, is tried again much later while others live, which serve on; the
+last one takes the group with it, and whoever started the group tries again. SIGTERM is passed on, children get
+``drain_ms`` to finish what they accepted, and what is then left is killed.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ import structlog
 from workers.environment import is_prepared, restart_prepared
 from workers.events import claim_stdout, emit
 from workers.options import GroupOptions, WorkerOptions
-from workers.restart import LOAD_FAILED, Backoff
+from workers.restart import LOAD_FAILED, RELOAD_WAIT, Backoff
 
 __all__ = ["Group", "run_group"]
 
@@ -41,7 +43,14 @@ log = structlog.get_logger()
 
 _PR_SET_PDEATHSIG = 1
 _WATCHED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
-_PRELOADED = ("grpc.aio", "workers.codec", "workers.model_loop", "workers.process", "workers.server", "workers.warmup")
+_PRELOADED = (
+    "grpc.aio",
+    "workers.codec",
+    "workers.model_loop",
+    "workers.pinned_load",
+    "workers.process",
+    "workers.server",
+)
 """What every child would import by itself; none of it starts a thread."""
 _CRASHED = 70
 """Exit status of a child whose own code raised (EX_SOFTWARE of sysexits.h)."""
@@ -66,9 +75,9 @@ def run_group(group: GroupOptions) -> int:
             os.environ["TMPDIR"] = tempfile.tempdir = folder
             runtime = open_runtime(group)
             emit("loading")
-            from workers.warmup import load_warm
+            from workers.pinned_load import load_pinned
 
-            loaded = load_warm(runtime, group.max_rows) if runtime.loads_before_fork else None
+            loaded = load_pinned(runtime, group) if runtime.loads_before_fork else None
             for module in _PRELOADED:
                 importlib.import_module(module)
             from workers.process import run_worker
@@ -101,9 +110,17 @@ class _Child:
 class Group:
     """Forks ``work`` for every worker and keeps them alive until told to stop."""
 
-    def __init__(self, workers: list[WorkerOptions], work: Work, *, drain: float, folder: Path) -> None:
+    def __init__(
+        self,
+        workers: list[WorkerOptions],
+        work: Work,
+        *,
+        drain: float,
+        folder: Path,
+        reload_wait: float = RELOAD_WAIT,
+    ) -> None:
         self._work = work
-        self._drain = drain
+        self._drain, self._reload_wait = drain, reload_wait
         self._children = [
             _Child(options, Backoff(random.random), folder=folder / f"worker-{i}") for i, options in enumerate(workers)
         ]
@@ -167,7 +184,7 @@ class Group:
             os._exit(status)
 
     def _reap(self) -> int:
-        """Note the dead and when they come back; returns ``LOAD_FAILED`` if a worker says that none can come back."""
+        """Note the dead and when they come back; returns ``LOAD_FAILED`` if none lives and none can load."""
         verdict = 0
         for child in self._children:
             if not child.pid:
@@ -177,10 +194,12 @@ class Group:
                 continue
             status = self._buried(child, waited)
             lived = monotonic() - child.born
-            if status == LOAD_FAILED:
+            if status == LOAD_FAILED and not any(other.pid for other in self._children):
                 verdict = LOAD_FAILED
             elif status != 0:
                 wait = child.backoff.died(status, lived)
+                if status == LOAD_FAILED:
+                    wait = self._reload_wait
                 child.due = monotonic() + wait
                 log.warning("workers.worker_died", worker=child.options.name, status=status, lived=lived, wait=wait)
         return verdict

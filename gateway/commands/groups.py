@@ -119,8 +119,8 @@ def wanted_groups(config: Config, models: Mapping[str, str]) -> list[Wanted]:
         Wanted(
             endpoint=endpoint.name,
             deployment=name,
-            digest=digests.get(str(deployment.model), ""),
-            options=group_options(deployment, [], settings.drain_ms, settings.pool.grpc_engine),
+            digest=(digest := digests.get(str(deployment.model), "")),
+            options=group_options(deployment, [], settings.drain_ms, settings.pool.grpc_engine, digest=digest),
             need=_need(deployment),
         )
         for endpoint in config.endpoints.values()

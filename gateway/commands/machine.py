@@ -63,11 +63,14 @@ def group_options(
     workers: list[WorkerOptions],
     drain_ms: int,
     engine: Literal["h2grpc", "grpcio"] = "h2grpc",
+    *,
     tls: LinkOptions | None = None,
+    digest: str = "",
 ) -> GroupOptions:
-    """What the workers of one deployment are told."""
+    """What the workers of one deployment are told. ``digest`` is that of the model's files; empty: any will do."""
     return GroupOptions(
         model=str(deployment.model),
+        digest=digest,
         workers=workers,
         max_rows=deployment.max_rows,
         device=deployment.device,

@@ -1,11 +1,9 @@
 """
-What tells one state of a model's files from another: a digest of their names and bytes.
+The digests of all models that a document names, looked at again and again.
 
-A model whose files were replaced is another model, even at the same path. Files that have not changed by path, inode,
-length and time are not read again, so that a second look at a model of gigabytes costs a few calls of ``stat``.
-Symbolic links are followed: Kubernetes and git-sync swap them. Hidden files (``..data``, ``.git``) are not the model's.
-
-The digest is that of what ``sha256sum`` prints about the files in the order of their names.
+A model whose files were replaced is another model, even at the same path (``workers.model_digest``). Files that have
+not changed by path, inode, length and time are not read again, so that a second look at a model of gigabytes costs a
+few calls of ``stat``.
 """
 
 from __future__ import annotations
@@ -16,24 +14,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from hashlib import sha256
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 
 from gateway.control.document import Document
 from gateway.core.errors import ConfigError
+from workers.model_digest import FilesUnreadable, Stamp, model_digest, model_files, read_digest, stamp
 
 __all__ = ["FilesMissing", "ModelFiles", "Stamp", "model_paths", "stamp"]
 
-Stamp: TypeAlias = tuple[int, int, int, int] | None
-"""Device, inode, length and time of change in nanoseconds; None where there is no file."""
-
-_CHUNK = 1 << 20
 _NICENESS = 10
-_MOST_FILES = 10_000
-"""In one model: more is a folder that was named by mistake, such as a home directory."""
 _REMEMBERED = 50_000
 _TICK_NS = 20_000_000
 """A file may change twice within a tick of the file system's clock: one as young as this is read again."""
@@ -41,15 +32,6 @@ _TICK_NS = 20_000_000
 
 class FilesMissing(ConfigError):
     """The files of a model are not here, or are not those that are meant. They may come yet: others bring them."""
-
-
-def stamp(path: Path | str) -> Stamp:
-    """Of what is at the end of all symbolic links."""
-    try:
-        found = os.stat(path)  # noqa: PTH116  # half the time of Path.stat
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def model_paths(endpoints: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -69,10 +51,10 @@ class ModelFiles:
 
     def digest(self, model: str) -> str:
         """Of a file or folder that is there. Raises ``ConfigError``."""
-        whole = sha256()
-        for name, path in _files(model):
-            whole.update(f"{self._of_file(path)}  {name}\n".encode("utf-8", "surrogateescape"))
-        return whole.hexdigest()
+        try:
+            return model_digest(model, self._of_file)
+        except FilesUnreadable as error:
+            raise ConfigError(error.path, error.problem) from error
 
     def digests(self, endpoints: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         """Of all models that are there. Raises ``ConfigError``."""
@@ -99,8 +81,8 @@ class ModelFiles:
         for model in models:
             found[model] = stamp(model)
             try:
-                found.update((path, stamp(path)) for _, path in _files(model))
-            except ConfigError:
+                found.update((path, stamp(path)) for _, path in model_files(model))
+            except FilesUnreadable:
                 continue
         return found
 
@@ -114,7 +96,7 @@ class ModelFiles:
         with self._lock:
             known = self._known.pop(path, None)
         if known is None or before is None or known[0] != before:
-            known = (before, self._reader.submit(_read, path).result())
+            known = (before, self._reader.submit(read_digest, path).result())
             if before is None or stamp(path) != before or 0 <= self._clock_ns() - before[3] < _TICK_NS:
                 return known[1]
         with self._lock:
@@ -138,41 +120,3 @@ def _named(endpoints: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, st
             path = config.get("model") if isinstance(config, Mapping) else None
             if isinstance(path, str):
                 yield f"endpoints.{name}.deployments.{deployment}.model", path
-
-
-def _read(path: str) -> str:
-    digest = sha256()
-    try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # a str, as os.walk gives it
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-    except OSError as error:
-        raise ConfigError(path, f"cannot be read: {error.strerror}") from error
-    return digest.hexdigest()
-
-
-def _files(model: str) -> list[tuple[str, str]]:
-    """Name within the model and path of each file, by name."""
-    if not Path(model).is_dir():
-        return [(Path(model).name, model)]
-    found: list[tuple[str, str]] = []
-    for path in _walk(model):
-        found.append((os.path.relpath(path, model), path))
-        if len(found) > _MOST_FILES:
-            raise ConfigError(model, f"expected a model, found a folder of more than {_MOST_FILES} files")
-    return sorted(found)
-
-
-def _walk(folder: str) -> Iterator[str]:
-    seen: set[tuple[int, int]] = set()
-    for where, folders, files in os.walk(folder, followlinks=True):
-        here = stamp(where)
-        if here is None or here[:2] in seen:  # a link back to where we have been
-            folders.clear()
-            continue
-        seen.add(here[:2])
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            path = f"{where}/{name}"
-            if not name.startswith(".") and Path(path).is_file():
-                yield path

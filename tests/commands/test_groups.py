@@ -139,6 +139,12 @@ def test_other_files_of_a_model_make_another_group() -> None:
     assert (plan.keep, list(plan.stop), len(plan.start)) == ((), before, 1)
 
 
+def test_workers_are_told_which_files_they_may_load() -> None:
+    (group,) = Machine().plan([], config(blue=one())).start
+
+    assert group.options.digest == DIGESTS[str(MODEL)]
+
+
 def test_a_model_is_known_by_its_path_however_that_is_written() -> None:
     (group,) = Machine().plan([], config(blue=one()), {"/models//one.onnx": "a"}).start
 

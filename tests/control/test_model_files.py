@@ -63,7 +63,7 @@ def test_another_byte_name_or_number_of_files_is_another_model(model: Path, what
 def test_files_that_have_not_changed_are_not_read_again(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = files_of()
     before = files.digest(str(model))
-    monkeypatch.setattr("gateway.control.model_files._read", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr("gateway.control.model_files.read_digest", lambda path: pytest.fail(f"{path} was read"))
 
     assert files.digest(str(model)) == before
 
@@ -107,7 +107,7 @@ def test_the_folders_of_a_mounted_configmap_are_read_once_and_a_circle_ends(tmp_
 
 
 def test_a_folder_that_is_no_model_is_refused_and_not_read(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.control.model_files._MOST_FILES", 1)
+    monkeypatch.setattr("workers.model_digest._MOST_FILES", 1)
 
     with pytest.raises(ConfigError, match="found a folder of more than 1 files"):
         ModelFiles().digest(str(model))
@@ -121,7 +121,7 @@ def test_models_are_read_behind_everything_that_serves(model: Path, monkeypatch:
         there.append(os.getpriority(os.PRIO_PROCESS, 0))
         return "0"
 
-    monkeypatch.setattr("gateway.control.model_files._read", read)
+    monkeypatch.setattr("gateway.control.model_files.read_digest", read)
     ModelFiles().digest(str(model))
 
     assert set(there) == {min(here + 10, 19)}

@@ -1,8 +1,8 @@
 """
 A group whose workers are a few lines of Python, to test forking without a model.
 
-``python -m tests.support.zygote_process FOLDER DRAIN NAME…``: each worker says that it is ready and then does what its
-name says; see ``_work``.
+``python -m tests.support.zygote_process FOLDER DRAIN RELOAD_WAIT NAME…``: each worker says that it is ready and then
+does what its name says; see ``_work``.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ def _work(options: WorkerOptions) -> int:
 
 
 def _main() -> int:
-    folder, drain, *names = sys.argv[1:]
+    folder, drain, reload_wait, *names = sys.argv[1:]
     claim_stdout()
     if names[0] == "threaded":
         threading.Thread(target=threading.Event().wait, daemon=True).start()
     workers = [WorkerOptions(name=name, address="") for name in names]
-    return Group(workers, _work, drain=float(drain), folder=Path(folder)).run()
+    return Group(workers, _work, drain=float(drain), folder=Path(folder), reload_wait=float(reload_wait)).run()
 
 
 if __name__ == "__main__":

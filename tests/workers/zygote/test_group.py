@@ -34,9 +34,9 @@ class Started:
 
 
 @contextmanager
-def group(folder: Path, *names: str, drain: float = 20) -> Iterator[Started]:
+def group(folder: Path, *names: str, drain: float = 20, reload_wait: float = 60) -> Iterator[Started]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.zygote_process", str(folder), str(drain), *names],
+        [sys.executable, "-m", "tests.support.zygote_process", str(folder), str(drain), str(reload_wait), *names],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -93,10 +93,26 @@ def test_what_does_not_leave_in_the_drain_time_is_killed(tmp_path: Path) -> None
         assert started.process.wait(timeout=30) == 0
 
 
-def test_a_worker_that_cannot_load_stops_the_group(tmp_path: Path) -> None:
-    with group(tmp_path, "polite", "exits-78") as started:
-        started.until("exited", worker="exits-78")
+def test_a_worker_that_cannot_load_is_tried_again_while_others_serve_on(tmp_path: Path) -> None:
+    with group(tmp_path, "polite", "exits-78", reload_wait=0) as started:
+        for _ in range(3):
+            started.until("exited", worker="exits-78")
 
+        assert [event["worker"] for event in started.seen if event["event"] == "exited"] == ["exits-78"] * 3
+
+
+def test_a_worker_that_cannot_load_is_not_tried_in_a_loop(tmp_path: Path) -> None:
+    with group(tmp_path, "polite", "exits-78", reload_wait=3600) as started:
+        started.until("exited", worker="exits-78")
+        os.kill(next(event["pid"] for event in started.seen if event.get("worker") == "polite"), signal.SIGKILL)
+        started.until("exited", worker="polite")
+        started.until("forked", worker="polite")
+
+        assert [event["worker"] for event in started.seen if event["event"] == "forked"].count("exits-78") == 1
+
+
+def test_the_last_worker_that_cannot_load_takes_the_group_with_it(tmp_path: Path) -> None:
+    with group(tmp_path, "exits-78", "exits-78") as started:
         assert started.process.wait(timeout=30) == 78
 
 
