@@ -6,6 +6,7 @@ msgspec leaves the keys of mappings out of its complaints (``...``); here they a
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-__all__ = ["WrongValue", "convert"]
+__all__ = ["WrongValue", "absolute", "convert"]
 
 T = TypeVar("T")
+
+_PLACE = re.compile(r"(.*) - at (?:`key` in )?`(\$[^`]*)`", re.DOTALL)
+"""How msgspec ends a complaint."""
 
 
 class WrongValue(Exception):
@@ -38,6 +42,18 @@ class WrongValue(Exception):
         return [*self.keys, unknown.group(1)] if unknown else [*self.keys, own.group(1)] if own else self.keys
 
 
+def absolute(base: Path, written: str) -> str:
+    """
+    ``written`` as taken from the folder ``base``, with symbolic links as they are.
+
+    A link that is swapped then leaves the path as it was; ``..`` through a link is still what the system takes it for.
+    Raises ``ValueError`` for what no path can hold.
+    """
+    plain = os.path.normpath(base / written)
+    real = os.path.realpath(base / written)
+    return plain if os.path.realpath(plain) == real else real
+
+
 def convert(data: Any, kind: type[T], base: Path | None = None) -> T:
     """
     ``data`` as a ``kind``; relative paths in it are taken from ``base``, and refused without one.
@@ -51,7 +67,7 @@ def convert(data: Any, kind: type[T], base: Path | None = None) -> T:
                 raise ValueError(f"expected a path, got {value!r}")
             if base is None and not Path(value).is_absolute():
                 raise ValueError(f"expected an absolute path, got {value!r}")
-            return ((base or Path("/")) / value).resolve()
+            return Path(absolute(base or Path("/"), value))
         if wanted is object:  # any value: the class itself checks it
             return value
         raise NotImplementedError(f"no reader for {wanted}")
@@ -62,7 +78,8 @@ def convert(data: Any, kind: type[T], base: Path | None = None) -> T:
     try:
         return attempt({} if data is None else data)
     except msgspec.ValidationError as error:
-        message, _, where = str(error).partition(" - at ")
+        placed = _PLACE.fullmatch(str(error))
+        message, where = placed.groups() if placed else (str(error), "")
         keys = _named_keys(data, re.findall(r"\w+|\.\.\.", where), attempt, str(error))
         raise WrongValue(keys, message) from error
 

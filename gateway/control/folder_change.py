@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 
+from gateway.control.convert import absolute
 from gateway.control.document import Document
-from gateway.control.served_folder import ENDPOINTS_FOLDER, FEATURES_FOLDER, ServedFolder, absolute, paths_in, plain
+from gateway.control.served_folder import ENDPOINTS_FOLDER, FEATURES_FOLDER, ServedFolder, paths_in, plain
 from gateway.control.yaml_edit import edited, written
-from gateway.control.yaml_file import YamlFile
+from gateway.control.yaml_file import parse_yaml
 from gateway.core.errors import ConfigError
 
 __all__ = ["FileChange", "folder_changes", "text_of"]
@@ -63,13 +63,13 @@ class _Section:
         return next(path for path in paths if path not in taken and not path.exists())
 
     def _new(self, path: Path, old: str | None, wanted: Mapping[str, Any]) -> str:
-        before = yaml.safe_load(old) if old is not None else {}
+        before = parse_yaml(path, old).data if old is not None else {}
         known = {absolute(path.parent, owner[key]): owner[key] for owner, key in paths_in(before)}
         shown = copy.deepcopy(dict(wanted))
         for owner, key in paths_in(shown):
             owner[key] = known.get(owner[key]) or self._relative(path, owner[key])
         text = written(shown) if old is None else edited(old, shown)
-        if not _same(plain(YamlFile(path, None, yaml.safe_load(text))), wanted):
+        if not _same(plain(parse_yaml(path, text)), wanted):
             raise ConfigError(str(path), "what was wanted cannot be written as YAML")
         return text
 

@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
+from gateway.control.convert import absolute
 from gateway.control.endpoints import EndpointConfig
 from gateway.control.yaml_file import YamlFile, open_yaml
 from gateway.core.errors import ConfigError
@@ -82,17 +83,6 @@ def read_views(root: Path, kind: type[_Named]) -> tuple[Raw, dict[str, Path]]:
 def yaml_files(folder: Path) -> list[Path]:
     """By name; none where there is no such folder."""
     return sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
-
-
-def absolute(base: Path, written: str) -> str:
-    """
-    ``written`` as taken from the folder ``base``, with symbolic links as they are.
-
-    A link that is swapped then leaves the path as it was; ``..`` through a link is still what the system takes it for.
-    """
-    plain = os.path.normpath(base / written)
-    real = os.path.realpath(base / written)
-    return plain if os.path.realpath(plain) == real else real
 
 
 def _read_all(folder: Path, kind: type[_Named], noun: str) -> tuple[Raw, dict[str, Path]]:

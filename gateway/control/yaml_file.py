@@ -7,6 +7,9 @@ node tree both are told plainly.
 
 from __future__ import annotations
 
+import os
+import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,9 +19,17 @@ import yaml
 from gateway.control.convert import WrongValue, convert
 from gateway.core.errors import ConfigError
 
-__all__ = ["YamlFile", "open_yaml", "read_yaml"]
+__all__ = ["YamlFile", "open_yaml", "parse_yaml", "read_yaml"]
 
 T = TypeVar("T")
+
+_MOST_BYTES = 1 << 20
+"""Of a file: what a ConfigMap may hold."""
+_MOST_VALUES = 100_000
+_DEEPEST = 50
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NOT_YAML = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What PyYAML lets out besides its own errors, for the 13th month or a key that is a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +52,22 @@ class YamlFile:
 
 def open_yaml(path: Path) -> YamlFile:
     """Raises ``ConfigError`` for a file that cannot be read or is not YAML."""
+    return parse_yaml(path, _text(path))
+
+
+def parse_yaml(path: Path, text: str) -> YamlFile:
+    """What is written in the file. Raises ``ConfigError``, whatever that is."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    try:
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        tree = yaml.compose(text, Loader=_Loader)
         if tree is not None:
-            _refuse_duplicates(tree, path)
-        return YamlFile(path, tree, yaml.safe_load(text))
+            _Look(path).at(tree, 0)
+        return YamlFile(path, tree, yaml.load(text, Loader=_Loader))  # noqa: S506  # a safe one
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}, line {mark.line + 1}" if mark else str(path)
         raise ConfigError(place, f"expected YAML: {getattr(error, 'problem', None) or error}") from error
+    except _NOT_YAML as error:
+        raise ConfigError(str(path), f"expected YAML: {error}") from error
 
 
 def read_yaml(path: Path, kind: type[T]) -> T:
@@ -61,17 +75,60 @@ def read_yaml(path: Path, kind: type[T]) -> T:
     return open_yaml(path).convert(kind)
 
 
-def _refuse_duplicates(node: yaml.Node, path: Path) -> None:
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            if key.value in seen:
-                raise ConfigError(f"{path}, line {key.start_mark.line + 1}", f'"{key.value}" is given twice')
-            seen.add(key.value)
-            _refuse_duplicates(value, path)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _refuse_duplicates(item, path)
+class _Loader(yaml.SafeLoader):
+    """Knows the line of what looks like a date or a number and is none."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except _NOT_YAML as error:
+            raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from error
+
+
+def _text(path: Path) -> str:
+    try:
+        # Without waiting: to open a pipe takes as long as nobody writes to it.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ConfigError(str(path), "cannot be read: it is not a file")
+            data = file.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise ConfigError(str(path), f"expected at most {_MOST_BYTES} bytes")
+        return data.decode().replace("\r\n", "\n").replace("\r", "\n")
+    except (OSError, ValueError) as error:
+        raise ConfigError(str(path), f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+class _Look:
+    """Once through everything that stands in a file, with what stands for something else as often as it does."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._left = _MOST_VALUES
+
+    def at(self, node: yaml.Node, depth: int) -> None:
+        """Raises ``ConfigError`` for what nobody means, or what would take for ever."""
+        self._left -= 1
+        if depth > _DEEPEST or self._left < 0:
+            raise self._wrong(node, f"expected at most {_MOST_VALUES} values, {_DEEPEST} levels deep")
+        if isinstance(node, yaml.MappingNode):
+            seen = set()
+            for key, value in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    raise self._wrong(key, "expected text for a key; values with braces or brackets need quotes")
+                if key.value in seen:
+                    raise self._wrong(key, f'"{key.value}" is given twice')
+                seen.add(key.value)
+                self.at(key, depth + 1)
+                self.at(value, depth + 1)
+        elif isinstance(node, yaml.SequenceNode):
+            for item in node.value:
+                self.at(item, depth + 1)
+        elif not node.value.isascii() and _SURROGATE.search(node.value):
+            raise self._wrong(node, "expected Unicode text")
+
+    def _wrong(self, node: yaml.Node, expected: str) -> ConfigError:
+        return ConfigError(f"{self._path}, line {node.start_mark.line + 1}", expected)
 
 
 def _line_of(node: yaml.Node | None, keys: list[str]) -> int:
