@@ -9,6 +9,7 @@ be served and whoever loads it compute it here, so that they mean the same.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -45,7 +46,10 @@ def read_digest(path: str) -> str:
     """Of one file, read whole. Raises ``FilesUnreadable``."""
     digest = sha256()
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # a str, as os.walk gives it
+        # Without waiting: to open a pipe takes as long as nobody writes to it.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:  # noqa: PTH123
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise FilesUnreadable(path, "cannot be read: it is not a file")
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
     except OSError as error:
