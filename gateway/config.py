@@ -12,6 +12,7 @@ What is served passes through a ``Document`` on its way, whatever it comes from:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -98,7 +99,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 def load(path: Path) -> Config:
     """Read and check the folder or single model at ``path``. Raises ``ConfigError``."""
-    path = path.resolve()
+    path = Path(os.path.abspath(path))  # noqa: PTH100  # with links as they are: they may be swapped
     found = read_files(path)
     settings = load_settings(path)
     config = _compose(found.endpoints, found.views, path, settings, found)

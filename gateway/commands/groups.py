@@ -17,12 +17,13 @@ import msgspec
 
 from gateway.commands.machine import group_options
 from gateway.config import Config
+from gateway.control.convert import absolute
 from gateway.control.endpoints import DeploymentConfig
 from workers.affinity import Available, Cores, Need, plan_cores
 from workers.options import GroupOptions, WorkerOptions
 from workers.turns import turn_path
 
-__all__ = ["Group", "GroupPlan", "Sockets", "Wanted", "plan_groups", "wanted_groups"]
+__all__ = ["Group", "GroupPlan", "Sockets", "Wanted", "digests_by_path", "plan_groups", "wanted_groups"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,10 +112,15 @@ class Sockets:
         return [self._folder / f"{self._life}-{self._groups}-{i}.sock" for i in range(workers)]
 
 
+def digests_by_path(models: Mapping[str, str]) -> dict[str, str]:
+    """By paths as they are written in a configuration: a document may say ``/models//a`` or ``/models/x/../a``."""
+    return {absolute(Path("/"), path): digest for path, digest in models.items()}
+
+
 def wanted_groups(config: Config, models: Mapping[str, str]) -> list[Wanted]:
     """``models``: path → digest. Endpoints that are not loaded have no workers."""
     settings = config.settings
-    digests = {str(Path(path)): digest for path, digest in models.items()}  # as paths are written once they are checked
+    digests = digests_by_path(models)
     return [
         Wanted(
             endpoint=endpoint.name,

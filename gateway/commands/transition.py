@@ -27,7 +27,7 @@ from typing import Literal, Protocol, TypeAlias
 import structlog
 
 from gateway.commands.gateway_versions import GatewayVersions, NoGateway
-from gateway.commands.groups import Group, GroupPlan
+from gateway.commands.groups import Group, GroupPlan, digests_by_path
 from gateway.commands.running_groups import RunningGroups, Superseded
 from gateway.config import Config, raw_settings
 from gateway.control.document import Document
@@ -38,7 +38,7 @@ __all__ = ["Follower", "Phase", "State", "Transition", "served_by"]
 
 log = structlog.get_logger()
 
-Phase: TypeAlias = Literal["loading", "committing"]
+Phase: TypeAlias = Literal["starting", "preparing"]
 
 _SPARE = 5.0
 """Seconds beyond what requests and lines in the gateways may take to let go of a group."""
@@ -69,7 +69,7 @@ def served_by(document: Document, config: Config, plan: GroupPlan) -> Served:
         version=document.version,
         endpoints=document.endpoints,
         views=document.views,
-        models=document.models,
+        models=digests_by_path(document.models),
         plan=plan.addresses,
         settings=raw_settings(config.settings),
     )
@@ -122,7 +122,7 @@ class Transition:
         """
         try:
             config, plan = await self._load(running, document, is_wanted)
-            self._told("committing")
+            self._told("preparing")
             await self._prepare(config, served_by(document, config, plan))
         except (Superseded, NoGateway):  # what has loaded may be of use yet
             raise
@@ -153,7 +153,7 @@ class Transition:
     async def _load(
         self, running: State, document: Document, is_wanted: Callable[[], bool]
     ) -> tuple[Config, GroupPlan]:
-        self._told("loading")
+        self._told("starting")
         try:
             config = await asyncio.to_thread(self._compose, document)
         except OSError as error:  # a path that may not be looked at, or is too long for the file system
@@ -167,7 +167,7 @@ class Transition:
         for group in plan.start:
             self._groups.start(group, is_gentle=True)
             self._loading.append(group)
-        self._told("loading")
+        self._told("starting")
         await self._groups.until_ready(self._loading, config.settings.pool.load_timeout_ms / 1000, is_wanted)
         return config, plan
 
