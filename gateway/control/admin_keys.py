@@ -8,7 +8,6 @@ secret in them are not to be kept by anybody on the way. ``/onlineEndpoints/<nam
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -16,6 +15,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.control.admin_answer import StatusOf, caller_of, json_answer, refusal
+from gateway.control.admin_body import read_body
 from gateway.control.admin_operation import Handler, Operation
 from gateway.core.access import Caller, Role
 from gateway.core.errors import GatewayError, InvalidInput
@@ -25,7 +25,7 @@ __all__ = ["KEY_OPERATIONS", "KeyDesk", "key_routes"]
 T = TypeVar("T", bound=msgspec.Struct)
 
 _SLOTS: dict[str, Literal["primary", "secondary"]] = {"primary": "primary", "secondary": "secondary"}
-_BODY_TIMEOUT = 10.0
+_BODY_BYTES = 64 * 1024
 
 
 class KeyDesk(Protocol):
@@ -197,11 +197,9 @@ def _fenced(desk: KeyDesk, handler: Handler, status_of: StatusOf) -> Handler:
 
 
 async def _body(request: web.Request, kind: type[T]) -> T:
-    """``serve_admin`` bounds its size."""
     try:
-        async with asyncio.timeout(_BODY_TIMEOUT):
-            return msgspec.json.decode(await request.read(), type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, TimeoutError):
+        return await read_body(request, kind, _BODY_BYTES)
+    except InvalidInput:
         # The complaint may quote what was sent, and that may be a key in the wrong place.
         fields = ", ".join(field.name for field in msgspec.structs.fields(kind))
         raise InvalidInput(f"expected a JSON object of {fields}") from None
