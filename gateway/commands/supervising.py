@@ -46,6 +46,7 @@ from gateway.control.admin_state_forms import WorkerShown
 from gateway.control.admin_state_operations import STATE_OPERATIONS
 from gateway.control.document import Document
 from gateway.control.model_files import ModelFiles
+from gateway.control.model_guard import ModelGuard
 from gateway.control.served import write_served
 from gateway.control.source import Source
 from gateway.control.state_desk import StateDesk
@@ -160,7 +161,8 @@ class Supervising:
         )
         self._fleet = Fleet(admin, self._states, self._convergence.status)
         self._comparisons = Comparisons(admin, lambda: self._convergence.running.config.endpoints)
-        self._desk = StateDesk(source, self._credentials.judge, check, models, self._convergence)
+        guard = ModelGuard(settings.control.models, config.root)
+        self._desk = StateDesk(source, self._credentials.judge, check, models, guard=guard, running=self._convergence)
         self._announcement = Announcement(
             console,
             self._stop,

@@ -27,6 +27,8 @@ class ControlConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Servers with the same name in the same Redis serve the same."""
     read_only: bool = False
     """Whether the admin API may change nothing that is served."""
+    models: tuple[Path, ...] = ()
+    """Folders that a change through the admin API may name models in; none: the served one, and those beside models."""
     keep: int = 200
     """Versions in the history."""
     gentle_load_ms: int = 20_000

@@ -20,10 +20,11 @@ from gateway.control import changes
 from gateway.control.diff import Change, differences
 from gateway.control.document import Document, Entry, content_digest
 from gateway.control.model_files import ModelFiles
+from gateway.control.model_guard import ModelGuard, check_seeds, refuse_taking_over
 from gateway.control.progress import Outcome, Progress, Running, outcome_of
 from gateway.control.source import Conflict, ReadOnly, Source, SourceUnavailable
 from gateway.core.access import Caller, Principal, Role
-from gateway.core.errors import ConfigError, GatewayError, InvalidInput, NotFound
+from gateway.core.errors import ConfigError, Forbidden, GatewayError, InvalidInput, NotFound
 
 __all__ = ["Judge", "StateDesk", "Written"]
 
@@ -57,25 +58,37 @@ class Judge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a change has led to. ``changes`` is empty where everything was so already, and nothing was written."""
+    """
+    What a change has led to. Nothing was written where everything was so already; ``changes`` is empty there, and also
+    where only the spelling is another one.
+    """
 
     document: Document
     changes: Sequence[Change]
+    is_new: bool
 
 
 class StateDesk:
     """
-    ``check`` composes a document into a configuration and raises ``ConfigError``; it is called in a thread, as is
-    ``models``. ``expected``, here and there, is the version that the sender has seen; None is whatever is newest.
+    ``check`` composes a document into a configuration and raises ``ConfigError``; it is called in a thread, as are
+    ``models`` and ``guard``. ``expected``, here and there, is the version that the sender has seen; None is whatever is
+    newest. No path is looked at for anybody who may not deploy what names it.
 
     Every method raises ``Unauthenticated``, ``Forbidden`` and ``SourceUnavailable``; changes raise ``InvalidInput``,
     ``Conflict`` and ``ReadOnly`` besides.
     """
 
     def __init__(
-        self, source: Source, judge: Judge, check: Callable[[Document], object], models: ModelFiles, running: Running
+        self,
+        source: Source,
+        judge: Judge,
+        check: Callable[[Document], object],
+        models: ModelFiles,
+        *,
+        guard: ModelGuard,
+        running: Running,
     ) -> None:
-        self._source, self._judge, self._check, self._models = source, judge, check, models
+        self._source, self._judge, self._check, self._models, self._guard = source, judge, check, models, guard
         self._running = running
         self._turn = asyncio.Lock()
 
@@ -131,20 +144,27 @@ class StateDesk:
     async def compare(
         self, caller: Caller, endpoints: Mapping[str, Settings], views: Mapping[str, Settings], *, is_whole: bool
     ) -> tuple[Document, list[Change], str]:
-        """The newest, what ``merge`` or ``replace`` would change of it, and why that would be refused, if so."""
+        """
+        The newest, what ``merge`` or ``replace`` would change of it, and why that would be refused, if so.
+
+        Who could not make the change is told only what is written otherwise: no file is looked at.
+        """
         if is_whole:
-            await self._judge.on_all(caller, Role.READ)
+            principal = await self._judge.on_all(caller, Role.READ)
         else:
-            await self._each(caller, endpoints, views, Role.READ)
-        digests = await self._digests(endpoints)
+            principal = await self._each(caller, endpoints, views, Role.READ)
         document = await self._newest()
         make = changes.replace if is_whole else changes.merge
-        wanted = changes.with_digests(make(document, endpoints, views), digests)
+        wanted = changes.with_digests(make(document, endpoints, views), {})
         problem = ""
-        try:
-            await self._checked(wanted)
-        except InvalidInput as error:
-            problem = str(error)
+        if self._may_deploy(principal, endpoints, is_everything=is_whole or bool(views)):
+            try:
+                await _told(lambda: check_seeds(views))
+                digests = await self._digests(principal, document, endpoints)
+                wanted = changes.with_digests(wanted, digests)
+                await self._checked(wanted)
+            except (InvalidInput, Forbidden) as error:
+                problem = str(error)
         return document, differences(document, wanted), problem
 
     async def replace(
@@ -153,7 +173,7 @@ class StateDesk:
         """Everything anew."""
         principal = await self._judge.on_all(caller, Role.DEPLOY)
         make: _Make = lambda document: changes.replace(document, endpoints, views)  # noqa: E731
-        return await self._change(caller, principal, expected, make, endpoints)
+        return await self._change(caller, principal, expected, make, endpoints, views=views)
 
     async def merge(
         self, caller: Caller, endpoints: Mapping[str, Settings], views: Mapping[str, Settings], expected: int | None
@@ -161,7 +181,7 @@ class StateDesk:
         """The named endpoints and views anew."""
         principal = await self._each(caller, endpoints, views, Role.DEPLOY)
         make: _Make = lambda document: changes.merge(document, endpoints, views)  # noqa: E731
-        return await self._change(caller, principal, expected, make, endpoints)
+        return await self._change(caller, principal, expected, make, endpoints, views=views)
 
     async def change_endpoint(
         self, caller: Caller, endpoint: str, expected: int | None, make: _Make, new: Settings | None = None
@@ -212,18 +232,25 @@ class StateDesk:
         expected: int | None,
         make: _Make,
         reread: Mapping[str, Settings],
+        *,
+        views: Mapping[str, Settings] | None = None,
     ) -> Written:
-        """``reread``: endpoints whose models are taken as they are now."""
+        """``reread``: endpoints whose models are taken as they are now; ``views``: new ones."""
         try:
             if why := self._source.read_only:
                 raise ReadOnly(why)
-            digests = await self._digests(reread)
+            newest = await self._newest()
+            if expected is not None and expected != newest.version:
+                raise Conflict(expected, newest.version)
+            make(newest)  # what is wrong with the words is told before anything is looked at
+            await _told(lambda: check_seeds(views or {}))
+            digests = await self._digests(principal, newest, reread)
             async with self._in_turn():
-                written = await self._write(expected, make, digests, principal.name)
+                written = await self._write(expected, make, digests, principal)
         except GatewayError as error:
             self._judge.refused(principal, caller, error)
             raise
-        if written.changes:
+        if written.is_new:
             self._judge.changed(principal, caller, written.document.entry)
         return written
 
@@ -240,23 +267,28 @@ class StateDesk:
         finally:
             self._turn.release()
 
-    async def _write(self, expected: int | None, make: _Make, digests: Mapping[str, str], by: str) -> Written:
+    async def _write(self, expected: int | None, make: _Make, digests: Mapping[str, str], by: Principal) -> Written:
         tries = _TRIES if expected is None else 1
         while True:
             tries -= 1
             old = await self._newest()
             if expected is not None and expected != old.version:
                 raise Conflict(expected, old.version)
+            refuse_taking_over(old, digests, lambda endpoint: by.may(Role.DEPLOY, endpoint))
             new = changes.with_digests(make(old), digests)
             if content_digest(new) == content_digest(old):
-                return Written(old, [])
+                return Written(old, [], is_new=False)
             await self._checked(new)
-            signed = msgspec.structs.replace(new, entry=msgspec.structs.replace(new.entry, by=by))
+            signed = msgspec.structs.replace(new, entry=msgspec.structs.replace(new.entry, by=by.name))
             try:
-                return Written(await self._source.write(signed, old.version), differences(old, new))
+                written = await self._source.write(signed, old.version)
             except Conflict:
                 if not tries:
                     raise
+            except ConfigError as error:  # files of models have changed since they were checked
+                raise InvalidInput(str(error)) from error
+            else:
+                return Written(written, differences(old, new), is_new=True)
 
     async def _last_good(self) -> int:
         """The version that runs, where the newest does not; else the one before it."""
@@ -274,8 +306,21 @@ class StateDesk:
         except ConfigError as error:
             raise SourceUnavailable(f"what is there now cannot be read: {error}") from error
 
-    async def _digests(self, endpoints: Mapping[str, Settings]) -> Mapping[str, str]:
-        return await _told(lambda: self._models.digests(endpoints)) if endpoints else {}
+    async def _digests(
+        self, principal: Principal, newest: Document, endpoints: Mapping[str, Settings]
+    ) -> Mapping[str, str]:
+        """Of the models that a change names, if it may name them."""
+        if not endpoints:
+            return {}
+        await _told(lambda: self._guard.check(endpoints, newest))
+        digests = await _told(lambda: self._models.digests(endpoints))
+        refuse_taking_over(newest, digests, lambda endpoint: principal.may(Role.DEPLOY, endpoint))
+        return digests
+
+    def _may_deploy(self, principal: Principal, endpoints: Iterable[str], *, is_everything: bool) -> bool:
+        if is_everything:
+            return self._judge.holds_on_all(principal, Role.DEPLOY)
+        return all(principal.may(Role.DEPLOY, endpoint) for endpoint in endpoints)
 
     async def _checked(self, document: Document) -> None:
         await _told(lambda: self._check(document))
@@ -302,3 +347,5 @@ async def _told(work: Callable[[], T]) -> T:
         return await asyncio.to_thread(work)
     except ConfigError as error:
         raise InvalidInput(str(error)) from error
+    except OSError as error:
+        raise InvalidInput(f"a path cannot be looked at: {error.strerror}") from error

@@ -220,12 +220,13 @@ async def test_a_file_that_is_wrong_is_told_with_its_line_before_anybody_is_aske
 
 
 async def test_what_would_be_refused_is_told_and_not_tried(line: Line) -> None:
-    path = line.file({**line.admin.price, "deployments": {"blue": {"model": "/no/such"}}, "traffic": {"blue": 100}})
+    missing = line.admin.model("missing")
+    path = line.file({**line.admin.price, "deployments": {"blue": {"model": missing}}, "traffic": {"blue": 100}})
     compared = await line("diff", path)
     applied = await line("apply", "-f", path)
 
     assert [compared.code, applied.code] == [1, 1]
-    assert "this would be refused: endpoints.price.deployments.blue.model: /no/such does not exist" in applied.err
+    assert f"this would be refused: endpoints.price.deployments.blue.model: {missing} does not exist" in applied.err
     assert line.admin.newest.version == 1
 
 

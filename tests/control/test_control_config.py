@@ -36,6 +36,12 @@ def test_a_wrong_address_is_not_repeated_because_it_may_hold_a_password() -> Non
     assert "hunter2" not in str(caught.value)
 
 
+def test_folders_for_models_are_taken_from_the_settings_file(tmp_path: Path) -> None:
+    (tmp_path / "lockgate.yaml").write_text("control:\n  models: [/srv/models, more]\n")
+
+    assert load_settings(tmp_path).control.models == (Path("/srv/models"), tmp_path / "more")
+
+
 def test_the_settings_of_a_folder_may_name_a_redis(tmp_path: Path) -> None:
     (tmp_path / "lockgate.yaml").write_text(
         "control:\n  source: redis\n  redis_url_file: secrets/url\n  name: blue\n  keep: 10\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from gateway.control.admin_state_forms import WorkerShown
 from gateway.control.admin_state_operations import STATE_OPERATIONS
 from gateway.control.document import Document
 from gateway.control.model_files import ModelFiles
+from gateway.control.model_guard import ModelGuard
 from gateway.control.state_desk import StateDesk
 from gateway.edge.plain_status import plain_status
 from tests.support.control_state import FakeRunning, MemorySource, document
@@ -122,8 +123,8 @@ class AdminState:
 
 
 @asynccontextmanager
-async def serving_state(folder: Path) -> AsyncIterator[AdminState]:
-    """Serves until the block ends."""
+async def serving_state(folder: Path, models: Sequence[Path] = ()) -> AsyncIterator[AdminState]:
+    """Serves until the block ends; ``models`` is ``control.models``."""
     admin = AdminState(folder)
     credentials = Credentials(admin.files, AuthConfig(), {"price": "key", "tumor": "key"})
     desk = StateDesk(
@@ -131,7 +132,8 @@ async def serving_state(folder: Path) -> AsyncIterator[AdminState]:
         credentials.judge,
         lambda wanted: compose(wanted, folder, Settings(), admin.files_of_models),
         admin.files_of_models,
-        admin.running,
+        guard=ModelGuard(models, folder / "served"),
+        running=admin.running,
     )
     routes = [
         *key_routes(credentials.desk, plain_status),
