@@ -23,7 +23,7 @@ from gateway.commands.running_groups import Superseded
 from gateway.commands.transition import Phase, State, Transition
 from gateway.control.document import Document, content_digest
 from gateway.control.model_files import FilesMissing
-from gateway.control.progress import Outcome, Progress, Refused, outcome_of
+from gateway.control.progress import Progress, Refused
 from gateway.control.source import Source, SourceUnavailable
 from gateway.core.errors import ConfigError, GatewayError
 
@@ -33,8 +33,6 @@ log = structlog.get_logger()
 
 _AGAIN = 1.0
 """Seconds before a source that did not answer is asked again, and before gateways that did not are."""
-_WORDS: dict[str, str] = {"loading": "starting", "committing": "preparing"}
-"""Our phases as ``Progress`` tells them."""
 
 
 class Convergence:
@@ -69,29 +67,28 @@ class Convergence:
 
     @property
     def progress(self) -> Progress:
-        busy = _WORDS[self._phase] if self._phase else "draining" if self._transition.is_draining else "settled"
         refused = self._refused
         if self._problem:
             refused = Refused(version=self._wanted.version, reason=self._problem)
         return Progress(
             running=self.running.document.version,
             wanted=self._wanted.version,
-            phase=busy,
+            phase=self._phase or ("draining" if self._transition.is_draining else "settled"),
             refused=refused,
             gateways=dict(self._gateways.known),
             needs_restart=tuple(self._needs_restart()),
         )
 
     def status(self) -> dict[str, Any]:
-        """The same in words and with more of it, as JSON values."""
+        """The same with more of it, as JSON values."""
         entry, reason = self._wanted.entry, self._problem or (self._refused.reason if self._refused else "")
         return {
             "desired": {"version": entry.version, "at": entry.at, "by": entry.by, "what": entry.what},
             "running": self.running.document.version,
-            "phase": self._phase or ("refused" if reason else "converged"),
+            "phase": self.progress.phase,
             "reason": reason,
             "since": self._since,
-            "waiting_for": self._transition.waiting_for if self._phase == "loading" else [],
+            "waiting_for": self._transition.waiting_for if self._phase == "starting" else [],
             "gateways": dict(self._gateways.known),
             "needs_restart": list(self._needs_restart()),
         }
@@ -99,16 +96,6 @@ class Convergence:
     async def moved(self) -> None:
         """Return when ``progress`` is another one than at the call."""
         await self._moved.wait()
-
-    async def wait_for(self, version: int, seconds: float) -> Outcome:
-        """What has become of ``version`` after at most so long."""
-        try:
-            async with asyncio.timeout(seconds):
-                while (found := outcome_of(self.progress, version)) == "pending":
-                    await self.moved()
-        except TimeoutError:
-            return "pending"
-        return found
 
     def note(self) -> None:
         """Something that ``progress`` tells has changed."""

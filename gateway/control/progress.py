@@ -32,7 +32,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     wanted: int
     """The newest that is known of."""
     phase: str = "settled"
-    """What is being done at the moment: ``settled``, or a word such as ``starting``, ``preparing`` or ``draining``."""
+    """What is being done at the moment: ``settled``, ``starting``, ``preparing`` or ``draining``."""
     refused: Refused | None = None
     """The newest refusal, until a later version runs."""
     gateways: Mapping[str, int | None] = {}

@@ -27,6 +27,7 @@ from gateway.commands.transition import Follower, Phase, State, Transition, serv
 from gateway.config import Config, Settings, compose
 from gateway.control.admin_served import ServedState, served_routes
 from gateway.control.document import Document, Entry
+from gateway.control.progress import Outcome, outcome_of
 from gateway.control.served import Served, read_served, write_served
 from gateway.control.source import Conflict
 from gateway.core.errors import ConfigError, GatewayError, NotFound
@@ -324,6 +325,11 @@ class Change:
         await self.until(
             lambda: self.convergence.progress.running == version and self.convergence.progress.phase == "settled"
         )
+
+    async def outcome(self, version: int) -> Outcome:
+        """What has become of ``version``, when that is known."""
+        await self.until(lambda: outcome_of(self.convergence.progress, version) != "pending")
+        return outcome_of(self.convergence.progress, version)
 
     async def refused(self, version: int) -> str:
         """The reason, when that version was refused."""
