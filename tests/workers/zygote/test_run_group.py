@@ -14,14 +14,17 @@ from typing import Any
 
 import pytest
 
+from workers.model_digest import model_digest
+
 ROOT = Path(__file__).parents[3]
 
 pytestmark = pytest.mark.r
 
 
 @contextmanager
-def started(model: Path, sockets: Path) -> Iterator[subprocess.Popen[str]]:
-    options = {"model": str(model), "workers": [{"name": "e/d/0", "address": f"unix:{sockets}/0.sock"}]}
+def started(model: Path, sockets: Path, digest: str = "") -> Iterator[subprocess.Popen[str]]:
+    workers = [{"name": "e/d/0", "address": f"unix:{sockets}/0.sock"}]
+    options = {"model": str(model), "digest": digest, "workers": workers}
     process = subprocess.Popen(
         [sys.executable, "-m", "workers", "--options", json.dumps(options)],
         cwd=ROOT,
@@ -61,6 +64,28 @@ def test_a_killed_r_worker_is_back_with_the_model_it_shares(script: Path, tmp_pa
         second = until(process, "ready")["pid"]
 
     assert first != second
+
+
+def test_a_killed_r_worker_is_back_with_the_old_model_although_its_files_were_replaced(
+    script: Path, tmp_path: Path
+) -> None:
+    with started(script, tmp_path, model_digest(str(script))) as process:
+        first = until(process, "ready")["pid"]
+        (script / "score.R").write_text("stop('not this one')")
+        os.kill(first, signal.SIGKILL)
+        second = until(process, "ready")["pid"]
+
+    assert first != second
+
+
+def test_a_group_does_not_load_other_files_than_those_that_it_is_started_for(script: Path, tmp_path: Path) -> None:
+    digest = model_digest(str(script))
+    (script / "score.R").write_text("run <- function(data) data + 1\n")
+    with started(script, tmp_path, digest) as process:
+        failed = until(process, "failed")
+
+        assert failed["error"] == f"{script}: the model's files have changed since this deployment was started"
+        assert process.wait(timeout=60) == 78
 
 
 def test_secrets_stay_out_and_r_gets_a_large_stack(script: Path, tmp_path: Path) -> None:
