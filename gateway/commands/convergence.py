@@ -6,8 +6,8 @@ supersedes the one they load for. A document that cannot run is refused whole, i
 tried again until its content or its version is another one. Only where no gateway answered, which says nothing about
 the document, is it tried again by itself; and where files of models are missing, when the source tells of a change.
 
-While the source does not answer, what runs goes on. While it gives something that is no document (a broken file), that
-is refused like a document.
+While the source does not answer, what runs goes on; likewise while it gives something that is no document (a broken
+file), which is told as its problem: no version has been refused by it.
 """
 
 from __future__ import annotations
@@ -67,14 +67,12 @@ class Convergence:
 
     @property
     def progress(self) -> Progress:
-        refused = self._refused
-        if self._problem:
-            refused = Refused(version=self._wanted.version, reason=self._problem)
         return Progress(
             running=self.running.document.version,
             wanted=self._wanted.version,
             phase=self._phase or ("draining" if self._transition.is_draining else "settled"),
-            refused=refused,
+            refused=self._refused,
+            problem=self._problem,
             gateways=dict(self._gateways.known),
             needs_restart=tuple(self._needs_restart()),
         )

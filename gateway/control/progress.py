@@ -35,6 +35,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """What is being done at the moment: ``settled``, ``starting``, ``preparing`` or ``draining``."""
     refused: Refused | None = None
     """The newest refusal, until a later version runs."""
+    problem: str = ""
+    """Why the newest cannot be read at the moment: that is no version yet, so nothing was refused."""
     gateways: Mapping[str, int | None] = {}
     """Index of a gateway → the version that it runs; None while it does not answer."""
     needs_restart: Sequence[str] = ()

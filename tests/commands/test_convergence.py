@@ -489,6 +489,19 @@ async def test_what_is_no_document_is_refused_until_it_is_one(folder: Path) -> N
         assert (refused["reason"], refused["running"]) == ("price.yaml: line 3", 1)
 
 
+async def test_a_version_that_loads_is_not_refused_by_a_file_that_breaks_meanwhile(folder: Path) -> None:
+    async with changing(folder, blue="good") as change:
+        change.offer(2, blue="good", green="slow")
+        group = await change.loading("price/green")
+        change.source.break_with(ConfigError("price.yaml", "line 3"))
+        await change.until(lambda: change.status["reason"] != "")
+        meanwhile = change.convergence.progress
+        loaded(group)
+
+        assert (meanwhile.refused, meanwhile.problem) == (None, "price.yaml: line 3")
+        assert await change.outcome(2) == "running"
+
+
 async def test_who_wanted_it_stands_in_the_status(folder: Path) -> None:
     async with changing(folder, blue="good") as change:
         change.offer(2, blue="missing")
