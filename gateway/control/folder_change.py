@@ -23,7 +23,11 @@ from gateway.control.yaml_edit import edited, written
 from gateway.control.yaml_file import parse_yaml
 from gateway.core.errors import ConfigError
 
-__all__ = ["FileChange", "folder_changes", "text_of"]
+__all__ = ["Edited", "FileChange", "folder_changes", "text_of"]
+
+
+class Edited(Exception):
+    """A file does not say any more what a change was planned on; nothing of it was overwritten."""
 
 
 class FileChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +36,8 @@ class FileChange(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     old: str | None
     new: str | None
+    mode: int | None = None
+    """That it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +59,20 @@ class _Section:
             path = self.files.get(name) or self._free(name, taken)
             taken.add(path)
             old = text_of(path) if name in self.files else None
-            found.append(FileChange(path=str(path), old=old, new=self._new(path, old, wanted)))
-        gone = [path for name, path in self.files.items() if name not in self.wanted]
-        return found + [FileChange(path=str(path), old=text_of(path), new=None) for path in gone]
+            if name in self.files:
+                self._refuse_edited(name, old)
+            found.append(FileChange(path=str(path), old=old, new=self._new(path, old, wanted), mode=_mode(path)))
+        for name, path in self.files.items():
+            if name not in self.wanted:
+                old = text_of(path)
+                self._refuse_edited(name, old)
+                found.append(FileChange(path=str(path), old=old, new=None, mode=_mode(path)))
+        return found
+
+    def _refuse_edited(self, name: str, text: str | None) -> None:
+        path = self.files[name]
+        if text is None or not _same(plain(parse_yaml(path, text)), self.found[name]):
+            raise Edited(str(path))
 
     def _free(self, name: str, taken: set[Path]) -> Path:
         names = (f"{name}.yaml", *(f"{name}-{number}.yaml" for number in range(2, len(taken) + 3)))
@@ -81,7 +98,7 @@ class _Section:
 
 
 def folder_changes(root: Path, found: ServedFolder, document: Document) -> list[FileChange]:
-    """What has to be written first comes first. Raises ``ConfigError``, ``OSError``."""
+    """What has to be written first comes first. Raises ``Edited``, ``ConfigError``, ``OSError``."""
     wanted: Any = msgspec.json.decode(msgspec.json.encode({"e": document.endpoints, "v": document.views}))
     views = _Section(root, FEATURES_FOLDER, found.views, found.view_files, wanted["v"])
     endpoints = _Section(root, ENDPOINTS_FOLDER, found.endpoints, found.endpoint_files, wanted["e"])
@@ -96,6 +113,10 @@ def text_of(path: Path) -> str | None:
         return None
     except UnicodeDecodeError as error:
         raise ConfigError(str(path), "expected text in UTF-8") from error
+
+
+def _mode(path: Path) -> int | None:
+    return path.stat().st_mode & 0o777 if path.exists() else None
 
 
 def _same(one: Any, other: Any) -> bool:

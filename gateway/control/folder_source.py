@@ -25,7 +25,7 @@ import structlog
 
 from gateway.control.disk import Disk
 from gateway.control.document import Document, Entry, content_digest
-from gateway.control.folder_change import folder_changes
+from gateway.control.folder_change import Edited, folder_changes
 from gateway.control.folder_write import FolderWrite
 from gateway.control.history import History
 from gateway.control.model_files import ModelFiles, Stamp, model_paths, stamp
@@ -189,11 +189,16 @@ class FolderSource:
         self._expect(expected)
         document = self._models.pinned(document)
         self._check(document)
-        found = self._expect(expected)  # again, because a new model may have taken seconds to read
-        entry = msgspec.structs.replace(document.entry, version=self._history.last + 1, at=self._clock())
-        document = msgspec.structs.replace(document, entry=entry)
-        self._writing.run(document, folder_changes(self._root, found, document))
-        return document
+        for _ in range(_READS):
+            found = self._expect(expected)  # again, because a new model may have taken seconds to read
+            entry = msgspec.structs.replace(document.entry, version=self._history.last + 1, at=self._clock())
+            document = msgspec.structs.replace(document, entry=entry)
+            try:
+                self._writing.run(document, folder_changes(self._root, found, document))
+            except Edited:
+                continue  # a version of its own, or nothing but a comment
+            return document
+        raise SourceUnavailable("the files are being edited: nothing was changed")
 
     def _expect(self, version: int) -> ServedFolder:
         newest, found = self._newest()

@@ -3,7 +3,8 @@ Several files are changed as one, whoever is killed when.
 
 What is to be done is written to the state directory first: from then on it will be done. Whoever starts next and finds
 it there finishes it, so that no reader of ours ever sees half of it. Where a file cannot be written, what was written
-so far is taken back. A file that somebody has edited in between is left as it is.
+so far is taken back. A file that somebody has edited in between is left as it is, and what was written beside it is
+taken back too: each is looked at just before it is replaced.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import structlog
 
 from gateway.control.disk import Disk, beside
 from gateway.control.document import Document
-from gateway.control.folder_change import FileChange, text_of
+from gateway.control.folder_change import Edited, FileChange, text_of
 from gateway.control.history import History
 from gateway.core.errors import ConfigError
 
@@ -40,17 +41,21 @@ class FolderWrite:
         self._journal, self._history, self._disk = journal, history, disk
 
     def run(self, document: Document, changes: Sequence[FileChange]) -> None:
-        """Raises ``OSError``; then nothing has changed, or ``finish`` will complete it."""
+        """Raises ``Edited`` and ``OSError``; then nothing has changed, or ``finish`` will complete it."""
         self._journal.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._disk.write(self._journal, msgspec.json.encode(_Unfinished(document=document, files=list(changes))))
+        tried: list[FileChange] = []
         try:
             for change in changes:
-                self._put(change.path, change.new)
+                if not _says(change, change.old):
+                    raise Edited(change.path)
+                tried.append(change)
+                self._put(change, change.new)
             self._history.add(document)
-        except OSError:
-            for change in changes:
-                if text_of(Path(change.path)) == change.new != change.old:
-                    self._put(change.path, change.old)
+        except (Edited, OSError):
+            for change in tried:
+                if change.new != change.old and _says(change, change.new):
+                    self._put(change, change.old)
             self._disk.remove(self._journal)
             raise
         self._disk.remove(self._journal)
@@ -65,18 +70,25 @@ class FolderWrite:
             raise ConfigError(str(self._journal), f"expected an unfinished change: {error}") from error
         for change in unfinished.files:
             beside(Path(change.path)).unlink(missing_ok=True)
-            if text_of(Path(change.path)) == change.old:
-                self._put(change.path, change.new)
+            if _says(change, change.old):
+                self._put(change, change.new)
         if self._history.last < unfinished.document.version:
             self._history.add(unfinished.document)
         self._disk.remove(self._journal)
         log.warning("control.write_finished", version=unfinished.document.version)
 
-    def _put(self, name: str, text: str | None) -> None:
-        path = Path(name)
+    def _put(self, change: FileChange, text: str | None) -> None:
+        path = Path(change.path)
         if text is None:
             self._disk.remove(path)
             return
         path.parent.mkdir(exist_ok=True)
-        mode = path.stat().st_mode & 0o777 if path.exists() else _NEW_MODE
-        self._disk.write(path, text.encode(), mode)
+        mode = path.stat().st_mode & 0o777 if path.exists() else change.mode
+        self._disk.write(path, text.encode(), _NEW_MODE if mode is None else mode)
+
+
+def _says(change: FileChange, text: str | None) -> bool:
+    try:
+        return text_of(Path(change.path)) == text
+    except ConfigError:  # not even text
+        return False

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from gateway.control.disk import Disk
 from gateway.control.document import Document, content_digest
+from gateway.control.folder_change import folder_changes
 from gateway.control.folder_source import FolderSource
 from gateway.control.source import Conflict, ReadOnly, Source, SourceUnavailable
 from gateway.core.errors import ConfigError, NotFound
-from tests.support.control_folder import OTHER, PRICE, make_folder
+from tests.support.control_folder import OTHER, PRICE, VIEW, make_folder
 from tests.support.folder_sources import LATER, FullDisk, altered, open_folder
 from tests.support.paced import Following, Paced
 
@@ -413,6 +415,93 @@ async def test_a_file_that_cannot_be_written_changes_none(root: Path, tmp_path: 
 
         assert await open_folder(root, tmp_path / "state").read() == document
         assert (root / "endpoints" / "price.yaml").read_text() == PRICE
+
+
+class Editing(Disk):
+    """Somebody edits ``file`` just before file ``at`` is written or removed, the journal being the first."""
+
+    def __init__(self, file: Path, text: str, at: int) -> None:
+        self.file, self.text, self.left = file, text, at
+
+    def write(self, path: Path, data: bytes, mode: int = 0o600) -> None:
+        super().write(path, data, mode)
+        self._edit()
+
+    def remove(self, path: Path) -> None:
+        super().remove(path)
+        self._edit()
+
+    def _edit(self) -> None:
+        self.left -= 1
+        if not self.left:
+            self.file.write_bytes(self.text.encode("latin-1"))
+
+
+def price_and_view(data: Any) -> None:
+    """The view is written first."""
+    weights(50)(data)
+    data["views"]["diamonds"]["freshness"] = "7d"
+
+
+@pytest.mark.parametrize("at", [1, 2])
+async def test_a_file_that_is_edited_between_two_writes_is_not_overwritten_and_the_others_are_taken_back(
+    root: Path, tmp_path: Path, at: int
+) -> None:
+    file, edited = root / "endpoints" / "price.yaml", PRICE.replace("workers: 2", "workers: 3")
+    source = open_folder(root, tmp_path / "state", disk=Editing(file, edited, at + 1))  # the first version is written
+    with pytest.raises(Conflict, match="expected version 1, but version 2 is there now"):
+        await source.write(altered(await source.read(), price_and_view), 1)
+
+    assert file.read_text() == edited
+    assert (root / "features" / "diamonds.yaml").read_text() == VIEW
+
+
+async def test_a_file_that_is_not_even_text_any_more_is_not_overwritten(root: Path, tmp_path: Path) -> None:
+    file = root / "endpoints" / "price.yaml"
+    source = open_folder(root, tmp_path / "state", disk=Editing(file, "name: \xe9", 3))
+    with pytest.raises(ConfigError, match="cannot be read"):
+        await source.write(altered(await source.read(), price_and_view), 1)
+
+    assert file.read_bytes() == b"name: \xe9"
+    assert (root / "features" / "diamonds.yaml").read_text() == VIEW
+
+
+async def test_a_comment_that_is_added_meanwhile_is_kept(root: Path, tmp_path: Path) -> None:
+    file = root / "endpoints" / "price.yaml"
+    source = open_folder(root, tmp_path / "state", disk=Editing(file, f"# new\n{PRICE}", 3))
+    done = await source.write(altered(await source.read(), price_and_view), 1)
+
+    assert file.read_text() == "# new\n" + PRICE.replace("90", "50").replace("10}", "50}")
+    assert await source.read() == done
+
+
+async def test_a_file_that_is_edited_while_a_change_is_planned_is_not_overwritten(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, edited = root / "endpoints" / "price.yaml", PRICE.replace("workers: 2", "workers: 3")
+    source = open_folder(root, tmp_path / "state")
+    document = await source.read()
+
+    def late(*given: Any) -> Any:
+        file.write_text(edited)
+        return folder_changes(*given)
+
+    monkeypatch.setattr("gateway.control.folder_source.folder_changes", late)
+    with pytest.raises(Conflict):
+        await source.write(altered(document, weights(50)), 1)
+
+    assert file.read_text() == edited
+
+
+async def test_a_removed_file_comes_back_with_its_mode(root: Path, tmp_path: Path) -> None:
+    file = root / "endpoints" / "tumor.yaml"
+    file.chmod(0o640)
+    document = await open_folder(root, tmp_path / "state").read()
+    source = open_folder(root, tmp_path / "state", disk=FullDisk(1))  # the journal, then the history
+    with pytest.raises(SourceUnavailable):
+        await source.write(altered(document, lambda data: data["endpoints"].pop("tumor")), 1)
+
+    assert file.stat().st_mode & 0o777 == 0o640
 
 
 @pytest.mark.parametrize(
