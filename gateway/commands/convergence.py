@@ -3,8 +3,9 @@ Makes the desired state real: reads the newest document from its source, and tak
 
 One transition at a time (``transition``), always to the newest document there is: one that arrives while models load
 supersedes the one they load for. A document that cannot run is refused whole, its reason kept and told once; it is not
-tried again until its content or its version is another one. Only where no gateway answered, which says nothing about
-the document, is it tried again by itself; and where files of models are missing, when the source tells of a change.
+tried again until its content or its version is another one. Only where gateways could not say at the moment, which is
+nothing against the document, it is not refused but tried again by itself; and where files of models are missing, when
+the source tells of a change.
 
 While the source does not answer, what runs goes on; likewise while it gives something that is no document (a broken
 file), which is told as its problem: no version has been refused by it.
@@ -31,6 +32,8 @@ __all__ = ["Convergence"]
 
 log = structlog.get_logger()
 
+_TELL = 60.0
+"""Seconds after which it is told once more that a version still waits for gateways."""
 _AGAIN = 1.0
 """Seconds before a source that did not answer is asked again, and before gateways that did not are."""
 
@@ -59,6 +62,9 @@ class Convergence:
         self._wanted = running.document
         self._refused: Refused | None = None
         self._refused_content = ""
+        self._waits: Document | None = None
+        """What gateways could not say anything about yet."""
+        self._waits_why, self._waits_told = "", 0.0
         self._problem = ""
         """Why the source gives no document."""
         self._phase: Phase | None = None
@@ -72,14 +78,16 @@ class Convergence:
             wanted=self._wanted.version,
             phase=self._phase or ("draining" if self._transition.is_draining else "settled"),
             refused=self._refused,
-            problem=self._problem,
+            problem=self._problem or self._waits_why,
             gateways=dict(self._gateways.known),
             needs_restart=tuple(self._needs_restart()),
         )
 
     def status(self) -> dict[str, Any]:
         """The same with more of it, as JSON values."""
-        entry, reason = self._wanted.entry, self._problem or (self._refused.reason if self._refused else "")
+        entry, reason = self._wanted.entry, self._problem or self._waits_why
+        if not reason and self._refused:
+            reason = self._refused.reason
         return {
             "desired": {"version": entry.version, "at": entry.at, "by": entry.by, "what": entry.what},
             "running": self.running.document.version,
@@ -122,6 +130,7 @@ class Convergence:
         if (document.version, content) == (self.running.document.version, content_digest(self.running.document)):
             self._transition.give_up(tasks)
             self._refused = None
+            self._wait_no_more()
         elif not (self._refused and (document.version, content) == (self._refused.version, self._refused_content)):
             await self._attempt(document, content, tasks)
         if self._wanted is document:
@@ -129,7 +138,9 @@ class Convergence:
 
     async def _attempt(self, document: Document, content: str, tasks: asyncio.TaskGroup) -> None:
         started = self._clock()
-        log.info("control.converging", version=document.version, by=document.entry.by, what=document.entry.what)
+        if document is not self._waits:
+            self._wait_no_more()
+            log.info("control.converging", version=document.version, by=document.entry.by, what=document.entry.what)
         try:
             self.running, plan = await self._transition.run(
                 self.running, document, lambda: self._wanted is document, tasks
@@ -137,7 +148,7 @@ class Convergence:
         except Superseded:
             log.info("control.superseded", version=document.version)
         except NoGateway as error:
-            self._refuse(document, "", error)
+            self._wait(document, str(error))
             tasks.create_task(self._try_again(), name="try again")
         except FilesMissing as error:
             self._refuse(document, "", error)  # and again when the source tells that files have changed
@@ -145,6 +156,7 @@ class Convergence:
             self._refuse(document, content, error)
         else:
             self._refused = None
+            self._wait_no_more()
             log.info(
                 "control.converged",
                 version=document.version,
@@ -153,7 +165,19 @@ class Convergence:
                 stopped=[group.name for group in plan.stop],
             )
 
+    def _wait(self, document: Document, why: str) -> None:
+        if self._waits is None or self._clock() - self._waits_told >= _TELL:
+            log.warning("control.waiting", version=document.version, reason=why)
+            self._waits_told = self._clock()
+        self._waits, self._waits_why = document, why
+        if self._refused and self._refused.version == document.version:
+            self._refused = None  # it was for something else that has been mended
+
+    def _wait_no_more(self) -> None:
+        self._waits, self._waits_why = None, ""
+
     def _refuse(self, document: Document, content: str, error: GatewayError) -> None:
+        self._wait_no_more()
         if self._refused is None or (document.version, str(error)) != (self._refused.version, self._refused.reason):
             log.error("control.refused", version=document.version, by=document.entry.by, reason=str(error))
         self._refused, self._refused_content = Refused(version=document.version, reason=str(error)), content

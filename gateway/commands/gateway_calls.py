@@ -14,12 +14,13 @@ from gateway.control.admin_served import ServedState
 from gateway.control.served import Served
 from gateway.core.errors import GatewayError
 
-__all__ = ["GatewayCalls", "GatewayRefuses", "GatewaySilent"]
+__all__ = ["GatewayCalls", "GatewayNotNow", "GatewayRefuses", "GatewaySilent"]
 
 _SHORT = 2.0
 """Seconds for a question."""
 _SWITCH = 5.0
 """Seconds for the switch, which is a few assignments in a process that may be busy."""
+_UNAVAILABLE = 503
 _PREPARE = 45.0
 """Seconds for the preparation: the gateway gives its links to new workers thirty."""
 
@@ -30,6 +31,12 @@ class GatewaySilent(GatewayError):
 
 class GatewayRefuses(GatewayError):
     """It answered that it cannot, and why."""
+
+
+class GatewayNotNow(GatewayError):
+    """It answered that it cannot at the moment, and why; that says nothing about what it was asked."""
+
+    retryable = True
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -52,7 +59,7 @@ class GatewayCalls:
         return list(self._sockets)
 
     async def prepare(self, gateway: str, served: Served) -> None:
-        """Raises ``GatewaySilent``, ``GatewayRefuses``."""
+        """Raises ``GatewaySilent``, ``GatewayNotNow``, ``GatewayRefuses``."""
         await self._call(gateway, "PUT", "/served", _PREPARE, msgspec.json.encode(served))
 
     async def commit(self, gateway: str, version: int) -> None:
@@ -94,6 +101,8 @@ class GatewayCalls:
                 answer = await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise GatewaySilent(f"gateway {gateway} does not answer") from error
+        if response.status == _UNAVAILABLE:
+            raise GatewayNotNow(f"gateway {gateway}: {_reason(answer, response)}")
         if response.status != 200:
             raise GatewayRefuses(f"gateway {gateway}: {_reason(answer, response)}")
         return answer

@@ -4,7 +4,8 @@ Brings all gateways of a machine to one version, whatever happens to one of them
 *A gateway that is dead or restarting when others prepare* is waited for, because it usually is back within a second,
 and having all of them check a version is better than having some. It is not waited for beyond ten: it starts from the
 file that is about to be written, so leaving it out delays nothing and loses nothing. But somebody has to have checked:
-when no gateway at all prepares, nothing is committed.
+when no gateway at all prepares, nothing is committed. Nor is anything while one says that it cannot at the moment, as
+when the feature store does not answer: it would be behind, and is asked again.
 
 *A gateway that dies between preparing and the file* comes back with the old file and switches when it sees the new
 one; *between the file and the call*, it comes back with the new file. *A call that is lost* heals itself likewise: the
@@ -23,7 +24,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import structlog
 
-from gateway.commands.gateway_calls import GatewayCalls, GatewayRefuses, GatewaySilent
+from gateway.commands.gateway_calls import GatewayCalls, GatewayNotNow, GatewayRefuses, GatewaySilent
 from gateway.control.served import Served
 from gateway.core.errors import GatewayError
 from workers.child import Child
@@ -42,7 +43,7 @@ _PAUSE = 0.05
 
 
 class NoGateway(GatewayError):
-    """None could say whether a version can be served; that is nothing against the version."""
+    """It could not be found out whether a version can be served; that is nothing against the version."""
 
     retryable = True
 
@@ -80,13 +81,17 @@ class GatewayVersions:
         self._doubt.set()
 
     async def prepare(self, served: Served) -> None:
-        """Raises ``GatewayRefuses`` when one of them refuses, ``NoGateway`` when none prepares."""
-        prepared = 0
+        """Raises ``GatewayRefuses`` when one refuses, else ``NoGateway`` when none prepares or one cannot say now."""
+        prepared, not_now = 0, ""
         outcomes = await asyncio.gather(*(self._prepare(each, served) for each in self._calls.gateways))
         for outcome in outcomes:
             if isinstance(outcome, GatewayRefuses):
                 raise outcome
+            if isinstance(outcome, GatewayNotNow):
+                not_now = str(outcome)
             prepared += outcome is None
+        if not_now:
+            raise NoGateway(not_now)
         if not prepared:
             raise NoGateway("no gateway answers")
 
@@ -154,7 +159,7 @@ class GatewayVersions:
         while True:
             try:
                 await self._calls.prepare(gateway, served)
-            except GatewayRefuses as error:
+            except (GatewayRefuses, GatewayNotNow) as error:
                 return error
             except GatewaySilent as error:
                 is_there = self._children()[gateway].state.is_ready

@@ -88,20 +88,25 @@ class RunningGroups:
         """Names of those that are not ready."""
         return [group.name for group in groups if not self.state(group).is_ready]
 
-    async def until_ready(self, groups: Sequence[Group], seconds: float, is_wanted: Callable[[], bool]) -> None:
+    async def until_ready(
+        self, groups: Sequence[Group], seconds: float, is_wanted: Callable[[], bool], kept: Sequence[Group] = ()
+    ) -> None:
         """
-        Return when all of them are ready and at normal priority.
+        Return when all of them are ready and at normal priority. ``kept`` have been there before: what they have died
+        of until now is not held against them.
 
         Raises ``LoadFailed``, with the reason of the one that failed, and ``Superseded`` when ``is_wanted`` says no;
         whoever calls it decides what becomes of the groups.
         """
         started = self._clock()
+        lived = {group: _deaths(self.state(group)) for group in kept}
+        groups = [*groups, *kept]
         while True:
             self._changed.clear()
             if not is_wanted():
                 raise Superseded("something newer is wanted")
             for group in groups:
-                if reason := _failed(self.state(group)):
+                if reason := _failed(self.state(group), lived.get(group, 0)):
                     raise LoadFailed(f"{group.name}: {reason}")
             late = self.waiting(groups)
             if not late:
@@ -133,12 +138,16 @@ class RunningGroups:
                 file.unlink(missing_ok=True)
 
 
-def _failed(state: ChildState) -> str:
-    """Why the group will not load; empty while it may."""
+def _deaths(state: ChildState) -> int:
+    return state.restarts + max(state.forks.values(), default=1) - 1
+
+
+def _failed(state: ChildState, before: int) -> str:
+    """Why the group will not load; empty while it may. ``before``: deaths that do not count."""
     if state.is_ready:
         return ""
     if state.phase == "failed":
         return state.reason or "the model cannot be served"
-    if state.restarts + max(state.forks.values(), default=1) - 1 >= _LIVES:
+    if _deaths(state) - before >= _LIVES:
         return f"{state.reason or 'it ended'}, {_LIVES} times in a row"
     return ""

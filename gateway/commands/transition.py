@@ -2,7 +2,8 @@
 From what runs to what is wanted: one step after the other, and back out of all of them until the one that counts.
 
 1. The document is checked, and planned against the groups that are there (``groups.plan_groups``).
-2. New groups load, warm up and pass their sample, beside the old ones and behind everything that serves.
+2. New groups load, warm up and pass their sample, beside the old ones and behind everything that serves. So do those
+   that go on, are not ready yet, and get traffic that they did not have: the server may just have been started.
 3. Every gateway prepares: it links to the new workers and checks what only it can check.
 4. ``run/served.json`` is written, whole and at once. **This rename is the change**: a gateway that starts from now on
    starts with the new version, and one that runs finds it. Whoever is killed before leaves the old version behind,
@@ -99,12 +100,14 @@ class Transition:
         self._compose, self._plan, self._groups, self._gateways = compose, plan, groups, gateways
         self._file, self._followers, self._told, self._changed = file, tuple(followers), told, changed
         self._loading: list[Group] = []
+        self._claimed: list[Group] = []
+        """Groups that go on, of which more is wanted than now."""
         self._leaving: set[asyncio.Task[None]] = set()
 
     @property
     def waiting_for(self) -> list[str]:
         """Deployments that are not loaded yet."""
-        return self._groups.waiting(self._loading)
+        return self._groups.waiting([*self._loading, *self._claimed])
 
     @property
     def is_draining(self) -> bool:
@@ -153,6 +156,7 @@ class Transition:
     async def _load(
         self, running: State, document: Document, is_wanted: Callable[[], bool]
     ) -> tuple[Config, GroupPlan]:
+        self._claimed = []
         self._told("starting")
         try:
             config = await asyncio.to_thread(self._compose, document)
@@ -167,8 +171,14 @@ class Transition:
         for group in plan.start:
             self._groups.start(group, is_gentle=True)
             self._loading.append(group)
+        self._claimed = [
+            group
+            for group in plan.keep
+            if group not in self._loading and _weight(config, group) > _weight(running.config, group)
+        ]
         self._told("starting")
-        await self._groups.until_ready(self._loading, config.settings.pool.load_timeout_ms / 1000, is_wanted)
+        seconds = config.settings.pool.load_timeout_ms / 1000
+        await self._groups.until_ready(self._loading, seconds, is_wanted, self._claimed)
         return config, plan
 
     async def _prepare(self, config: Config, served: Served) -> None:
@@ -200,3 +210,9 @@ class Transition:
         await self._gateways.until_unused(addresses, 2 * drain + _SPARE)
         await self._groups.stop(groups)
         log.info("control.stopped", groups=[group.name for group in groups])
+
+
+def _weight(config: Config, group: Group) -> int:
+    """Percent of its endpoint's traffic."""
+    endpoint = config.endpoints.get(group.endpoint)
+    return endpoint.weight(group.deployment) if endpoint and group.deployment in endpoint.deployments else 0

@@ -36,7 +36,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     refused: Refused | None = None
     """The newest refusal, until a later version runs."""
     problem: str = ""
-    """Why the newest cannot be read at the moment: that is no version yet, so nothing was refused."""
+    """Why the newest cannot be read, or be made to run, at the moment; that refuses nothing: it is tried again."""
     gateways: Mapping[str, int | None] = {}
     """Index of a gateway → the version that it runs; None while it does not answer."""
     needs_restart: Sequence[str] = ()

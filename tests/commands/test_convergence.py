@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.control.source import SourceUnavailable
-from gateway.core.errors import ConfigError
+from gateway.core.errors import ConfigError, NotReady
 from tests.support.change import changing, loaded
 
 
@@ -179,6 +179,50 @@ async def test_one_gateway_that_refuses_is_enough(folder: Path) -> None:
         assert [(each["event"], each["version"]) for each in logs if each["log_level"] == "error"] == [
             ("control.refused", 2)
         ]
+
+
+async def test_not_now_of_a_gateway_is_no_refusal_and_is_tried_again_and_told_once_a_minute(folder: Path) -> None:
+    async with changing(folder, gateways=2, blue="good") as change:
+        busy = change.gateways["1"]
+        busy.refuses = NotReady("the feature store does not answer")
+        with capture_logs() as logs:
+            change.offer(2, blue="good", green="good")
+            await change.until(lambda: change.history.count("1 prepares 2 of 1") == 3)
+            told = [each["reason"] for each in logs if each["event"] == "control.waiting"]
+            begun = [each["event"] for each in logs].count("control.converging")
+        meanwhile, group = change.convergence.progress, change.running()["price/green"].pid
+        busy.refuses = None
+        await change.settled(2)
+
+        assert (told, begun) == (["gateway 1: the feature store does not answer"], 1)
+        assert (meanwhile.refused, meanwhile.problem, meanwhile.running) == (None, told[0], 1)
+        assert change.running()["price/green"].pid == group
+        assert change.convergence.progress.problem == ""
+
+
+async def test_a_gateway_that_refuses_for_good_counts_more_than_one_that_cannot_say_now(folder: Path) -> None:
+    async with changing(folder, gateways=2, blue="good") as change:
+        change.gateways["0"].refuses = NotReady("later")
+        change.gateways["1"].refuses = ConfigError("price/green", "does not fit")
+        change.offer(2, blue="good", green="good")
+
+        assert await change.refused(2) == "gateway 1: price/green: does not fit"
+
+
+async def test_gateways_are_not_asked_before_a_group_that_gets_traffic_is_loaded(folder: Path) -> None:
+    async with changing(folder, is_ready=False, blue="slow", green="good") as change:
+        group = await change.loading("price/blue")
+        change.offer(2, weight=0, blue="slow", green="good")
+        await change.settled(2)
+        asked = len(change.history)
+        change.offer(3, weight=50, blue="slow", green="good")
+        await change.until(lambda: change.status["waiting_for"] == ["price/blue"])
+        asked_while_loading = len(change.history)
+        loaded(group)
+        await change.settled(3)
+
+        assert asked_while_loading == asked
+        assert change.stopped == []
 
 
 async def test_what_was_refused_because_files_of_a_model_were_missing_runs_when_they_have_come(folder: Path) -> None:
@@ -382,13 +426,14 @@ async def test_without_any_gateway_nothing_is_committed_and_it_is_tried_until_th
         change.supervisor.children(0)[0].state.phase = "waiting"
         change.time.flies = True
         change.offer(2, blue="good", green="good")
-        reason = await change.refused(2)
+        await change.until(lambda: change.convergence.progress.problem != "")
+        reason, refused = change.status["reason"], change.convergence.progress.refused
         committed, group = change.committed.version, change.running()["price/green"].pid
         await gateway.listen()
         change.supervisor.children(0)[0].state.phase = "ready"
         await change.settled(2)
 
-        assert (reason, committed) == ("no gateway answers", 1)
+        assert (reason, refused, committed) == ("no gateway answers", None, 1)
         assert change.running()["price/green"].pid == group
 
 

@@ -393,8 +393,14 @@ class Change:
 
 
 @asynccontextmanager
-async def changing(folder: Path, *, gateways: int = 1, limit: float = 30, **models: str) -> AsyncIterator[Change]:
-    """A supervisor that serves ``models`` for the length of the block; everything in it is over within ``limit``."""
+async def changing(
+    folder: Path, *, gateways: int = 1, limit: float = 30, is_ready: bool = True, **models: str
+) -> AsyncIterator[Change]:
+    """
+    A supervisor that serves ``models`` for the length of the block; everything in it is over within ``limit``.
+
+    Without ``is_ready`` they may still load at its beginning.
+    """
     change = Change(folder, models, gateways)
     async with asyncio.timeout(limit), asyncio.TaskGroup() as tasks:
         for gateway in change.gateways.values():
@@ -403,7 +409,11 @@ async def changing(folder: Path, *, gateways: int = 1, limit: float = 30, **mode
         converging = tasks.create_task(change.convergence.run())
         watching = tasks.create_task(_watch(change))
         try:
-            await change.until(lambda: all(state.is_ready for state in change.supervisor.states))
+            await change.until(
+                lambda: all(
+                    state.is_ready for state in change.supervisor.states if is_ready or "gateway/" in state.name
+                )
+            )
             await change.until(lambda: set(change.versions.known.values()) == {1})
             yield change
         finally:
