@@ -18,11 +18,16 @@ from typing import TypeAlias
 __all__ = ["FilesUnreadable", "Stamp", "model_digest", "model_files", "read_digest", "stamp"]
 
 Stamp: TypeAlias = tuple[int, int, int, int] | None
-"""Device, inode, length and time of change in nanoseconds; None where there is no file."""
+"""Device, inode, length and time of change in nanoseconds, also of its rights; None where there is no file."""
 
 _CHUNK = 1 << 20
+_MOST_BYTES = 1 << 40
+"""In one file: more is what a system only makes believe, such as its memory."""
 _MOST_FILES = 10_000
 """In one model: more is a folder that was named by mistake, such as a home directory."""
+
+
+_NO_FILE = "cannot be read: it is not a file"
 
 
 class FilesUnreadable(Exception):
@@ -37,21 +42,30 @@ def stamp(path: Path | str) -> Stamp:
     """Of what is at the end of all symbolic links."""
     try:
         found = os.stat(path)  # noqa: PTH116  # half the time of Path.stat
-    except OSError:
+    except (OSError, ValueError):  # such as a path that no system can have
         return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    return found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns
 
 
-def read_digest(path: str) -> str:
-    """Of one file, read whole. Raises ``FilesUnreadable``."""
+def read_digest(path: str, moved: Callable[[], object] = lambda: None) -> str:
+    """
+    Of one file, as far as it reached when it was opened; ``moved`` is called for each piece.
+
+    Never waits for a pipe, nor reads a device. Raises ``FilesUnreadable``.
+    """
     digest = sha256()
     try:
-        # Without waiting: to open a pipe takes as long as nobody writes to it.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:  # noqa: PTH123
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise FilesUnreadable(path, "cannot be read: it is not a file")
-            while chunk := file.read(_CHUNK):
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise FilesUnreadable(path, _NO_FILE)
+            left = found.st_size
+            if left > _MOST_BYTES:
+                raise FilesUnreadable(path, f"expected a model, found a file of {left} bytes")
+            while left > 0 and (chunk := file.read(min(left, _CHUNK))):
                 digest.update(chunk)
+                left -= len(chunk)
+                moved()
     except OSError as error:
         raise FilesUnreadable(path, f"cannot be read: {error.strerror}") from error
     return digest.hexdigest()
@@ -67,11 +81,14 @@ def model_digest(model: str, of_file: Callable[[str], str] = read_digest) -> str
 
 def model_files(model: str) -> list[tuple[str, str]]:
     """Name within the model and path of each file, by name. Raises ``FilesUnreadable``."""
-    if not Path(model).is_dir():
-        return [(Path(model).name, model)]
+    path = Path(model)
+    if not path.is_dir():
+        if path.exists() and not path.is_file():
+            raise FilesUnreadable(model, _NO_FILE)
+        return [(path.name, model)]
     found: list[tuple[str, str]] = []
-    for path in _walk(model):
-        found.append((os.path.relpath(path, model), path))
+    for each in _walk(model):
+        found.append((os.path.relpath(each, model), each))
         if len(found) > _MOST_FILES:
             raise FilesUnreadable(model, f"expected a model, found a folder of more than {_MOST_FILES} files")
     return sorted(found)

@@ -8,12 +8,13 @@ few calls of ``stat``.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import msgspec
@@ -25,6 +26,8 @@ from workers.model_digest import FilesUnreadable, Stamp, model_digest, model_fil
 __all__ = ["FilesMissing", "ModelFiles", "Stamp", "model_paths", "stamp"]
 
 _NICENESS = 10
+_HANGS_S = 60.0
+"""Without a byte: the disk behind it has gone."""
 _REMEMBERED = 50_000
 _TICK_NS = 20_000_000
 """A file may change twice within a tick of the file system's clock: one as young as this is read again."""
@@ -46,11 +49,12 @@ class ModelFiles:
         self._clock_ns = clock_ns
         self._known: dict[str, tuple[Stamp, str]] = {}
         self._lock = threading.Lock()
-        # A thread behind everything that serves: to read gigabytes takes seconds of a core.
-        self._reader = ThreadPoolExecutor(1, "model files", initializer=_stand_back)
+        self._turn = threading.Lock()
+        """One file at a time: to read gigabytes takes seconds of a core."""
+        self._hanging: dict[str, threading.Thread] = {}
 
     def digest(self, model: str) -> str:
-        """Of a file or folder that is there. Raises ``ConfigError``."""
+        """Of a file or folder that is there. Raises ``ConfigError``, and ``OSError`` where a disk does not answer."""
         try:
             return model_digest(model, self._of_file)
         except FilesUnreadable as error:
@@ -96,7 +100,7 @@ class ModelFiles:
         with self._lock:
             known = self._known.pop(path, None)
         if known is None or before is None or known[0] != before:
-            known = (before, self._reader.submit(read_digest, path).result())
+            known = (before, self._read(path))
             if before is None or stamp(path) != before or 0 <= self._clock_ns() - before[3] < _TICK_NS:
                 return known[1]
         with self._lock:
@@ -104,6 +108,32 @@ class ModelFiles:
             while len(self._known) > _REMEMBERED:
                 del self._known[next(iter(self._known))]
         return known[1]
+
+    def _read(self, path: str) -> str:
+        """In a thread behind everything that serves. One that hangs is left alone, and keeps nobody from leaving."""
+        with self._turn:
+            before = self._hanging.pop(path, None)
+            if before is None or not before.is_alive():
+                told: SimpleQueue[str | FilesUnreadable | None] = SimpleQueue()
+                before = threading.Thread(target=_read_into, args=(path, told), name="model files", daemon=True)
+                before.start()
+                with suppress(Empty):
+                    while (found := told.get(timeout=_HANGS_S)) is None:
+                        pass
+                    if isinstance(found, FilesUnreadable):
+                        raise found
+                    return found
+            self._hanging[path] = before
+        raise OSError(errno.ETIMEDOUT, "the disk does not answer", path)
+
+
+def _read_into(path: str, told: SimpleQueue[str | FilesUnreadable | None]) -> None:
+    """None for each piece, and then what came of it."""
+    _stand_back()
+    try:
+        told.put(read_digest(path, lambda: told.put(None)))
+    except FilesUnreadable as error:
+        told.put(error)
 
 
 def _stand_back() -> None:

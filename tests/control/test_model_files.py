@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
+import threading
 from hashlib import sha256
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
 from gateway.control.document import Document, Entry
 from gateway.control.model_files import ModelFiles
 from gateway.core.errors import ConfigError
+from workers.model_digest import FilesUnreadable, read_digest, stamp
 
 LATER = 4_000_000_000_000_000_000
 
@@ -63,7 +67,7 @@ def test_another_byte_name_or_number_of_files_is_another_model(model: Path, what
 def test_files_that_have_not_changed_are_not_read_again(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = files_of()
     before = files.digest(str(model))
-    monkeypatch.setattr("gateway.control.model_files.read_digest", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr("gateway.control.model_files.read_digest", lambda path, moved: pytest.fail(f"{path} was read"))
 
     assert files.digest(str(model)) == before
 
@@ -117,7 +121,7 @@ def test_models_are_read_behind_everything_that_serves(model: Path, monkeypatch:
     here = os.getpriority(os.PRIO_PROCESS, 0)
     there: list[int] = []
 
-    def read(path: str) -> str:
+    def read(path: str, moved: object) -> str:
         there.append(os.getpriority(os.PRIO_PROCESS, 0))
         return "0"
 
@@ -162,3 +166,85 @@ def test_the_same_files_as_those_of_the_document_pass(model: Path) -> None:
 
     with pytest.raises(ConfigError):
         files.check(document(model, "0"))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "socket"])
+def test_what_is_neither_file_nor_folder_is_refused_and_not_waited_for(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "m"
+    with socket.socket(socket.AF_UNIX) as other:
+        match kind:
+            case "pipe":
+                os.mkfifo(path)
+            case "device":
+                path.symlink_to("/dev/zero")
+            case "socket":
+                other.bind(str(path))
+
+        with pytest.raises(ConfigError, match="m: cannot be read: it is not a file"):
+            ModelFiles().digest(str(path))
+        with pytest.raises(FilesUnreadable):
+            read_digest(str(path))
+
+
+def test_a_file_without_an_end_is_read_as_far_as_it_says_it_reaches() -> None:
+    assert read_digest("/proc/self/maps") == sha256().hexdigest()
+
+
+def test_a_file_of_more_bytes_than_any_model_is_refused(tmp_path: Path) -> None:
+    with (tmp_path / "m.rds").open("wb") as file:
+        file.truncate((1 << 40) + 1)
+
+    with pytest.raises(ConfigError, match="expected a model, found a file of 1099511627777 bytes"):
+        ModelFiles().digest(str(tmp_path / "m.rds"))
+
+
+def test_a_path_that_no_system_can_have_is_not_there() -> None:
+    assert stamp("/m\0") is None
+
+
+def test_a_file_that_may_be_read_only_now_is_read_again(model: Path) -> None:
+    before = stamp(model / "a.rds")
+    (model / "a.rds").chmod(0o400)
+
+    assert stamp(model / "a.rds") != before
+
+
+def test_a_read_that_hangs_holds_up_no_other_and_is_not_begun_twice(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released, begun = threading.Event(), []
+
+    def read(path: str, moved: object) -> str:
+        begun.append(path)
+        if path.endswith("a.rds"):
+            released.wait(30)
+        return "0"
+
+    monkeypatch.setattr("gateway.control.model_files.read_digest", read)
+    monkeypatch.setattr("gateway.control.model_files._HANGS_S", 0.01)
+    files = files_of()
+    for _ in range(2):
+        with pytest.raises(OSError, match="the disk does not answer"):
+            files.digest(str(model))
+    files.digest(str(model / "sub"))
+    released.set()
+
+    assert begun == [str(model / "a.rds"), str(model / "sub" / "b.json")]
+
+
+def test_a_long_read_that_moves_is_waited_for(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Counted(SimpleQueue):  # type: ignore[type-arg]
+        """Every wait is the longest that there is; a piece has come by then."""
+
+        waits = 0
+
+        def get(self, block: bool = True, timeout: float | None = None) -> object:
+            Counted.waits += 1
+            return super().get(block, 30)
+
+    monkeypatch.setattr("gateway.control.model_files.SimpleQueue", Counted)
+    monkeypatch.setattr("workers.model_digest._CHUNK", 1)
+    (model / "a.rds").write_bytes(b"abcd")
+    files_of().digest(str(model / "a.rds"))
+
+    assert Counted.waits == 5
