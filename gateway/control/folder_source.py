@@ -170,7 +170,11 @@ class FolderSource:
                 raise
             self._named = model_paths(found.endpoints)
             look = files | self._models.stamps(self._named)
-            digests = self._models.digests(found.endpoints)
+            try:
+                digests = self._models.digests(found.endpoints)
+            except ConfigError:
+                self._remember(look)
+                raise
             if self._look() == look:
                 break
         self._remember(look)

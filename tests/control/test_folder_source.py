@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -149,6 +150,23 @@ async def test_what_cannot_be_read_is_told_once_until_it_changes_again(
     async with Following(source.changed(), paced) as following:
         assert not await following.turns(3)
         file.write_text(PRICE)
+        assert await following.turns(2)
+
+    assert (await source.read()).version == 1
+
+
+async def test_models_that_cannot_be_read_are_told_once_until_they_change(
+    source: FolderSource, paced: Paced, root: Path
+) -> None:
+    await source.read()
+    (root / "models" / "blue.onnx").unlink()
+    os.mkfifo(root / "models" / "blue.onnx")
+    with pytest.raises(ConfigError, match="it is not a file"):
+        await source.read()
+    async with Following(source.changed(), paced) as following:
+        assert not await following.turns(3)
+        (root / "models" / "blue.onnx").unlink()
+        (root / "models" / "blue.onnx").write_bytes(b"blue")
         assert await following.turns(2)
 
     assert (await source.read()).version == 1
