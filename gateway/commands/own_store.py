@@ -3,8 +3,12 @@ The store that ``lockgate serve`` brings along where there are views and no othe
 
 It is started again when it dies, and each time it is filled from the views' seeds, because it has forgotten everything
 (unless it is told to keep its rows). Views may come with a reload: gateways are told its address in any case, and it
-runs from the first view on. The rows of a new view are there before a gateway is asked to read them; those of a view
-that has changed are written when the gateways have switched, since until then the old ones are being read.
+runs from the first view on.
+
+Rows of a new view, and of one whose columns have changed, have keys of their own: they are there before a gateway is
+asked to read them, and nobody reads them who does not understand them. Where the keys stay (another seed, another ttl,
+Feast's layout) the rows are the ones that the old version reads: they are written when the gateways have switched. From
+then until they are, both versions read the rows of before, which both understand.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import structlog
 from feature_cache.clients import open_client
 from feature_cache.embedded import EmbeddedOptions, EmbeddedStore, NoServer
 from feature_cache.errors import FeatureError
+from feature_cache.keys import fingerprint
 from feature_cache.load import load_table
 from feature_cache.settings import StoreSettings
 from feature_cache.tables import Reject, open_table
@@ -81,10 +86,16 @@ class OwnStore:
         await self._store.stop()
 
     async def prepare(self, config: Config) -> None:
-        """The server runs, and has the rows of new views. Raises ``ConfigError``."""
+        """The server runs, and has the rows that only the new version reads. Raises ``ConfigError``."""
         if config.views and not self._started.is_set():
             await self._start()
-        await self._fill({name: view for name, view in config.views.items() if name not in self._views})
+        await self._fill(
+            {
+                name: view
+                for name, view in config.views.items()
+                if name not in self._views or _has_other_keys(view, self._views[name])
+            }
+        )
 
     def install(self, config: Config) -> None:
         """These views are read from now on."""
@@ -155,3 +166,10 @@ class OwnStore:
                 if rejects:
                     told = [f"row {each.row}: {each.problem}" for each in rejects[:_REJECTS_TOLD]]
                     log.warning("features.rejected", view=view.name, rows=len(rejects), first=told)
+
+
+def _has_other_keys(view: ViewFile, before: ViewFile) -> bool:
+    """Whether writing rows of one leaves those of the other alone."""
+    if "feast" in (view.format, before.format):  # columns are fields of one row there
+        return (view.format, view.feast) != (before.format, before.feast)
+    return fingerprint(view) != fingerprint(before)

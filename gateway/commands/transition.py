@@ -61,7 +61,7 @@ class Follower(Protocol):
         """Make ready what can be, such that it harms nobody if nothing comes of it. Raises ``ConfigError``."""
 
     def install(self, config: Config) -> None:
-        """This runs now."""
+        """This runs now: the gateways have been told to switch."""
 
 
 def served_by(document: Document, config: Config, plan: GroupPlan) -> Served:
@@ -135,9 +135,9 @@ class Transition:
         # Nothing of what follows may raise, or be undone.
         self._loading.clear()
         state = State(document=document, config=config, groups=(*plan.keep, *plan.start))
-        for follower in self._followers:
-            follower.install(config)
         await self._gateways.commit(document.version)
+        for follower in self._followers:  # behind the gateways: what the old version reads is left alone until then
+            follower.install(config)
         leaving = [group for group in running.groups if group not in state.groups]
         if leaving:
             self._let(tasks, self._leave(leaving, config))

@@ -16,6 +16,7 @@ import redis
 from structlog.testing import capture_logs
 
 from feature_cache.embedded import EmbeddedOptions, EmbeddedStore
+from feature_cache.keys import key_prefix
 from gateway.commands.own_store import OwnStore
 from gateway.config import Config, Settings
 from gateway.core.errors import ConfigError
@@ -167,6 +168,24 @@ async def test_a_view_that_has_changed_is_left_alone_until_the_new_one_is_read(s
         running.cancel()
 
         assert (before, after) == (2, 3)
+
+
+async def test_a_view_with_other_columns_has_its_rows_before_the_new_one_is_read_and_keeps_the_old_ones(
+    stones: ViewFile, tmp_path: Path, folder: Path
+) -> None:
+    seed = tmp_path / "cut.csv"
+    seed.write_text("stone,carat,cut\n1,0.5,good\n2,1.5,ideal\n3,0.7,fair\n")
+    other = view("stones", {"stone": "int64"}, {"carat": "float64", "cut": "string"}, seed=seed)
+    server = EmbeddedStore(folder, EmbeddedOptions(max_memory_mb=8))
+    async with asyncio.timeout(30), OwnStore(server, {"stones": stones}, "features") as store:
+        running = asyncio.create_task(store.run())
+        await store.filled.wait()
+        await store.prepare(config({"stones": other}))
+        with redis.Redis.from_url(server.url) as client:
+            counts = [len(client.keys(key_prefix(each) + b"*")) for each in (stones, other)]
+        running.cancel()
+
+        assert counts == [2, 3]
 
 
 async def test_a_reload_with_views_is_refused_where_there_is_no_program_for_them(
