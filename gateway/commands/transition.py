@@ -103,6 +103,7 @@ class Transition:
         self._claimed: list[Group] = []
         """Groups that go on, of which more is wanted than now."""
         self._leaving: set[asyncio.Task[None]] = set()
+        self._woken = asyncio.Event()
 
     @property
     def waiting_for(self) -> list[str]:
@@ -121,12 +122,13 @@ class Transition:
         What runs then, and what was done for it; old groups leave as one of ``tasks``.
 
         Raises ``GatewayError`` for what cannot run, and ``Superseded`` where ``is_wanted`` says no before everything
-        is loaded. Then what ran before goes on.
+        is loaded and the followers are prepared. Then what ran before goes on.
         """
         try:
             config, plan = await self._load(running, document, is_wanted)
             self._told("preparing")
-            await self._prepare(config, served_by(document, config, plan))
+            await self._follow(config, is_wanted)
+            await self._prepare(served_by(document, config, plan))
         except (Superseded, NoGateway):  # what has loaded may be of use yet
             raise
         except GatewayError:
@@ -145,6 +147,7 @@ class Transition:
 
     def wake(self) -> None:
         """There may be something newer."""
+        self._woken.set()
         self._groups.note()
 
     def give_up(self, tasks: asyncio.TaskGroup) -> None:
@@ -181,9 +184,33 @@ class Transition:
         await self._groups.until_ready(self._loading, seconds, is_wanted, self._claimed)
         return config, plan
 
-    async def _prepare(self, config: Config, served: Served) -> None:
+    async def _follow(self, config: Config, is_wanted: Callable[[], bool]) -> None:
+        """A follower may load as much as a group does: it has as long, and is broken off for something newer too."""
+        seconds = config.settings.pool.load_timeout_ms / 1000
         for follower in self._followers:
-            await follower.prepare(config)
+            preparing = asyncio.create_task(follower.prepare(config), name="prepare")
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._until_done(preparing, is_wanted)
+            except TimeoutError as error:
+                raise ConfigError("features", f"not loaded after {seconds:g} s") from error
+            finally:
+                preparing.cancel()
+                await asyncio.wait([preparing])
+            preparing.result()
+
+    async def _until_done(self, task: asyncio.Task[None], is_wanted: Callable[[], bool]) -> None:
+        while not task.done():
+            self._woken.clear()
+            if not is_wanted():
+                raise Superseded("something newer is wanted")
+            woken = asyncio.create_task(self._woken.wait(), name="something newer")
+            try:
+                await asyncio.wait([task, woken], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                woken.cancel()
+
+    async def _prepare(self, served: Served) -> None:
         try:
             await self._gateways.prepare(served)
             await asyncio.to_thread(write_served, self._file, served)

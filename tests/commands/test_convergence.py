@@ -9,11 +9,13 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
 from gateway.control.source import SourceUnavailable
 from gateway.core.errors import ConfigError, NotReady
+from gateway.pool.config import PoolConfig
 from tests.support.change import changing, loaded
 
 
@@ -373,6 +375,29 @@ async def test_going_back_to_what_runs_stops_what_loads(folder: Path) -> None:
 
         assert change.status["phase"] == "settled"
         assert change.history == []
+
+
+async def test_something_newer_does_not_wait_for_rows_that_only_the_older_one_wants(folder: Path) -> None:
+    async with changing(folder, blue="good") as change:
+        change.follower.is_done.clear()
+        change.offer(2, weight=50, blue="good", green="good")
+        await change.until(lambda: change.status["phase"] == "preparing")
+        change.offer(3, weight=20, blue="good", green="good")
+        while change.history.count("follower prepares of 1") < 2:
+            await change.time.pause(0)
+        change.follower.is_done.set()
+        await change.settled(3)
+
+        assert [call for call in change.history if "prepares 2" in call] == []
+
+
+async def test_loading_the_rows_of_views_has_an_end(folder: Path) -> None:
+    async with changing(folder, blue="good", green="good") as change:
+        change.follower.is_done.clear()
+        change.settings = msgspec.structs.replace(change.settings, pool=PoolConfig(load_timeout_ms=1))
+        change.offer(2, weight=50, blue="good", green="good")
+
+        assert await change.refused(2) == "features: not loaded after 0.001 s"
 
 
 async def test_what_comes_while_gateways_prepare_is_done_next(folder: Path) -> None:

@@ -194,9 +194,13 @@ class _Follower:
     def __init__(self, history: list[str], file: Path) -> None:
         self._history, self._file = history, file
         self.refuses: ConfigError | None = None
+        self.is_done = asyncio.Event()
+        """Cleared by a test whose follower takes long."""
+        self.is_done.set()
 
     async def prepare(self, config: Config) -> None:
         self._history.append(f"follower prepares of {read_served(self._file).version}")
+        await self.is_done.wait()
         if self.refuses is not None:
             raise self.refuses
 
