@@ -18,7 +18,7 @@ _PARTS = ("status", "endpoints", "workers")
 
 
 def status(changer: Changer) -> int:
-    """Print it; 1 while something was refused or a deployment with traffic cannot serve."""
+    """Print it; 1 while something was refused or cannot go on, or a deployment with traffic cannot serve."""
     found: dict[str, Any] = {}
     for part in _PARTS:
         reply = changer.client.ask("GET", f"/{part}")
@@ -34,7 +34,8 @@ def status(changer: Changer) -> int:
         for each in rendered(found["status"], found["endpoints"], found["workers"]):
             changer.console.print(each, soft_wrap=isinstance(each, Text))
     told = found["status"]
-    return 1 if told["problem"] or _refusal(told) or not told["ready"] else 0
+    has_problem = told["problem"] or told["progress"]["problem"]
+    return 1 if has_problem or _refusal(told) or not told["ready"] else 0
 
 
 def rendered(
@@ -80,6 +81,8 @@ def _versions(told: Mapping[str, Any]) -> Iterator[Text]:
         yield Text(f"version {refusal['version']} was refused: {refusal['reason']}", style="bold red")
     if told["problem"]:
         yield Text(told["problem"], style="red")
+    if progress["problem"] not in told["problem"]:  # what is empty is in every text
+        yield Text(f"cannot go on at the moment: {progress['problem']}", style="red")
     if progress["needs_restart"]:
         yield Text(f"changed, and read at the start only: {', '.join(progress['needs_restart'])}", style="yellow")
     if told["read_only"]:

@@ -264,7 +264,7 @@ class _Routes:
 
     async def _applied(self, request: web.Request, written: Written) -> web.Response:
         version = written.document.version
-        outcome, progress = await self._desk.outcome(version, _wait(request))
+        outcome, progress = await self._desk.outcome(written, _wait(request))
         refused = progress.refused.reason if outcome == "refused" and progress.refused else ""
         answer = Applied(
             version=version,

@@ -23,6 +23,7 @@ from gateway.control.model_files import ModelFiles
 from gateway.control.model_guard import ModelGuard, check_seeds, refuse_taking_over
 from gateway.control.progress import Outcome, Progress, Running, outcome_of
 from gateway.control.source import Conflict, ReadOnly, Source, SourceUnavailable
+from gateway.control.state_told import ELSEWHERE, partly_entry, partly_progress, partly_reason
 from gateway.core.access import Caller, Principal, Role
 from gateway.core.errors import ConfigError, Forbidden, GatewayError, InvalidInput, NotFound
 
@@ -66,6 +67,7 @@ class Written:
     document: Document
     changes: Sequence[Change]
     is_new: bool
+    by: Principal
 
 
 class StateDesk:
@@ -103,12 +105,12 @@ class StateDesk:
     async def state(self, caller: Caller) -> Document:
         """What the caller may see of the newest: views only by who may read everything."""
         principal = await self.reader(caller)
-        return self._visible(principal, await self._newest())
+        return self._visible(principal, await self._newest(principal))
 
     async def running(self, caller: Caller) -> Document:
         """Likewise of the version that runs, which a refused one is not; of the newest where that is not kept."""
         principal = await self.reader(caller)
-        newest, running = await self._newest(), self._running.progress.running
+        newest, running = await self._newest(principal), self._running.progress.running
         if running != newest.version:
             with suppress(NotFound):
                 return self._visible(principal, await self._source.past(running))
@@ -116,19 +118,19 @@ class StateDesk:
 
     async def endpoint(self, caller: Caller, endpoint: str) -> Document:
         """The newest, for a look at one endpoint that is there. Raises ``NotFound``."""
-        await self.reader(caller, endpoint)
-        document = await self._newest()
+        document = await self._newest(await self.reader(caller, endpoint))
         changes.endpoint_of(document, endpoint)
         return document
 
     async def status(self, caller: Caller) -> tuple[Progress, Entry | None, str, str]:
         """What runs; the newest entry and why there is none; and why nothing can be written."""
-        await self.reader(caller)
+        principal = await self.reader(caller)
         try:
-            entry, problem = (await self._newest()).entry, ""
+            newest, problem = await self._newest(principal), ""
         except SourceUnavailable as error:
-            return self._running.progress, None, str(error), self._source.read_only
-        return self._running.progress, entry, problem, self._source.read_only
+            newest, problem = None, str(error)
+        entry = self._signed(principal, newest).entry if newest else None
+        return self._progress(principal, newest), entry, problem, self._source.read_only
 
     async def history(self, caller: Caller, limit: int) -> Sequence[Entry]:
         """Newest first; it tells of every endpoint, so it is for who may read them all."""
@@ -137,9 +139,9 @@ class StateDesk:
 
     async def past(self, caller: Caller, version: int) -> tuple[Document, list[Change]]:
         """A version, and what going back to it would change. Raises ``NotFound``."""
-        await self._judge.on_all(caller, Role.READ)
+        principal = await self._judge.on_all(caller, Role.READ)
         past = await self._source.past(version)
-        return past, differences(await self._newest(), past)
+        return past, differences(await self._newest(principal), past)
 
     async def compare(
         self, caller: Caller, endpoints: Mapping[str, Settings], views: Mapping[str, Settings], *, is_whole: bool
@@ -153,7 +155,7 @@ class StateDesk:
             principal = await self._judge.on_all(caller, Role.READ)
         else:
             principal = await self._each(caller, endpoints, views, Role.READ)
-        document = await self._newest()
+        document = await self._newest(principal)
         make = changes.replace if is_whole else changes.merge
         wanted = changes.with_digests(make(document, endpoints, views), {})
         problem = ""
@@ -162,7 +164,7 @@ class StateDesk:
                 await _told(lambda: check_seeds(views))
                 digests = await self._digests(principal, document, endpoints)
                 wanted = changes.with_digests(wanted, digests)
-                await self._checked(wanted)
+                await self._checked(wanted, principal)
             except (InvalidInput, Forbidden) as error:
                 problem = str(error)
         return document, differences(document, wanted), problem
@@ -193,7 +195,7 @@ class StateDesk:
     async def load(self, caller: Caller, endpoint: str, expected: int | None) -> Written:
         """Workers for the endpoint, with the files that its models have now."""
         principal = await self._judge.on_endpoint(caller, endpoint, Role.DEPLOY)
-        settings = changes.endpoint_of(await self._newest(), endpoint)
+        settings = changes.endpoint_of(await self._newest(principal), endpoint)
         make: _Make = lambda document: changes.set_loaded(document, endpoint, is_loaded=True)  # noqa: E731
         return await self._change(caller, principal, expected, make, {endpoint: settings})
 
@@ -207,14 +209,15 @@ class StateDesk:
         ``with_new_files`` they are taken as they are. Raises ``NotFound``.
         """
         principal = await self._judge.on_all(caller, Role.DEPLOY)
-        past = await self._source.past(await self._last_good() if version is None else version)
+        past = await self._source.past(await self._last_good(principal) if version is None else version)
         if not with_new_files:
             await _told(lambda: self._models.check(past))
         make: _Make = lambda document: changes.restore(document, past)  # noqa: E731
         return await self._change(caller, principal, expected, make, past.endpoints if with_new_files else {})
 
-    async def outcome(self, version: int, seconds: float) -> tuple[Outcome, Progress]:
-        """What has become of a version after at most so long."""
+    async def outcome(self, written: Written, seconds: float) -> tuple[Outcome, Progress]:
+        """What has become of a change after at most so long."""
+        version = written.document.version
         found = outcome_of(self._running.progress, version)
         try:
             async with asyncio.timeout(seconds):
@@ -223,7 +226,7 @@ class StateDesk:
                     found = outcome_of(self._running.progress, version)
         except TimeoutError:
             pass
-        return found, self._running.progress
+        return found, self._progress(written.by, written.document)
 
     async def _change(
         self,
@@ -239,7 +242,7 @@ class StateDesk:
         try:
             if why := self._source.read_only:
                 raise ReadOnly(why)
-            newest = await self._newest()
+            newest = await self._newest(principal)
             if expected is not None and expected != newest.version:
                 raise Conflict(expected, newest.version)
             make(newest)  # what is wrong with the words is told before anything is looked at
@@ -271,14 +274,14 @@ class StateDesk:
         tries = _TRIES if expected is None else 1
         while True:
             tries -= 1
-            old = await self._newest()
+            old = await self._newest(by)
             if expected is not None and expected != old.version:
                 raise Conflict(expected, old.version)
             refuse_taking_over(old, digests, lambda endpoint: by.may(Role.DEPLOY, endpoint))
             new = changes.with_digests(make(old), digests)
             if content_digest(new) == content_digest(old):
-                return Written(old, [], is_new=False)
-            await self._checked(new)
+                return Written(self._signed(by, old), [], is_new=False, by=by)
+            await self._checked(new, by)
             signed = msgspec.structs.replace(new, entry=msgspec.structs.replace(new.entry, by=by.name))
             try:
                 written = await self._source.write(signed, old.version)
@@ -286,13 +289,13 @@ class StateDesk:
                 if not tries:
                     raise
             except ConfigError as error:  # files of models have changed since they were checked
-                raise InvalidInput(str(error)) from error
+                raise self._refusal(error, new, by) from error
             else:
-                return Written(written, differences(old, new), is_new=True)
+                return Written(written, differences(old, new), is_new=True, by=by)
 
-    async def _last_good(self) -> int:
+    async def _last_good(self, principal: Principal) -> int:
         """The version that runs, where the newest does not; else the one before it."""
-        newest = (await self._newest()).version
+        newest = (await self._newest(principal)).version
         if self._running.progress.running < newest and self._running.progress.running > 0:
             return self._running.progress.running
         found = next((entry.version for entry in await self._source.history() if entry.version < newest), None)
@@ -300,11 +303,18 @@ class StateDesk:
             raise InvalidInput("version: there is none before the newest")
         return found
 
-    async def _newest(self) -> Document:
+    async def _newest(self, principal: Principal) -> Document:
         try:
             return await self._source.read()
         except ConfigError as error:
-            raise SourceUnavailable(f"what is there now cannot be read: {error}") from error
+            why = str(error) if self._judge.holds_on_all(principal, Role.READ) else ELSEWHERE
+            raise SourceUnavailable(f"what is there now cannot be read: {why}") from error
+
+    def _progress(self, principal: Principal, newest: Document | None) -> Progress:
+        progress = self._running.progress
+        if self._judge.holds_on_all(principal, Role.READ):
+            return progress
+        return partly_progress(progress, newest, lambda endpoint: principal.may(Role.READ, endpoint))
 
     async def _digests(
         self, principal: Principal, newest: Document, endpoints: Mapping[str, Settings]
@@ -322,8 +332,17 @@ class StateDesk:
             return self._judge.holds_on_all(principal, Role.DEPLOY)
         return all(principal.may(Role.DEPLOY, endpoint) for endpoint in endpoints)
 
-    async def _checked(self, document: Document) -> None:
-        await _told(lambda: self._check(document))
+    async def _checked(self, document: Document, principal: Principal) -> None:
+        try:
+            await _told(lambda: self._check(document))
+        except InvalidInput as error:
+            raise self._refusal(error, document, principal) from error
+
+    def _refusal(self, error: GatewayError, document: Document, principal: Principal) -> InvalidInput:
+        """Of a document as a whole, in which there is more than the caller has sent."""
+        if self._judge.holds_on_all(principal, Role.READ):
+            return InvalidInput(str(error))
+        return InvalidInput(partly_reason(str(error), document, lambda endpoint: principal.may(Role.READ, endpoint)))
 
     async def _each(
         self, caller: Caller, endpoints: Iterable[str], views: Mapping[str, Settings], role: Role
@@ -338,7 +357,14 @@ class StateDesk:
         if self._judge.holds_on_all(principal, Role.READ):
             return document
         endpoints = {name: each for name, each in document.endpoints.items() if principal.may(Role.READ, name)}
-        return changes.with_digests(msgspec.structs.replace(document, endpoints=endpoints, views={}), {})
+        partly = msgspec.structs.replace(self._signed(principal, document), endpoints=endpoints, views={})
+        return changes.with_digests(partly, {})
+
+    def _signed(self, principal: Principal, document: Document) -> Document:
+        """The same, with who made it and how for those who may know."""
+        if self._judge.holds_on_all(principal, Role.READ):
+            return document
+        return msgspec.structs.replace(document, entry=partly_entry(document.entry))
 
 
 async def _told(work: Callable[[], T]) -> T:

@@ -278,6 +278,14 @@ async def test_one_version_says_what_the_way_back_would_change(line: Line) -> No
     assert "~ price: traffic.blue 100 → 90" in told.out
 
 
+async def test_status_tells_what_cannot_go_on_apart_from_what_was_refused(line: Line) -> None:
+    line.admin.running.has_problem("price.yaml, line 3: expected YAML")
+    told = await line("status")
+
+    assert (told.code, "refused" in told.out) == (1, False)
+    assert "cannot go on at the moment: price.yaml, line 3: expected YAML" in told.out
+
+
 async def test_a_rollback_takes_the_last_change_back(line: Line) -> None:
     await line.settled("traffic", "price", "blue=100")
     told = await line.settled("rollback", "--last")

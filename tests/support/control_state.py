@@ -99,6 +99,10 @@ class FakeRunning:
         refused = Refused(version=version, reason=reason)
         self._is(Progress(running=running, wanted=version, gateways={"0": running}, refused=refused))
 
+    def has_problem(self, problem: str) -> None:
+        """With whatever is newest, for now."""
+        self._is(msgspec.structs.replace(self.progress, problem=problem))
+
     def _is(self, progress: Progress) -> None:
         self.progress = progress
         self._moved.set()
