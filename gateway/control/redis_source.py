@@ -76,6 +76,7 @@ class RedisSource:
         self._last: Document | None = None
         self._newest_there: Document | None = None
         """What this process has seen in the store itself."""
+        self._keeping = asyncio.Lock()
         self._look: dict[str, Stamp] = {}
         self._has_compared = False
         self._failures = 0
@@ -96,9 +97,10 @@ class RedisSource:
         self._newest_there = document
         await self._compare_with_files(document)
         self._look = await self._off_loop(lambda: self._models.stamps(model_paths(document.endpoints)))
-        if document != self._last:
-            await self._keep(document)
-            self._last = document
+        async with self._keeping:  # others may be reading: what is older is not to be what stays
+            if document != self._last and (self._last is None or document.version >= self._last.version):
+                await self._keep(document)
+                self._last = document
         return self._news.of(document)
 
     async def write(self, document: Document, expected: int) -> Document:

@@ -440,3 +440,27 @@ async def test_a_cancellation_that_the_client_swallows_ends_the_call_all_the_sam
 
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_of_two_reads_at_once_the_newer_document_is_kept(server: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = server("a")
+    first = await source.read()
+    source._last = None
+    held, begun = asyncio.Event(), asyncio.Event()
+    compare = source._compare_with_files
+
+    async def late(document: Document) -> None:
+        if document.version == 1:
+            begun.set()
+            await held.wait()
+        await compare(document)
+
+    monkeypatch.setattr(source, "_compare_with_files", late)
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        tasks.create_task(source.read())
+        await begun.wait()
+        second = await source.write(altered(first, weights(50)), 1)
+        await source.read()
+        held.set()
+
+    assert source._read_kept() == second
