@@ -21,7 +21,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the history: which version, when, by whom, and what was done."""
 
     version: int
-    """1 and up, never used twice; 0 stands for a state that nobody has written yet."""
+    """1 and up; 0 stands for a state that nobody has written yet."""
     at: float
     """Unix seconds."""
     by: str

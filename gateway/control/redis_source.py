@@ -23,7 +23,7 @@ import msgspec
 import structlog
 
 from gateway.control.disk import Disk
-from gateway.control.document import Document, Entry
+from gateway.control.document import Document, Entry, content_digest
 from gateway.control.model_files import ModelFiles, Stamp, model_paths
 from gateway.control.news import News
 from gateway.control.redis_store import Mark, RedisStore
@@ -73,6 +73,8 @@ class RedisSource:
         self._heard = asyncio.Event()
         self._listener: asyncio.Task[None] | None = None
         self._mark: Mark | None = None
+        self._seen_mark: Mark = (0, b"")
+        """The same, or that of what was written here since."""
         self._last: Document | None = None
         self._newest_there: Document | None = None
         """What this process has seen in the store itself."""
@@ -91,9 +93,13 @@ class RedisSource:
         except SourceUnavailable:
             return await self._without_store()
         self._mark, body = found or await self._fill()
+        self._seen_mark = self._mark
         document = self._store.decoded(body)
-        if self._newest_there is not None and document.version < self._newest_there.version:
-            document = await self._put_back(self._newest_there, document)
+        seen = self._newest_there
+        if seen is not None and document.version < seen.version:
+            document = await self._put_back(seen, document)
+        elif seen is not None and _is_another(document, seen):
+            document = await self._put_back(_next_of(document), document)
         self._newest_there = document
         await self._compare_with_files(document)
         self._look = await self._off_loop(lambda: self._models.stamps(model_paths(document.endpoints)))
@@ -110,7 +116,12 @@ class RedisSource:
         await self._off_loop(lambda: self._check(document))
         entry = msgspec.structs.replace(document.entry, version=expected + 1, at=self._clock())
         document = msgspec.structs.replace(document, entry=entry)
-        await self._told(self._store.put(document, expected))
+        # Not on another one of the same number either, which may be there once Redis has lost a write.
+        version, token = self._seen_mark
+        token = await self._told(self._store.put(document, expected, token if version == expected else b""))
+        self._seen_mark = document.version, token
+        if self._newest_there is None or self._newest_there.version < document.version:
+            self._newest_there = document
         return self._news.of(document)
 
     async def changed(self) -> None:
@@ -159,7 +170,12 @@ class RedisSource:
         raise SourceUnavailable("the Redis of the desired state forgets what is written")
 
     async def _put_back(self, newer: Document, older: Document) -> Document:
-        """The store has lost changes, by a failover or to a server that was cut off and filled it: nobody goes back."""
+        """
+        The store has lost changes, by a failover or to a server that was cut off and filled it: nobody goes back.
+
+        Where others have written since under the number of one that was lost, theirs stays and has the next number, so
+        that whoever has seen the lost one does not change what they have not seen.
+        """
         try:
             await self._told(self._store.put(newer, older.version))
             log.warning("control.store_filled", version=newer.version, by=newer.entry.by)
@@ -169,6 +185,7 @@ class RedisSource:
         if found is None:
             raise SourceUnavailable("the Redis of the desired state forgets what is written")
         self._mark, body = found
+        self._seen_mark = self._mark
         return self._store.decoded(body)
 
     async def _without_store(self) -> Document:
@@ -265,3 +282,13 @@ class RedisSource:
         except (OSError, TimeoutError) as error:
             reason = getattr(error, "strerror", None) or "it does not answer"
             raise SourceUnavailable(f"the disk cannot be used: {reason}") from error
+
+
+def _is_another(one: Document, other: Document) -> bool:
+    same_number = one.version == other.version and one != other
+    return same_number and content_digest(one) != content_digest(other)
+
+
+def _next_of(document: Document) -> Document:
+    entry = msgspec.structs.replace(document.entry, version=document.version + 1)
+    return msgspec.structs.replace(document, entry=entry)

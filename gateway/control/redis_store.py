@@ -41,7 +41,7 @@ _PUT = """
 local found = redis.call('HMGET', KEYS[1], 'version', 'token')
 if found[2] == ARGV[3] then return -1 end
 local version = tonumber(found[1]) or 0
-if version ~= tonumber(ARGV[1]) then return version end
+if version ~= tonumber(ARGV[1]) or (ARGV[8] ~= '' and found[2] ~= ARGV[8]) then return version end
 redis.call('HSET', KEYS[1], 'version', ARGV[2], 'token', ARGV[3], 'document', ARGV[4])
 redis.call('LPUSH', KEYS[2], ARGV[5])
 redis.call('HSET', KEYS[3], ARGV[2], ARGV[4])
@@ -78,14 +78,19 @@ class RedisStore:
     def decoded(self, body: bytes) -> Document:
         return _decoded(body, Document)
 
-    async def put(self, document: Document, expected: int) -> None:
-        """As the newest, where ``expected`` is (0: where nothing is). Raises ``Conflict``."""
+    async def put(self, document: Document, expected: int, token: bytes = b"") -> bytes:
+        """
+        As the newest, where ``expected`` is (0: where nothing is), with that token if given. Returns the token of this
+        write. Raises ``Conflict``.
+        """
         body = msgspec.json.encode(document)
         entry = msgspec.json.encode(document.entry)
-        values = [expected, document.version, self._token(), body, entry, self._keep, self._channel]
+        own = self._token()
+        values = [expected, document.version, own, body, entry, self._keep, self._channel, token]
         found = int(await self._bounded(self._client.eval(_PUT, len(self._keys), *self._keys, *values)))
         if found >= 0:
             raise Conflict(expected, found)
+        return own.encode()
 
     async def entries(self) -> list[Entry]:
         """Newest first."""

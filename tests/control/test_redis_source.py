@@ -464,3 +464,44 @@ async def test_of_two_reads_at_once_the_newer_document_is_kept(server: Open, mon
         held.set()
 
     assert source._read_kept() == second
+
+
+async def lost_and_written_again(server: Open, valkey: Valkey) -> tuple[RedisSource, Document, Document]:
+    """One server, what it wrote as version 2 and was lost, and what another wrote as version 2 since."""
+    one, other = server("one"), server("other")
+    first = await one.read()
+    with valkey.client() as client:
+        before = {key: client.dump(key) for key in client.scan_iter()}
+        lost = await one.write(altered(first, weights(50)), 1)
+        valkey.empty()
+        for key, data in before.items():
+            client.restore(key, 0, data)
+    await other.read()
+    return one, lost, await other.write(altered(first, weights(70)), 1)
+
+
+async def test_a_lost_version_whose_number_was_given_again_cannot_be_changed_by_it(
+    server: Open, valkey: Valkey
+) -> None:
+    one, lost, _ = await lost_and_written_again(server, valkey)
+
+    with pytest.raises(Conflict):
+        await one.write(altered(lost, weights(60)), 2)
+
+
+async def test_what_has_the_number_of_a_lost_version_gets_the_next_one(server: Open, valkey: Valkey) -> None:
+    one, lost, again = await lost_and_written_again(server, valkey)
+    found = await one.read()
+
+    assert (lost.version, again.version, found.version) == (2, 2, 3)
+    assert content_digest(found) == content_digest(again)
+
+
+async def test_a_write_is_made_on_the_very_write_that_was_read(server: Open, valkey: Valkey) -> None:
+    source = server("one")
+    document = await source.read()
+    with valkey.client() as client:
+        client.hset("lockgate:{default}:newest", "token", "another")
+
+    with pytest.raises(Conflict):
+        await source.write(altered(document, weights(50)), 1)
