@@ -27,6 +27,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
 
     version: int
     """Of the document."""
+    content: str = ""
+    """Its ``content_digest``: a Redis that has lost a write may give a number twice."""
     endpoints: Mapping[str, Mapping[str, Any]]
     views: Mapping[str, Mapping[str, Any]] = {}
     models: Mapping[str, str] = {}
