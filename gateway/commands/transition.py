@@ -31,7 +31,7 @@ from gateway.commands.gateway_versions import GatewayVersions, NoGateway
 from gateway.commands.groups import Group, GroupPlan, digests_by_path
 from gateway.commands.running_groups import RunningGroups, Superseded
 from gateway.config import Config, raw_settings
-from gateway.control.document import Document
+from gateway.control.document import Document, content_digest
 from gateway.control.served import Served, write_served
 from gateway.core.errors import ConfigError, GatewayError
 
@@ -68,6 +68,7 @@ def served_by(document: Document, config: Config, plan: GroupPlan) -> Served:
     """What gateways are told of a document and of the groups that run it."""
     return Served(
         version=document.version,
+        content=content_digest(document),
         endpoints=document.endpoints,
         views=document.views,
         models=digests_by_path(document.models),
