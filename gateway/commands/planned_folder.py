@@ -7,12 +7,15 @@ read. Whoever changes the plan starts the new workers before and stops the old o
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
 
 from gateway.config import read_files
+from gateway.control.model_files import ModelFiles, model_paths
 from gateway.control.served import Plan, Served
 from gateway.control.served_folder import ENDPOINTS_FOLDER, FEATURES_FOLDER, yaml_files
 from gateway.core.errors import ConfigError
@@ -26,7 +29,7 @@ class PlannedFolder:
     """Implements ``gateway.serving.reload.Followed``. Versions are counted from 1 in each process."""
 
     def __init__(self, root: Path, plan: Path) -> None:
-        self._root, self._plan = root, plan
+        self._root, self._plan = Path(os.path.abspath(root)), plan  # noqa: PTH100  # with links: they may be swapped
         self._version = 0
         self._given: _Stamp = ()
         self._last: _Stamp = ()
@@ -42,10 +45,13 @@ class PlannedFolder:
         return self._read(stamp) if is_settled and stamp != self._given else None
 
     def _read(self, stamp: _Stamp) -> Served:
+        self._given = self._last = (
+            stamp  # before it is read: what is wrong is told once, and read again when it changes
+        )
         found, plan = read_files(self._root), _read_plan(self._plan)
+        models = {path: _identity(path) for path in model_paths(found.endpoints)}
         self._version += 1
-        self._given = self._last = stamp
-        return Served(version=self._version, endpoints=found.endpoints, views=found.views, plan=plan)
+        return Served(version=self._version, endpoints=found.endpoints, views=found.views, models=models, plan=plan)
 
     def _look(self) -> _Stamp:
         return tuple(_stamps([*_files(self._root), self._plan]))
@@ -66,6 +72,11 @@ def _stamps(files: list[Path]) -> Iterator[tuple[str, int, int, int]]:
         except OSError as error:
             raise ConfigError(str(file), f"cannot be read: {error.strerror}") from error
         yield str(file), found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _identity(model: str) -> str:
+    """Another one when files were replaced. The digest would be, too, but takes as long as reading them."""
+    return sha256(repr(sorted(ModelFiles().stamps([model]).items())).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _read_plan(path: Path) -> Plan:

@@ -86,7 +86,7 @@ def _start(options: GatewayOptions) -> tuple[Followed, Served]:
         return file, file.read()
     if options.plan is None:
         raise ConfigError("--plan", "expected a file with the addresses of the workers")
-    folder = PlannedFolder(options.serve.path.resolve(), options.plan)
+    folder = PlannedFolder(options.serve.path, options.plan)
     return folder, folder.read()
 
 

@@ -32,7 +32,10 @@ class Followed(Protocol):
     """What a gateway was started from."""
 
     def newest(self) -> Served | None:
-        """What is there now, None where that is what was given last. Raises ``ConfigError``."""
+        """
+        What is there now, None where that is what was given last. Called in a thread, one call at a time, because it
+        may read files. Raises ``ConfigError``.
+        """
 
 
 def config_of(served: Served, started: Config) -> Config:
@@ -75,7 +78,7 @@ class Reload:
         while True:
             await pause(_EVERY)
             try:
-                wanted = file.newest() or wanted
+                wanted = await asyncio.to_thread(file.newest) or wanted
                 if wanted is None or wanted.version == self._serving.version:
                     wanted = None
                     continue

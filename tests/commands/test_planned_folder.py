@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,40 @@ def test_a_file_that_is_wrong_is_told_and_read_again_when_it_is_mended(root: Pat
 
     assert mended is not None
     assert mended.version == 2
+
+
+def test_a_file_that_is_wrong_is_not_read_again_before_it_changes(root: Path) -> None:
+    folder = PlannedFolder(root, root / "plan.json")
+    folder.read()
+    (root / "endpoints" / "e.yaml").write_text("name: e\nno_such: 1\n")
+    folder.newest()
+    with pytest.raises(ConfigError):
+        folder.newest()
+
+    assert folder.newest() is None
+
+
+def test_a_link_to_the_folder_that_is_swapped_is_followed(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "next")
+    link = tmp_path / "current"
+    link.symlink_to(tmp_path)
+    folder = PlannedFolder(link, root / "plan.json")
+    folder.read()
+    write(tmp_path / "next", 7)
+    (tmp_path / "link").symlink_to("next")
+    (tmp_path / "link").rename(link)
+    folder.newest()
+    found = folder.newest()
+
+    assert found is not None
+    assert found.endpoints["e"]["traffic"]["blue"] == 7
+    assert list(found.models) == [str(link / "m.onnx")]
+
+
+def test_a_model_whose_files_are_replaced_is_another_one(root: Path) -> None:
+    folder = PlannedFolder(root, root / "plan.json")
+    models = [folder.read().models, folder.read().models]
+    (root / "m.onnx").write_bytes(b"new")
+    models.append(folder.read().models)
+
+    assert models[0] == models[1] != models[2]
