@@ -161,7 +161,7 @@ def history(
 def rollback(
     version: Annotated[int | None, typer.Argument(help="The version to return to.", metavar="VERSION")] = None,
     *,
-    last: Annotated[bool, typer.Option("--last", help="To what ran last before the newest.")] = False,
+    last: Annotated[bool, typer.Option("--last", help="To what runs, or ran last before the newest.")] = False,
     with_new_files: Annotated[
         bool, typer.Option("--with-new-files", help="Also where a model's files have changed since: take them so.")
     ] = False,

@@ -47,6 +47,7 @@ from gateway.control.admin_state_operations import STATE_OPERATIONS
 from gateway.control.document import Document
 from gateway.control.model_files import ModelFiles
 from gateway.control.model_guard import ModelGuard
+from gateway.control.ran import Ran
 from gateway.control.served import write_served
 from gateway.control.source import Source
 from gateway.control.state_desk import StateDesk
@@ -162,7 +163,13 @@ class Supervising:
         self._fleet = Fleet(admin, self._states, self._convergence.status)
         self._comparisons = Comparisons(admin, lambda: self._convergence.running.config.endpoints)
         guard = ModelGuard(settings.control.models, config.root)
-        self._desk = StateDesk(source, self._credentials.judge, check, models, guard=guard, running=self._convergence)
+        ran = Ran(
+            files.root / "history" / f"ran-{settings.control.source}-{settings.control.name}.json",
+            settings.control.keep,
+        )
+        self._desk = StateDesk(
+            source, self._credentials.judge, check, models, guard=guard, running=self._convergence, ran=ran
+        )
         self._announcement = Announcement(
             console,
             self._stop,
@@ -200,6 +207,7 @@ class Supervising:
             until_stopped = [
                 tasks.create_task(self._convergence.run(), name="convergence"),
                 tasks.create_task(self._watch.run(), name="settings"),
+                tasks.create_task(self._desk.run(), name="versions that ran"),
             ]
             stopping = tasks.create_task(self._stop.wait(), name="stop")
             until_gone = [tasks.create_task(self._credentials.run(), name="credentials"), stopping]

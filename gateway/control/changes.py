@@ -147,10 +147,10 @@ def merge(document: Document, endpoints: Mapping[str, Settings], views: Mapping[
     return _told(changed, f"applied: {_named([*endpoints, *(f'view {view}' for view in views)])}")
 
 
-def restore(document: Document, past: Document) -> Document:
-    """What ``past`` said, as the next version."""
+def restore(document: Document, past: Document, said: str = "") -> Document:
+    """What ``past`` said, as the next version; ``said`` about it besides."""
     changed = msgspec.structs.replace(document, endpoints=past.endpoints, views=past.views, models=past.models)
-    return _told(changed, f"rollback to version {past.version}")
+    return _told(changed, f"rollback to version {past.version}{said}")
 
 
 def with_digests(document: Document, digests: Mapping[str, str]) -> Document:

@@ -22,6 +22,7 @@ from gateway.control.document import Document, Entry, content_digest
 from gateway.control.model_files import ModelFiles
 from gateway.control.model_guard import ModelGuard, check_seeds, refuse_taking_over
 from gateway.control.progress import Outcome, Progress, Running, outcome_of
+from gateway.control.ran import Ran
 from gateway.control.source import Conflict, ReadOnly, Source, SourceUnavailable
 from gateway.control.state_told import ELSEWHERE, partly_entry, partly_progress, partly_reason
 from gateway.core.access import Caller, Principal, Role
@@ -89,14 +90,23 @@ class StateDesk:
         *,
         guard: ModelGuard,
         running: Running,
+        ran: Ran,
     ) -> None:
         self._source, self._judge, self._check, self._models, self._guard = source, judge, check, models, guard
-        self._running = running
+        self._running, self._ran = running, ran
         self._turn = asyncio.Lock()
 
     @property
     def progress(self) -> Progress:
         return self._running.progress
+
+    async def run(self) -> None:
+        """Remember which versions run and which are refused, until cancelled."""
+        while True:
+            seen = self._running.progress
+            await self._note()
+            if self._running.progress == seen:  # nothing has moved while it was written down
+                await self._running.moved()
 
     async def reader(self, caller: Caller, endpoint: str | None = None) -> Principal:
         """Who may look: at one endpoint, or at any."""
@@ -203,16 +213,20 @@ class StateDesk:
         self, caller: Caller, version: int | None, expected: int | None, *, with_new_files: bool
     ) -> Written:
         """
-        What ``version`` said, or without one what ran last before the newest.
+        What ``version`` said. Without one: what runs, where the newest does not; else what ran here last before it.
 
         Models whose files have changed since are not the ones of that version: that is refused, or with
         ``with_new_files`` they are taken as they are. Raises ``NotFound``.
         """
         principal = await self._judge.on_all(caller, Role.DEPLOY)
-        past = await self._source.past(await self._last_good(principal) if version is None else version)
+        said = ""
+        if version is None:
+            past, said = await self._last_good((await self._newest(principal)).version)
+        else:
+            past = await self._source.past(version)
         if not with_new_files:
             await _told(lambda: self._models.check(past))
-        make: _Make = lambda document: changes.restore(document, past)  # noqa: E731
+        make: _Make = lambda document: changes.restore(document, past, said)  # noqa: E731
         return await self._change(caller, principal, expected, make, past.endpoints if with_new_files else {})
 
     async def outcome(self, written: Written, seconds: float) -> tuple[Outcome, Progress]:
@@ -293,15 +307,25 @@ class StateDesk:
             else:
                 return Written(written, differences(old, new), is_new=True, by=by)
 
-    async def _last_good(self, principal: Principal) -> int:
-        """The version that runs, where the newest does not; else the one before it."""
-        newest = (await self._newest(principal)).version
-        if self._running.progress.running < newest and self._running.progress.running > 0:
-            return self._running.progress.running
-        found = next((entry.version for entry in await self._source.history() if entry.version < newest), None)
-        if found is None:
-            raise InvalidInput("version: there is none before the newest")
-        return found
+    async def _last_good(self, newest: int) -> tuple[Document, str]:
+        """What ``rollback`` without a version returns to, and what is to be said about it."""
+        running = self._running.progress.running
+        if 0 < running < newest:
+            return await self._source.past(running), ""
+        await self._note()
+        for version in self._ran.before(newest):
+            with suppress(NotFound):  # not kept any more
+                return await self._source.past(version), ""
+        for entry in await self._source.history():
+            if entry.version < newest and entry.version not in self._ran.refused:
+                return await self._source.past(entry.version), ", not known to have run"
+        raise InvalidInput("version: there is none before the newest that is not known to have been refused")
+
+    async def _note(self) -> None:
+        progress = self._running.progress
+        if progress.refused is not None:
+            self._ran.refused.add(progress.refused.version)
+        await asyncio.to_thread(self._ran.note, progress.running)
 
     async def _newest(self, principal: Principal) -> Document:
         try:

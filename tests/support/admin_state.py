@@ -26,6 +26,7 @@ from gateway.control.admin_state_operations import STATE_OPERATIONS
 from gateway.control.document import Document
 from gateway.control.model_files import ModelFiles
 from gateway.control.model_guard import ModelGuard
+from gateway.control.ran import Ran
 from gateway.control.state_desk import StateDesk
 from gateway.edge.plain_status import plain_status
 from tests.support.control_state import FakeRunning, MemorySource, document
@@ -83,6 +84,7 @@ class AdminState:
         self.state = folder / "state"
         self.files: StateFiles = prepare_state(self.state)
         self.key = self.files.admin_key.read_text().strip()
+        self.ran = Ran(self.state / "history" / "ran.json", 200)
         self.port = 0
         self.session: aiohttp.ClientSession
 
@@ -134,6 +136,7 @@ async def serving_state(folder: Path, models: Sequence[Path] = ()) -> AsyncItera
         admin.files_of_models,
         guard=ModelGuard(models, folder / "served"),
         running=admin.running,
+        ran=admin.ran,
     )
     routes = [
         *key_routes(credentials.desk, plain_status),

@@ -341,11 +341,35 @@ async def test_a_rollback_is_a_new_version_that_says_what_the_old_one_said(tmp_p
 async def test_a_rollback_without_a_version_goes_to_the_one_before_the_newest(tmp_path: Path) -> None:
     async with serving_state(tmp_path) as admin:
         for weights in (WEIGHTS, {"blue": 70, "green": 30}):
-            await admin.ask("PUT", "/endpoints/price/traffic", weights)
-        admin.running.runs(3)
+            version = (await admin.ask("PUT", "/endpoints/price/traffic", weights)).json["version"]
+            admin.running.runs(version)
+            admin.ran.note(version)
         reply = await admin.ask("POST", "/rollback", {}, seen="*")
 
         assert reply.json["what"] == "rollback to version 2"
+
+
+async def test_a_rollback_without_a_version_passes_over_one_that_was_refused(tmp_path: Path) -> None:
+    async with serving_state(tmp_path) as admin:
+        admin.ran.note(1)
+        await admin.ask("PUT", "/endpoints/price/traffic", WEIGHTS)
+        admin.running.refuses(2, "no")
+        await admin.ask("PUT", "/endpoints/price/traffic", {"blue": 70, "green": 30})
+        admin.running.runs(3)
+        reply = await admin.ask("POST", "/rollback", {}, seen="*")
+
+        assert reply.json["what"] == "rollback to version 1"
+
+
+async def test_a_rollback_to_what_is_not_known_to_have_run_says_so(tmp_path: Path) -> None:
+    async with serving_state(tmp_path) as admin:
+        for weights in (WEIGHTS, {"blue": 70, "green": 30}):
+            await admin.ask("PUT", "/endpoints/price/traffic", weights)
+        admin.source.documents.pop(0)  # the only one that ran is not kept any more
+        admin.running.runs(3)
+        reply = await admin.ask("POST", "/rollback", {}, seen="*")
+
+        assert reply.json["what"] == "rollback to version 2, not known to have run"
 
 
 async def test_a_rollback_of_what_was_refused_goes_to_what_runs(tmp_path: Path) -> None:
