@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -57,8 +58,10 @@ class Given:
 
     def __init__(self, *found: Served | ConfigError | None) -> None:
         self._found = list(found)
+        self.threads: set[threading.Thread] = set()
 
     def newest(self) -> Served | None:
+        self.threads.add(threading.current_thread())
         found = self._found.pop(0) if self._found else None
         if isinstance(found, ConfigError):
             raise found
@@ -89,6 +92,13 @@ async def test_what_the_file_says_is_served(started: Config, tmp_path: Path) -> 
     await looked(Reload(serving, started), Given(served(tmp_path, 2)), 2)  # type: ignore[arg-type]
 
     assert serving.said == ["prepare 2", "commit 2"]
+
+
+async def test_the_file_is_not_read_between_requests(started: Config, tmp_path: Path) -> None:
+    file = Given(served(tmp_path, 2))
+    await looked(Reload(Recorded(), started), file, 2)  # type: ignore[arg-type]
+
+    assert threading.current_thread() not in file.threads
 
 
 async def test_what_was_prepared_by_a_call_is_only_committed(started: Config, tmp_path: Path) -> None:
