@@ -192,6 +192,7 @@ def test_a_gateway_that_is_killed_while_a_model_loads_comes_back_with_the_old_ve
     stack.event("control.converging", mark)
     for pid in stack.gateways():
         os.kill(pid, 9)
+    admin.until(lambda told: None in told["gateways"].values())  # the supervisor has heard of it
     admin.until(lambda told: set(told["gateways"].values()) == {seen})
     old = ask(stack)
     folder.gate(waiting).touch()
