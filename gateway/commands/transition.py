@@ -143,7 +143,7 @@ class Transition:
             follower.install(config)
         leaving = [group for group in running.groups if group not in state.groups]
         if leaving:
-            self._let(tasks, self._leave(leaving, config))
+            self._let(tasks, self._leave(leaving, running.config))
         return state, plan
 
     def wake(self) -> None:
@@ -233,9 +233,10 @@ class Transition:
 
     async def _leave(self, groups: Sequence[Group], config: Config) -> None:
         addresses = {address for group in groups for address in group.addresses}
-        drain = config.settings.drain_ms / 1000
+        # A gateway lets every request have its time.
+        times = [config.settings.drain_ms, *(each.request_timeout_ms for each in config.endpoints.values())]
         # Twice: a gateway may wait for the feature store with a request, and then for its line.
-        await self._gateways.until_unused(addresses, 2 * drain + _SPARE)
+        await self._gateways.until_unused(addresses, 2 * max(times) / 1000 + _SPARE)
         await self._groups.stop(groups)
         log.info("control.stopped", groups=[group.name for group in groups])
 

@@ -29,6 +29,8 @@ class Generation:
     """Immutable, but for what its lanes learn from their workers."""
 
     version: int
+    content: str
+    """Digest of the document, where it is known."""
     endpoints: Mapping[str, EndpointConfig]
     lanes: Mapping[Key, Lane]
     """Without those of endpoints that are unloaded."""

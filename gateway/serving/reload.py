@@ -79,7 +79,8 @@ class Reload:
             await pause(_EVERY)
             try:
                 wanted = await asyncio.to_thread(file.newest) or wanted
-                if wanted is None or wanted.version == self._serving.version:
+                # A store that lost a version may give its number again, with another content.
+                if wanted is None or (wanted.version, wanted.content) == self._serving.served:
                     wanted = None
                     continue
                 if wanted.version != self._serving.prepared:

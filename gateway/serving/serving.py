@@ -97,8 +97,12 @@ class Serving:
 
     @property
     def version(self) -> int:
-        """That serves now."""
         return self._now.version
+
+    @property
+    def served(self) -> tuple[int, str]:
+        """Version and content that serve now."""
+        return self._now.version, self._now.content
 
     @property
     def prepared(self) -> int | None:
@@ -272,6 +276,7 @@ class Serving:
         handover = Handover(config.endpoints, features.bindings)
         return Generation(
             version=served.version,
+            content=served.content,
             endpoints=config.endpoints,
             lanes=lanes,
             features=features,

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gateway.config import Config, Settings
@@ -22,7 +23,12 @@ class Recorded:
         self.version, self.prepared, self.draining = version, None, ["unix:/old"]
         self.using = ["unix:/new", "unix:/old"]
         self.said: list[str] = []
+        self.content = self._next = ""
         self._refusals = refusals
+
+    @property
+    def served(self) -> tuple[int, str]:
+        return self.version, self.content
 
     async def prepare(self, config: Config, served: Served) -> None:
         self.said.append(f"prepare {served.version}")
@@ -30,10 +36,11 @@ class Recorded:
             self._refusals -= 1
             raise NotReady("no worker")
         self.prepared = served.version  # type: ignore[assignment]
+        self._next = served.content
 
     async def commit(self, version: int) -> None:
         self.said.append(f"commit {version}")
-        self.version, self.prepared = version, None
+        self.version, self.prepared, self.content = version, None, self._next
 
     async def abandon(self) -> None:
         self.prepared = None
@@ -132,6 +139,15 @@ async def test_the_version_that_serves_already_is_not_prepared_again(started: Co
     await looked(Reload(serving, started), Given(served(tmp_path, 2)), 3)  # type: ignore[arg-type]
 
     assert serving.said == []
+
+
+async def test_another_content_under_the_same_number_is_served(started: Config, tmp_path: Path) -> None:
+    serving = Recorded(version=2)
+    serving.content = "lost"
+    other = msgspec.structs.replace(served(tmp_path, 2), content="kept")
+    await looked(Reload(serving, started), Given(other), 2)  # type: ignore[arg-type]
+
+    assert serving.said == ["prepare 2", "commit 2"]
 
 
 async def test_what_does_not_compose_is_refused_before_anybody_hears_of_it(started: Config) -> None:
