@@ -8,21 +8,18 @@ read. Whoever changes the plan starts the new workers before and stops the old o
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
 import msgspec
 
 from gateway.config import read_files
-from gateway.control.model_files import ModelFiles, model_paths
+from gateway.control.model_files import ModelFiles, Stamp, model_paths, stamp
 from gateway.control.served import Plan, Served
 from gateway.control.served_folder import ENDPOINTS_FOLDER, FEATURES_FOLDER, yaml_files
 from gateway.core.errors import ConfigError
 
 __all__ = ["PlannedFolder"]
-
-_Stamp = tuple[tuple[str, int, int, int], ...]
 
 
 class PlannedFolder:
@@ -31,8 +28,8 @@ class PlannedFolder:
     def __init__(self, root: Path, plan: Path) -> None:
         self._root, self._plan = Path(os.path.abspath(root)), plan  # noqa: PTH100  # with links: they may be swapped
         self._version = 0
-        self._given: _Stamp = ()
-        self._last: _Stamp = ()
+        self._given: list[Stamp] = []
+        self._last: list[Stamp] = []
 
     def read(self) -> Served:
         """What is there, settled or not: for the start. Raises ``ConfigError``."""
@@ -40,21 +37,20 @@ class PlannedFolder:
 
     def newest(self) -> Served | None:
         """What is there now; None where that is what was given last, or still changing. Raises ``ConfigError``."""
-        stamp = self._look()
-        is_settled, self._last = stamp == self._last, stamp
-        return self._read(stamp) if is_settled and stamp != self._given else None
+        look = self._look()
+        is_settled, self._last = look == self._last, look
+        return self._read(look) if is_settled and look != self._given else None
 
-    def _read(self, stamp: _Stamp) -> Served:
-        self._given = self._last = (
-            stamp  # before it is read: what is wrong is told once, and read again when it changes
-        )
+    def _read(self, look: list[Stamp]) -> Served:
+        # Before it is read: what is wrong is told once, and read again when it changes.
+        self._given = self._last = look
         found, plan = read_files(self._root), _read_plan(self._plan)
         models = {path: _identity(path) for path in model_paths(found.endpoints)}
         self._version += 1
         return Served(version=self._version, endpoints=found.endpoints, views=found.views, models=models, plan=plan)
 
-    def _look(self) -> _Stamp:
-        return tuple(_stamps([*_files(self._root), self._plan]))
+    def _look(self) -> list[Stamp]:
+        return [stamp(file) for file in (*_files(self._root), self._plan)]
 
 
 def _files(root: Path) -> list[Path]:
@@ -63,15 +59,6 @@ def _files(root: Path) -> list[Path]:
     if not (root / ENDPOINTS_FOLDER).is_dir():
         return []
     return [*yaml_files(root / ENDPOINTS_FOLDER), *yaml_files(root / FEATURES_FOLDER)]
-
-
-def _stamps(files: list[Path]) -> Iterator[tuple[str, int, int, int]]:
-    for file in files:
-        try:
-            found = file.stat()
-        except OSError as error:
-            raise ConfigError(str(file), f"cannot be read: {error.strerror}") from error
-        yield str(file), found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _identity(model: str) -> str:

@@ -7,13 +7,13 @@ gateway that starts later reads the same file, so there is no half of a reload t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from gateway.control.disk import Disk
 from gateway.core.errors import ConfigError
 
 __all__ = ["Plan", "Served", "ServedFile", "read_served", "write_served"]
@@ -50,13 +50,7 @@ def read_served(path: Path) -> Served:
 
 def write_served(path: Path, served: Served) -> None:
     """Whoever reads sees the old one or the new one. Raises ``OSError``."""
-    beside = path.with_name(f"{path.name}.new")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(served))
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    Disk().write(path, msgspec.json.encode(served))
 
 
 class ServedFile:

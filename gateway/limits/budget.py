@@ -63,8 +63,9 @@ class Budget:
 class Budgets:
     """All of them, made when their callers first come."""
 
-    def __init__(self, config: LimitsConfig, clock: Clock, *, only_endpoint: str | None = None) -> None:
-        self._config, self._only, self.clock = config, only_endpoint, clock
+    def __init__(self, config: LimitsConfig, clock: Clock) -> None:
+        self._config, self.clock = config, clock
+        self._only: str | None = None
         self._by_key: OrderedDict[BudgetKey, Budget] = OrderedDict()
 
     def __len__(self) -> int:

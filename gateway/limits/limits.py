@@ -20,11 +20,11 @@ __all__ = ["Limits"]
 
 
 class Limits:
-    """``only_endpoint`` is the one that requests mean which name none. Raises ``ConfigError``."""
+    """Raises ``ConfigError``."""
 
-    def __init__(self, config: LimitsConfig, clock: Clock, *, only_endpoint: str | None = None) -> None:
+    def __init__(self, config: LimitsConfig, clock: Clock) -> None:
         self._config, self._clock = config, clock
-        self._budgets = Budgets(config, clock, only_endpoint=only_endpoint)
+        self._budgets = Budgets(config, clock)
         client = client_for(config) if config.limits_anybody else None
         self._shared = SharedLimits(client, clock) if client is not None else None
         self._on_use = self._shared.used if self._shared is not None else None

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.control.endpoints import AuthMode, EndpointConfig
+from gateway.config import Config
 from gateway.core.catalog import DeploymentState, EndpointState
 from gateway.core.request import Answer, Routed
 from gateway.core.service import Service
 from gateway.features.features import FeatureSet
 from gateway.features.stage import Complete
 from gateway.routing.rollout import RolloutPlan
-from gateway.routing.table import RouteTable
 from gateway.serving.lane import Lane
 from gateway.serving.lines import Key
 
@@ -31,7 +30,7 @@ class Generation:
     version: int
     content: str
     """Digest of the document, where it is known."""
-    endpoints: Mapping[str, EndpointConfig]
+    config: Config
     lanes: Mapping[Key, Lane]
     """Without those of endpoints that are unloaded."""
     features: FeatureSet
@@ -40,11 +39,6 @@ class Generation:
     """Where requests go whose endpoint has no way of its own."""
     stages: Sequence[Complete]
     """All stages of this generation in which a request may wait before it has a place in line."""
-
-    @property
-    def modes(self) -> Mapping[str, AuthMode]:
-        """What callers of each endpoint show."""
-        return {name: endpoint.auth_mode for name, endpoint in self.endpoints.items()}
 
     def states(self) -> list[EndpointState]:
         """As clients may see it."""
@@ -55,12 +49,8 @@ class Generation:
                 is_loaded=config.loaded,
                 deployments={each: self._state(name, each) for each in config.deployments},
             )
-            for name, config in self.endpoints.items()
+            for name, config in self.config.endpoints.items()
         ]
-
-    def table(self) -> RouteTable:
-        """Where requests go, as far as models are loaded now."""
-        return RouteTable(self.states(), self.mirrors.ways)
 
     def new_since(self, before: Generation) -> list[Lane]:
         """Lanes of this one that the other does not have."""
@@ -81,7 +71,7 @@ class Generation:
     def weight(self, key: Key) -> int:
         """Percent of the endpoint's traffic; 0 for what is not there."""
         endpoint, name = key
-        config = self.endpoints.get(endpoint)
+        config = self.config.endpoints.get(endpoint)
         return config.weight(name) if config is not None and name in config.deployments else 0
 
     def _state(self, endpoint: str, name: str) -> DeploymentState:

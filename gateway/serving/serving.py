@@ -88,7 +88,7 @@ class Serving:
         self.features = Features(settings.features.with_url(os.environ), config.endpoints, config.views)
         self.rollout = Rollout(self._inner, deployment_of=self._loaded, line_of=self.lines.of, draw=draw, clock=clock)
         self._now = self._build(config, served, self.features.current, {})
-        self.routing = Routing(self._now.table(), self._now.inner, clock=clock, draw=draw)
+        self.routing = Routing(RouteTable(()), self._now.inner, clock=clock, draw=draw)
         limits.install(config.endpoints)
         self.rollout.install(self._now.mirrors)
         self._publish()
@@ -191,8 +191,8 @@ class Serving:
     def _switch(self, following: Generation) -> None:
         """All of it in one turn of the loop."""
         old, self._now = self._now, following
-        self._credentials.install(following.modes)
-        self._limits.install(following.endpoints)
+        self._credentials.install(following.config.modes)
+        self._limits.install(following.config.endpoints)
         self.features.install(following.features)
         self.rollout.install(following.mirrors)
         self._publish()
@@ -277,7 +277,7 @@ class Serving:
         return Generation(
             version=served.version,
             content=served.content,
-            endpoints=config.endpoints,
+            config=config,
             lanes=lanes,
             features=features,
             mirrors=self.rollout.prepare(config.endpoints, complete, handover, served.models),

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from gateway.control.disk import beside
 from gateway.control.source import SourceUnavailable
 from gateway.core.errors import ConfigError, NotReady
 from gateway.pool.config import PoolConfig
@@ -317,7 +318,7 @@ async def test_a_part_of_the_supervisor_may_refuse_too(folder: Path) -> None:
 
 async def test_a_file_that_cannot_be_written_changes_nothing(folder: Path) -> None:
     async with changing(folder, blue="good") as change:
-        folder.joinpath("served.json.new").mkdir()
+        beside(folder / "served.json").mkdir()
         change.offer(2, weight=40, blue="good", green="good")
         reason = await change.refused(2)
 

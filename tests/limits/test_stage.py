@@ -31,7 +31,8 @@ class Gateway:
         self.held: asyncio.Event | None = None
         self.error: Exception | None = None
         config = msgspec.convert(limits, LimitsConfig)
-        self.budgets = Budgets(config, lambda: self.now, only_endpoint="price")
+        self.budgets = Budgets(config, lambda: self.now)
+        self.budgets.install(["price"])
         self.charge = ChargeRows(self.budgets, self._answer, on_use=self.used.append)
         self.limit = Limit(self.budgets, self._read, on_use=self.used.append)
         self.rows = 1
