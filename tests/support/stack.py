@@ -274,7 +274,7 @@ def serving(
         stack.stop()
     if expected is not None:
         complaints = stack.complaints(expected)
-        assert complaints == []
+        assert complaints == [], "\n".join(complaints)
 
 
 def start(
