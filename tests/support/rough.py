@@ -31,7 +31,7 @@ predict_rows <- function(model, rows) {
   if (any(act == "hang")) repeat {}
   if (any(act == "sleep")) Sys.sleep(3600)
   if (any(act == "nap")) Sys.sleep(0.05)
-  if (any(act == "wait")) while (!file.exists("gate")) Sys.sleep(0.002)
+  if (any(act == "wait")) while (!file.exists(GATE)) Sys.sleep(0.002)
   if (any(act == "leak")) kept[[length(kept) + 1L]] <<- rnorm(1310720)
   predict(model$lm, rows)
 }
@@ -46,8 +46,8 @@ def body(wt: float, act: str = "none") -> dict[str, Any]:
 class Gate:
     """What rows that ``wait`` wait for."""
 
-    def __init__(self, model: Path) -> None:
-        self._file = model / "gate"
+    def __init__(self, file: Path) -> None:
+        self._file = file
 
     def open(self) -> None:
         self._file.touch()
@@ -77,7 +77,10 @@ class Rough:
         folder.mkdir(parents=True)
         for file in ("model.rds", "answers.txt"):
             (folder / file).write_bytes((self._trained / file).read_bytes())
-        (folder / "score.R").write_text(_SCORE, encoding="utf-8")
+        # Not beside the model: one whose files change is another one.
+        gates = self.root / "gates"
+        gates.mkdir(exist_ok=True)
+        (folder / "score.R").write_text(_SCORE.replace("GATE", json.dumps(str(gates / endpoint))), encoding="utf-8")
         signature = {
             "inputs": [
                 {"name": "wt", "type": "float"},
@@ -88,7 +91,7 @@ class Rough:
         }
         (folder / "signature.json").write_text(json.dumps(signature), encoding="utf-8")
         self.endpoint(endpoint, folder, **deployment)
-        return Gate(folder)
+        return Gate(gates / endpoint)
 
     def onnx(self, endpoint: str, **deployment: Any) -> None:
         """An endpoint on a small network; ``tests.support.onnx_models.mlp_answers`` knows what it answers."""
