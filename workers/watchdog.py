@@ -46,7 +46,7 @@ class Watchdog:
         self._work = threading.Event()
         self._is_asleep = False
         self._deadline: float | None = None
-        self._is_interrupted = False
+        self._interrupted_at: float | None = None
         self._latest: float | None = None
 
     def start(self) -> None:
@@ -56,7 +56,7 @@ class Watchdog:
     def begin(self, deadline: float) -> None:
         """Work starts that must end by ``deadline``."""
         with self._lock:
-            self._deadline, self._is_interrupted = deadline, False
+            self._deadline, self._interrupted_at = deadline, None
         if self._is_asleep:
             self._work.set()
 
@@ -78,14 +78,15 @@ class Watchdog:
                 return
             if self._latest is not None:
                 deadline = min(deadline, self._latest)
-            over = self._clock() - deadline
+            now = self._clock()
+            over = now - deadline
             if over < 0:
                 return
-            if not self._is_interrupted:
-                self._is_interrupted = True
+            if self._interrupted_at is None:
+                self._interrupted_at = now
                 log.warning("worker.interrupted", over_ms=round(over * 1000))
                 self._interrupt()
-            if over < self._grace:
+            if now - self._interrupted_at < self._grace:  # not over: a machine that stood still leaves it its grace too
                 return
         log.error("worker.killed_itself", over_ms=round(over * 1000))
         self._kill()

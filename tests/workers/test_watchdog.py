@@ -42,6 +42,15 @@ def test_after_the_grace_the_process_is_killed() -> None:
     assert bench.look_at(1.25) == ["interrupt", "kill"]
 
 
+def test_a_batch_that_is_found_late_because_the_machine_stood_still_has_its_grace_too() -> None:
+    bench = Bench()
+    bench.dog.begin(1.0)
+
+    assert bench.look_at(9.0) == ["interrupt"]
+    assert bench.look_at(9.24) == ["interrupt"]
+    assert bench.look_at(9.25) == ["interrupt", "kill"]
+
+
 def test_a_batch_that_has_ended_is_not_interrupted() -> None:
     bench = Bench()
     bench.dog.begin(1.0)
