@@ -210,7 +210,7 @@ class Convergence:
         if problem != self._problem:
             self._problem, self._since = problem, self._wall_clock()
             if problem:
-                log.error("control.refused", version=None, reason=problem)
+                log.error("control.unreadable", reason=problem)
             self.note()
 
     def _offer(self, document: Document) -> None:

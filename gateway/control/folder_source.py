@@ -161,23 +161,21 @@ class FolderSource:
     def _read_whole(self) -> tuple[ServedFolder, dict[str, str]]:
         """What the files say, read while nobody changed them, and the digests of the models."""
         for _ in range(_READS):
+            problem: ConfigError | None = None
             files = self._stamps()
             look = files | self._models.stamps(self._named)
             try:
                 found = self._read_files(self._root)
-            except ConfigError:
-                self._remember(look)
-                raise
-            self._named = model_paths(found.endpoints)
-            look = files | self._models.stamps(self._named)
-            try:
+                self._named = model_paths(found.endpoints)
+                look = files | self._models.stamps(self._named)
                 digests = self._models.digests(found.endpoints)
-            except ConfigError:
-                self._remember(look)
-                raise
+            except ConfigError as error:
+                problem = error  # also of a file that was replaced or taken away while it was read
             if self._look() == look:
                 break
         self._remember(look)
+        if problem is not None:
+            raise problem
         return found, digests
 
     def _remember(self, look: Look) -> None:

@@ -549,15 +549,18 @@ async def test_while_the_source_does_not_answer_what_runs_goes_on_and_it_is_told
         assert [each["event"] for each in logs].count("control.source_unavailable") == 1
 
 
-async def test_what_is_no_document_is_refused_until_it_is_one(folder: Path) -> None:
+async def test_what_is_no_document_is_told_until_it_is_one(folder: Path) -> None:
     async with changing(folder, blue="good") as change:
-        change.source.break_with(ConfigError("price.yaml", "line 3"))
-        await change.until(lambda: change.status["reason"] != "")
-        refused = change.status
-        change.source.break_with(None)
-        await change.until(lambda: change.status["reason"] == "")
+        with capture_logs() as logs:
+            change.source.break_with(ConfigError("price.yaml", "line 3"))
+            await change.until(lambda: change.status["reason"] != "")
+            meanwhile = change.status
+            change.source.break_with(None)
+            await change.until(lambda: change.status["reason"] == "")
+        told = [each for each in logs if each["log_level"] == "error"]
 
-        assert (refused["reason"], refused["running"]) == ("price.yaml: line 3", 1)
+        assert (meanwhile["reason"], meanwhile["running"]) == ("price.yaml: line 3", 1)
+        assert [(each["event"], each["reason"]) for each in told] == [("control.unreadable", "price.yaml: line 3")]
 
 
 async def test_a_version_that_loads_is_not_refused_by_a_file_that_breaks_meanwhile(folder: Path) -> None:

@@ -12,15 +12,19 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from gateway.config import read_files
+from gateway.control import model_files
 from gateway.control.disk import Disk
 from gateway.control.document import Document, content_digest
 from gateway.control.folder_change import folder_changes
 from gateway.control.folder_source import FolderSource
+from gateway.control.served_folder import ServedFolder
 from gateway.control.source import Conflict, ReadOnly, Source, SourceUnavailable
 from gateway.core.errors import ConfigError, NotFound
 from tests.support.control_folder import OTHER, PRICE, VIEW, make_folder
 from tests.support.folder_sources import LATER, FullDisk, altered, open_folder
 from tests.support.paced import Following, Paced
+from workers import model_digest
 
 
 @pytest.fixture
@@ -153,6 +157,38 @@ async def test_what_cannot_be_read_is_told_once_until_it_changes_again(
         assert await following.turns(2)
 
     assert (await source.read()).version == 1
+
+
+async def test_a_file_that_is_mended_while_it_is_read_is_not_told_as_wrong(root: Path, tmp_path: Path) -> None:
+    file = root / "endpoints" / "price.yaml"
+    file.write_text("name: [")
+
+    def read(root: Path) -> ServedFolder:
+        try:
+            return read_files(root)
+        finally:
+            file.write_text(PRICE)
+
+    document = await open_folder(root, tmp_path / "state", read=read).read()
+
+    assert document.endpoints["price"]["traffic"] == {"blue": 90, "green": 10}
+
+
+async def test_a_file_of_a_model_that_is_taken_away_while_it_is_read_is_not_told_as_wrong(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = root / "models" / "green" / "model.rds.part"
+    temporary.touch()
+
+    def read_digest(path: str, moved: Callable[[], object]) -> str:
+        if Path(path).parent == temporary.parent:
+            temporary.unlink(missing_ok=True)
+        return model_digest.read_digest(path, moved)
+
+    monkeypatch.setattr(model_files, "read_digest", read_digest)
+    document = await open_folder(root, tmp_path / "state").read()
+
+    assert document.version == 1
 
 
 async def test_models_that_cannot_be_read_are_told_once_until_they_change(

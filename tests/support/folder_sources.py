@@ -14,6 +14,7 @@ from gateway.control.disk import Disk
 from gateway.control.document import Document, Entry
 from gateway.control.folder_source import FolderSource
 from gateway.control.model_files import ModelFiles
+from gateway.control.served_folder import ServedFolder
 from tests.support.paced import Paced
 
 __all__ = ["Crashed", "CrashingDisk", "FullDisk", "altered", "open_folder"]
@@ -73,12 +74,13 @@ def open_folder(
     keep: int = 200,
     clock: Callable[[], float] = lambda: LATER,
     check: Callable[[Document], object] | None = None,
+    read: Callable[[Path], ServedFolder] = read_files,
 ) -> FolderSource:
     models = ModelFiles(lambda: int(LATER * 1e9))
     return FolderSource(
         root,
         state,
-        read=read_files,
+        read=read,
         check=check or partial(compose, root=root, settings=Settings(), models=models),
         models=models,
         keep=keep,
