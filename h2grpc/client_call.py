@@ -175,7 +175,10 @@ class ClientCall(Requesting):
 
     def _hand_over(self, data: bytes) -> None:
         if (wire := self.wire) is not None:
-            self._driver.consumed(wire, len(data))  # type: ignore[union-attr]
+            if wire.unacknowledged or wire.charged:
+                self._driver.consumed(wire, len(data))  # type: ignore[union-attr]
+            else:  # all that this would do, as for nearly every message
+                wire.unread = max(0, wire.unread - len(data))
         deserialize = self._method.deserialize
         assert self._listener is not None  # noqa: S101  # asked only where there is one
         self._listener(data if deserialize is None else deserialize(data))

@@ -58,6 +58,12 @@ class ClientConnection(Connection):
         """False once the peer is leaving, or stream numbers are used up."""
         return not self._is_ended and self._engine.can_send_request
 
+    @property
+    def has_more(self) -> bool:
+        """Whether ``data_to_send`` or ``events`` has something, or the connection is about to end; cheap to ask."""
+        engine = self._engine
+        return self._is_ended or engine.want_write or bool(self._events) or not engine.want_read
+
     def start(
         self,
         path: bytes,
@@ -86,7 +92,8 @@ class ClientConnection(Connection):
         return call
 
     def send_message(self, call: Call, message: bytes) -> None:
-        call.send(Move.MESSAGE)
+        if call.sending is not State.OPEN:
+            call.send(Move.MESSAGE)  # raises
         self._has_worked = True
         if call.compression is None:
             self._engine.send_data(call.stream_id, frame(message))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from h2grpc import metadata
 from h2grpc.call import Call
+from h2grpc.errors import WireError
 from h2grpc.handlers import Method
 from h2grpc.metadata import Metadata
 from h2grpc.rpc_error import EOF
@@ -51,6 +52,7 @@ class ServicerContext:
     _details = ""
     _trailing: Metadata = ()
     _callbacks: list[Callable[[Any], None]] | None = None
+    _listener: Callable[[Any], None] | None = None
     _is_half_closed = False
     _is_done = False
     _is_cancelled = False
@@ -149,6 +151,21 @@ class ServicerContext:
         if not self.driver.may_write(self.call):
             await self.driver.wait_until_writable(self)
 
+    def listen(self, listener: Callable[[Any], None]) -> None:
+        """
+        Hand every message to ``listener`` in the turn of the loop in which it comes; ``read`` then only tells the end.
+
+        As ``ClientCall.listen``, for handlers that take messages of a stream and need no task for that; grpc.aio has no
+        such thing. The listener must not raise: it runs in the middle of the connection.
+        """
+        self._listener = listener
+        while self._inbox and not self._is_done:
+            self._hand_over(self._inbox.popleft())
+
+    def write_nowait(self, message: Any) -> bool:
+        """Send one message if that takes no waiting; else nothing is done, and ``write`` says why or waits."""
+        return not self._is_done and self.driver.send_now(self, self.method.serialize(message))
+
     def __aiter__(self) -> ServicerContext:
         """The context is the handler's request iterator too."""
         return self
@@ -206,6 +223,9 @@ class ServicerContext:
     # For the driver
 
     def deliver(self, data: bytes) -> None:
+        if self._listener is not None:
+            self._hand_over(data)
+            return
         self._inbox.append(data)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
@@ -237,6 +257,16 @@ class ServicerContext:
     def is_plain(self) -> bool:
         """Whether the handler set nothing, so that the shortest answer will do."""
         return self._code is None and not self._details
+
+    def _hand_over(self, data: bytes) -> None:
+        self.driver.consumed(self.call, len(data))
+        try:
+            message = self.method.read(data)
+        except WireError as error:
+            self.driver.finish(self, error.status, str(error))
+            return
+        assert self._listener is not None  # noqa: S101  # asked only where there is one
+        self._listener(message)
 
     def _check_open(self) -> None:
         if self._is_done:

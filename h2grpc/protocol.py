@@ -104,6 +104,10 @@ class Connection(Incoming):
             self._events = []
         return events
 
+    @property
+    def has_events(self) -> bool:
+        return bool(self._events)
+
     def data_to_send(self) -> bytes:
         """At most ``limits.write_chunk`` bytes; nothing if there is nothing that the peer's windows allow."""
         if self._last_words:

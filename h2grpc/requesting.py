@@ -40,6 +40,7 @@ class Requesting:
         "_driver",
         "_headers",
         "_is_half_closed",
+        "_limit",
         "_method",
         "_outbox",
         "_outbox_size",
@@ -66,6 +67,7 @@ class Requesting:
         self.status: Status | None = None
         self.loop = channel.loop
         self._channel, self._method, self._headers = channel, method, headers
+        self._limit = channel.config.limits.max_send_message
         self._driver: ClientDriver | None = None
         self._outbox: list[bytes] | None = []
         """Requests from the first on; None once they need not be kept."""
@@ -78,7 +80,7 @@ class Requesting:
         """Queue one message; the caller has looked whether the call still takes any."""
         serialize = self._method.serialize
         data = request if serialize is None else serialize(request)
-        limit = self._channel.config.limits.max_send_message
+        limit = self._limit
         if limit is not None and len(data) > limit:
             self._drop_wire()
             self.finish(Status.RESOURCE_EXHAUSTED, f"a message of {len(data)} bytes; the limit is {limit}")
@@ -120,7 +122,14 @@ class Requesting:
         wire = self.wire
         if wire is None or self.status is not None or self._is_half_closed:
             return False
-        if not self._driver.may_write(wire):  # type: ignore[union-attr]
+        driver = self._driver
+        if self._outbox is None:  # nothing is kept, so nothing is to be done but to send it
+            serialize = self._method.serialize
+            data = request if serialize is None else serialize(request)
+            limit = self._limit
+            if limit is None or len(data) <= limit:
+                return driver.send_now(wire, data)  # type: ignore[union-attr]
+        if not driver.may_write(wire):  # type: ignore[union-attr]
             return False
         self.send(request)
         return True

@@ -62,6 +62,19 @@ class ServerDriver(ServerTransport):
         self.connection.send_message(context.call, data)
         self.flush_soon()
 
+    def send_now(self, context: ServicerContext, data: bytes) -> bool:
+        """Send one message unless that takes waiting or is not allowed; it leaves in this turn of the loop."""
+        call, connection, limit = context.call, self.connection, self.limits.max_send_message
+        if (limit is not None and len(data) > limit) or not connection.may_write(call):
+            return False
+        if call.sending is State.IDLE:
+            connection.send_headers(call)
+        elif call.sending is not State.OPEN:  # lost, and about to be told
+            return False
+        connection.send_message(call, data)
+        self.flush_now()
+        return True
+
     def choose_compression(self, context: ServicerContext, algorithm: str) -> None:
         self.connection.choose_compression(context.call, algorithm)
 

@@ -156,6 +156,22 @@ class ServerTransport(asyncio.Protocol):
             self._is_flushing = True
             self._loop.call_soon(self._flush)
 
+    def flush_now(self) -> None:
+        """
+        Write in this turn of the loop, for whoever has one message and knows of no other.
+
+        Never tells what happened meanwhile: its caller may be in the middle of being told something.
+        """
+        transport, connection = self._transport, self.connection
+        if self._is_flushing or self._is_paused or transport is None:
+            self.flush_soon()
+            return
+        data = connection.data_to_send()
+        if data:
+            transport.write(data)
+        if len(data) >= self.limits.write_chunk or connection.has_more or connection.has_events or self._blocked:
+            self.flush_soon()
+
     def _flush(self) -> None:
         self._is_flushing = False
         transport, connection = self._transport, self.connection
