@@ -40,8 +40,8 @@ class Judge(Protocol):
 
 class EndpointAccess:
     """
-    Implements ``gateway.core.access.Access`` for what is served to callers: each is judged whole by what the endpoints
-    take at the moment that they come.
+    Implements ``gateway.core.access.PromptAccess`` for what is served to callers: each is judged whole by what the
+    endpoints take at the moment that they come.
 
     Raises ``ConfigError`` for an endpoint whose mode nothing verifies.
     """
@@ -70,6 +70,20 @@ class EndpointAccess:
         """Judge by these endpoints from now on."""
         self._rules = _rules(modes, self._verifiers)
 
+    def at_once(self, caller: Caller, endpoint: str | None, role: Role) -> Principal | None:
+        """See ``PromptAccess``."""
+        rules = self._rules
+        if endpoint is None:
+            endpoint = rules.only
+        judge = rules.judges.get(endpoint)
+        if judge is None or (caller.credential is None and caller.certificate is not None):
+            return None
+        try:
+            return judge(caller, endpoint, role)
+        except (Unauthenticated, Forbidden) as refusal:
+            self._refused(refusal, caller, endpoint, role, rules)
+            raise
+
     async def __call__(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
         """See ``Access``."""
         rules = self._rules
@@ -85,9 +99,14 @@ class EndpointAccess:
                 return await self._of_no_endpoint(rules, caller, endpoint, role)
             return await verify(caller, endpoint, role)
         except (Unauthenticated, Forbidden) as refusal:
-            _complete(refusal, caller)
-            self._audit.refused(caller, _told(endpoint, rules.modes), role, refusal)
+            self._refused(refusal, caller, endpoint, role, rules)
             raise
+
+    def _refused(
+        self, refusal: Unauthenticated | Forbidden, caller: Caller, endpoint: str | None, role: Role, rules: _Rules
+    ) -> None:
+        _complete(refusal, caller)
+        self._audit.refused(caller, _told(endpoint, rules.modes), role, refusal)
 
     async def _of_no_endpoint(self, rules: _Rules, caller: Caller, endpoint: str | None, role: Role) -> Principal:
         """A list, or a name that we do not know: it must not be told from one that the caller may not use."""

@@ -9,9 +9,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
-__all__ = ["Access", "Caller", "ClientCertificate", "Grant", "Presented", "Principal", "PrincipalKind", "Role"]
+__all__ = [
+    "Access",
+    "Caller",
+    "ClientCertificate",
+    "Grant",
+    "Presented",
+    "Principal",
+    "PrincipalKind",
+    "PromptAccess",
+    "Role",
+]
 
 
 class Role(StrEnum):
@@ -112,6 +122,19 @@ class Access(Protocol):
         """
         ``endpoint`` None asks for what is not of one endpoint, such as a list of models: the principal must hold the
         role somewhere, and the asker goes on to show only what ``Principal.may`` allows.
+
+        Raises ``Unauthenticated`` or ``Forbidden``.
+        """
+        ...
+
+
+@runtime_checkable
+class PromptAccess(Access, Protocol):
+    """An ``Access`` that need not be waited for where it knows the answer already: for a key it always does."""
+
+    def at_once(self, caller: Caller, endpoint: str | None, role: Role) -> Principal | None:
+        """
+        The same without waiting; None where something has to be waited for: then call.
 
         Raises ``Unauthenticated`` or ``Forbidden``.
         """

@@ -2,26 +2,26 @@
 What an edge codec found in a request body, before anybody looked at it against a signature.
 
 Five forms cover every wire: a list of named rows, a table with or without column names, named columns, and typed
-tensors. ``gateway.features.assemble`` turns each into the same rows or the same error.
+tensors. ``gateway.features.assemble`` turns each into the same rows or the same error. They are ``Struct``s as requests
+are: made without a line of Python.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+from msgspec import Struct
 
 __all__ = ["Named", "Payload", "Records", "Table", "Tensor", "Tensors"]
 
 
-@dataclass(slots=True)
-class Records:
+class Records(Struct):
     """One mapping of column name to JSON value per row."""
 
     rows: list[dict[str, Any]]
 
 
-@dataclass(slots=True)
-class Table:
+class Table(Struct):
     """A list of JSON values per row, in the order of ``columns``, or of the signature when ``columns`` is None."""
 
     columns: list[str] | None
@@ -31,15 +31,13 @@ class Table:
     """All cells are strings as in CSV: numbers still have to be read, an empty cell is a missing value."""
 
 
-@dataclass(slots=True)
-class Named:
+class Named(Struct):
     """One list of JSON values per column name, all of the same length."""
 
     columns: dict[str, Any]
 
 
-@dataclass(slots=True)
-class Tensor:
+class Tensor(Struct):
     """One named tensor; the first dimension counts rows. Either ``raw`` or ``values`` is set."""
 
     name: str
@@ -51,8 +49,7 @@ class Tensor:
     """A flat or nested list of JSON values, or of bytes for BYTES."""
 
 
-@dataclass(slots=True)
-class Tensors:
+class Tensors(Struct):
     """Named tensors in the order of the request."""
 
     tensors: list[Tensor]

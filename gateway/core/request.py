@@ -2,15 +2,17 @@
 One request on its way: each stage adds one fact, and the type says which are known.
 
 ``Received → Authenticated → Routed → Enriched → Answer``. A request without a principal cannot be routed, and one
-without its rows cannot be dispatched. The classes are slotted rather than frozen: one of each is made per request,
-and a frozen one costs three times as much to build.
+without its rows cannot be dispatched. Those of which one is made per request are ``Struct``s rather than frozen
+dataclasses: they are built without a line of Python, the largest in a fifth of the time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct, field
 
 from gateway.core.access import ClientCertificate, Principal
 from gateway.core.deadline import Deadline
@@ -21,20 +23,22 @@ from gateway.core.timeline import Timeline
 
 __all__ = ["Answer", "Authenticated", "Deployment", "Enriched", "Received", "Routed"]
 
+_UNTOLD = ("credential", "read", "timeline", "headers")
+"""Fields of ``Received`` that are the caller's own affair, or too long."""
 
-@dataclass(slots=True)
-class Received:
+
+class Received(Struct):
     """A request as the edge decoded it: nothing in it has been believed yet."""
 
     endpoint: str | None
     """Name of the endpoint; None where the wire does not say, which is fine while there is only one."""
     deployment: str | None
     """Name of the deployment that the caller insists on (``azureml-model-deployment``, an OIP model version)."""
-    credential: str | None = field(repr=False)
+    credential: str | None
     """The value of the ``Authorization`` header; never logged."""
     deadline: Deadline | None
     """When the caller stops waiting; None leaves it to the endpoint's ``request_timeout_ms``."""
-    read: Callable[[], Payload] = field(repr=False)
+    read: Callable[[], Payload]
     """Decodes the body: called only after the caller is known. Raises ``InvalidInput``."""
     protocol: str
     """``rest`` or ``grpc``, for logs and metrics."""
@@ -48,17 +52,24 @@ class Received:
     """Bytes of the body."""
     certificate: ClientCertificate | None = None
     """What the connection was made with, if the caller showed one."""
-    timeline: Timeline = field(default_factory=Timeline, repr=False)
-    headers: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    timeline: Timeline = field(default_factory=Timeline)
+    headers: Mapping[str, Any] = field(default_factory=dict)
     """Of the HTTP request, or the metadata of the gRPC call; names in lower case. Never logged."""
     id: str = ""
     """Ours: what the caller is told as ``x-request-id`` and the log says."""
     routed: Deployment | None = None
     """Noted by the routing stage for whoever keeps the record of requests; no stage decides by it."""
 
+    def __repr__(self) -> str:
+        """Without what may be secret: this may end in a log."""
+        return f"Received({', '.join([f'{name}={value!r}' for name, value in self.__rich_repr__()])})"
 
-@dataclass(slots=True)
-class Authenticated:
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """What tracebacks print that show the values of variables."""
+        return [(name, getattr(self, name)) for name in self.__struct_fields__ if name not in _UNTOLD]
+
+
+class Authenticated(Struct):
     """A request whose caller is known and may use the endpoint."""
 
     received: Received
@@ -88,8 +99,7 @@ class Deployment:
     """Whether rows may be scored again after a worker died with them."""
 
 
-@dataclass(slots=True)
-class Routed:
+class Routed(Struct):
     """A request that belongs to one deployment. ``received.deadline`` is set from here on."""
 
     received: Received
@@ -98,8 +108,7 @@ class Routed:
     deadline: Deadline
 
 
-@dataclass(slots=True)
-class Enriched:
+class Enriched(Struct):
     """A request whose rows are complete and typed as the model wants them."""
 
     received: Received
@@ -109,8 +118,7 @@ class Enriched:
     rows: Rows
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(Struct):
     """What the model said about each row, in the order of the request."""
 
     deployment: Deployment

@@ -1,7 +1,15 @@
-"""A stage of the request path is a service: one request type in, one reply type out, errors raised."""
+"""
+A stage of the request path is a service: one request type in, one reply type out, errors raised.
+
+What is returned is awaited at once, by whoever called. So a stage that has nothing to do once the answer is there, and
+nothing to wait for before, is a plain function that returns what the next stage has returned: a coroutine of its own
+would be made, and walked through each time that the request goes on, to no end. Errors may come from the call or
+from what it returns.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Protocol, TypeVar
 
 __all__ = ["Service"]
@@ -13,4 +21,4 @@ Rep = TypeVar("Rep", covariant=True)
 class Service(Protocol[Req, Rep]):
     """Raises ``GatewayError`` and nothing else on purpose."""
 
-    async def __call__(self, request: Req, /) -> Rep: ...
+    def __call__(self, request: Req, /) -> Awaitable[Rep]: ...

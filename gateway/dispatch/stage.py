@@ -1,14 +1,16 @@
 """
 Dispatch as a stage of the request path: complete rows in, the model's answer out.
 
-It marks ``queue`` when the rows leave for a worker and ``worker`` when the answer is back, and adds ``compute``, the
-worker's own figure, which lies within ``worker``. A request that never left spent all its time in ``queue``.
+Its part of the timeline: ``queue`` ends when the rows leave for a worker and ``worker`` when the answer is back;
+``compute`` is the worker's own figure, which lies within ``worker``. A request that never left spent all its time in
+``queue``.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import perf_counter_ns
 
 from gateway.core.request import Answer, Deployment, Enriched
 from gateway.dispatch.batcher import Batcher
@@ -32,6 +34,9 @@ class Dispatch:
             batcher.withdraw(ticket)
             raise
         finally:
-            timeline.mark("worker" if ticket.left else "queue")
-        timeline.add("compute", scored.compute)
+            if ticket.left:
+                timeline.worker = perf_counter_ns()
+            else:
+                timeline.queue = perf_counter_ns()
+        timeline.compute = scored.compute
         return Answer(request.deployment, scored.rows)

@@ -6,7 +6,8 @@ Nothing of the body is decoded here; the ``read`` closure does that, once the ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from time import perf_counter_ns
 
 from gateway.core.catalog import Catalog
 from gateway.core.deadline import Clock, Deadline
@@ -37,7 +38,7 @@ class Intake:
     ) -> None:
         self._service, self._catalog, self._personality, self._clock = service, catalog, personality, clock
 
-    async def score(
+    def score(
         self,
         request: HttpRequest,
         read: Callable[[], Payload],
@@ -45,17 +46,18 @@ class Intake:
         endpoint: str | None,
         deployment: str | None = None,
         budget: float | None = None,
-    ) -> Answer:
+    ) -> Awaitable[Answer]:
         """
         ``deployment`` None leaves the pin to the header; ``budget`` is the seconds that the body itself allows, and the
-        earlier of it and the header's counts. Raises ``GatewayError``.
+        earlier of it and the header's counts. Raises ``GatewayError``, at once or when it is awaited.
         """
         headers = request.headers
-        deadline = self._deadline(headers.get(DEADLINE_HEADER))
+        timeout_ms = headers.get(DEADLINE_HEADER)
+        deadline = None if timeout_ms is None else self._deadline(timeout_ms)
         if budget is not None:
             from_body = self._clock() + budget
             deadline = from_body if deadline is None else min(deadline, from_body)
-        timeline = Timeline(request.received)
+        timeline = Timeline(int(request.received * 1e9))
         request.call = call = Received(
             endpoint,
             deployment or headers.get(DEPLOYMENT_HEADER) or None,
@@ -70,13 +72,17 @@ class Intake:
             request.certificate,
             timeline,
             headers,
+            request.id,
         )
-        call.id = request.id
-        timeline.mark("receive")
+        timeline.receive = perf_counter_ns()
+        return self._service(call) if endpoint is not None else self._without_name(call)
+
+    async def _without_name(self, call: Received) -> Answer:
+        """For a request that names no endpoint: where that is what is wrong, its caller is told how to."""
         try:
             return await self._service(call)
         except NotFound as error:
-            if endpoint is not None or len(self._catalog.endpoints()) == 1:
+            if len(self._catalog.endpoints()) == 1:
                 raise
             raise NotFound(
                 f"{error}. Name the endpoint by host (<endpoint>.<domain>), by path "
@@ -98,9 +104,7 @@ class Intake:
         label = label.lower()
         return next((state.name for state in self._catalog.endpoints() if state.name.lower() == label), None)
 
-    def _deadline(self, timeout_ms: str | None) -> Deadline | None:
-        if timeout_ms is None:
-            return None
+    def _deadline(self, timeout_ms: str) -> Deadline:
         if not (timeout_ms.isascii() and timeout_ms.isdigit() and len(timeout_ms) <= 9 and int(timeout_ms) > 0):
             raise InvalidInput(f"{DEADLINE_HEADER}: expected a whole number of milliseconds from 1 to 999999999")
         return self._clock() + int(timeout_ms) / 1000

@@ -8,7 +8,8 @@ from the signature of the deployment that was chosen.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
+from time import perf_counter_ns
 
 from gateway.core.request import Answer, Deployment, Enriched, Routed
 from gateway.core.rows import Rows
@@ -30,18 +31,19 @@ class Complete:
         self._is_idle = asyncio.Event()
         self._is_idle.set()
 
-    async def __call__(self, request: Routed, /) -> Answer:
+    def __call__(self, request: Routed, /) -> Awaitable[Answer]:
         received, deployment = request.received, request.deployment
-        made = self._made.get(deployment)
-        assembler, completer = made if made is not None else self._make(deployment)
+        assembler, completer = self._made.get(deployment) or self._make(deployment)
         if completer is None:
             rows = assembler(received.read())
         else:
             payload = received.read()
             known = completer.at_once(payload)
-            rows = known if known is not None else await self._read(completer(payload, request.deadline))
-        received.timeline.mark("features")
-        return await self._inner(Enriched(received, request.principal, deployment, request.deadline, rows))
+            if known is None:
+                return self._after(completer(payload, request.deadline), request)
+            rows = known
+        received.timeline.features = perf_counter_ns()
+        return self._inner(Enriched(received, request.principal, deployment, request.deadline, rows))
 
     async def idle(self) -> None:
         """
@@ -52,15 +54,19 @@ class Complete:
         """
         await self._is_idle.wait()
 
-    async def _read(self, completing: Coroutine[None, None, Rows]) -> Rows:
+    async def _after(self, completing: Coroutine[None, None, Rows], request: Routed) -> Answer:
+        """Once the store has answered."""
         self._reading += 1
         self._is_idle.clear()
         try:
-            return await completing
+            rows = await completing
         finally:
             self._reading -= 1
             if not self._reading:
                 self._is_idle.set()
+        received = request.received
+        received.timeline.features = perf_counter_ns()
+        return await self._inner(Enriched(received, request.principal, request.deployment, request.deadline, rows))
 
     def _make(self, deployment: Deployment) -> tuple[Assembler, Completer | None]:
         """Once per deployment. One that it replaces is forgotten, and made again should a request still need it."""

@@ -16,7 +16,7 @@ from collections import OrderedDict
 
 import structlog
 
-from gateway.core.access import Access, Caller, Principal, Role
+from gateway.core.access import Access, Caller, Principal, PromptAccess, Role
 from gateway.core.deadline import Clock
 from gateway.core.errors import Overloaded, Unauthenticated
 from gateway.core.network import network_of
@@ -31,18 +31,31 @@ _MAX_NETWORKS = 10_000
 
 class SlowFailures:
     """
-    Implements ``Access`` around another one: after ``failures`` of one address further ones are ``Overloaded``.
+    Implements ``PromptAccess`` around another one: after ``failures`` of one address further ones are ``Overloaded``.
 
     So many are forgiven in ``window`` seconds.
     """
 
     def __init__(self, inner: Access, *, failures: int, window: float, clock: Clock) -> None:
         self._inner, self._clock = inner, clock
+        self._at_once = inner.at_once if isinstance(inner, PromptAccess) else None
         self._failures, self._rate = failures, failures / window
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._buckets)
+
+    def at_once(self, caller: Caller, endpoint: str | None, role: Role) -> Principal | None:
+        """See ``PromptAccess``; raises what the call raises."""
+        at_once = self._at_once
+        if at_once is None:
+            return None
+        try:
+            return at_once(caller, endpoint, role)
+        except Unauthenticated as failure:
+            if caller.credential is not None:
+                self._failed(network_of(caller.peer), failure)
+            raise
 
     async def __call__(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
         """See ``Access``. Raises ``Overloaded`` too, in place of ``Unauthenticated``."""

@@ -9,7 +9,7 @@ refuse it after the work of reading it would have cost as much. Neither stage is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from gateway.core.request import Answer, Authenticated, Enriched
 from gateway.core.service import Service
@@ -30,12 +30,12 @@ class Limit:
     ) -> None:
         self._budgets, self._inner, self._on_use, self._clock = budgets, inner, on_use, budgets.clock
 
-    async def __call__(self, request: Authenticated, /) -> Answer:
-        received = request.received
-        budget = self._budgets.of(request.principal, received.endpoint)
-        if budget is None:
-            return await self._inner(request)
-        budget.enter(received.size, self._clock())
+    def __call__(self, request: Authenticated, /) -> Awaitable[Answer]:
+        budget = self._budgets.of(request.principal, request.received.endpoint)
+        return self._inner(request) if budget is None else self._within(budget, request)
+
+    async def _within(self, budget: Budget, request: Authenticated) -> Answer:
+        budget.enter(request.received.size, self._clock())
         if self._on_use is not None:
             self._on_use(budget)
         try:
@@ -56,10 +56,10 @@ class ChargeRows:
     ) -> None:
         self._budgets, self._inner, self._on_use = budgets, inner, on_use
 
-    async def __call__(self, request: Enriched, /) -> Answer:
+    def __call__(self, request: Enriched, /) -> Awaitable[Answer]:
         budget = self._budgets.of(request.principal, request.deployment.endpoint)
         if budget is not None and budget.buckets[1] is not None:
             budget.charge_rows(request.rows.count)
             if self._on_use is not None:
                 self._on_use(budget)
-        return await self._inner(request)
+        return self._inner(request)

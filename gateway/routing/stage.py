@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from time import perf_counter_ns
 
 from gateway.core.access import Role
 from gateway.core.deadline import Clock
@@ -30,25 +31,25 @@ class Routing:
         """Use both for every request from now on."""
         self._table, self._inner = table, inner
 
-    async def __call__(self, request: Authenticated, /) -> Answer:
+    def __call__(self, request: Authenticated, /) -> Awaitable[Answer]:
         received, principal = request.received, request.principal
-        route = self._table.route(received.endpoint)
+        endpoint, serve = received.endpoint, self._inner
+        route = self._table.routes.get(endpoint) or self._table.route(endpoint)
         # Where the wire named no endpoint, the auth stage could not ask for this one.
-        if received.endpoint is None and not principal.may(Role.SCORE, route.endpoint):
+        if endpoint is None and not principal.may(Role.SCORE, route.endpoint):
             raise Forbidden(f'the key may not score endpoint "{route.endpoint}"')
-        pin, serve = received.deployment, self._inner
-        if pin is not None:
-            deployment = route.pinned(pin)
+        if received.deployment is not None:
+            deployment = route.pinned(received.deployment)
         else:
-            deployment = route.pick(request, self._draw)
+            deployment = route.sole or route.pick(request, self._draw)
             if route.serve is not None:
                 serve = route.serve
         received.routed = deployment
-        now = self._clock()
+        now, wanted = self._clock(), received.deadline
         deadline = now + deployment.request_timeout_ms / 1000
-        if received.deadline is not None and received.deadline < deadline:
-            deadline = received.deadline
+        if wanted is not None and wanted < deadline:
+            deadline = wanted
             if deadline <= now:
                 raise DeadlineExceeded("the deadline had passed when the request arrived")
-        received.timeline.mark("route")
-        return await serve(Routed(received, principal, deployment, deadline))
+        received.timeline.route = perf_counter_ns()
+        return serve(Routed(received, principal, deployment, deadline))

@@ -43,6 +43,8 @@ class Route:
     split: Split
     weighted: tuple[Deployment | None, ...] = ()
     """Those with traffic."""
+    sole: Deployment | None = None
+    """The only one with traffic, loaded: there is nothing to draw."""
     bounds: tuple[int, ...] = ()
     """Running sums of their weights; the last one is 100, or there is none."""
     positional: tuple[str, ...] = ()
@@ -90,33 +92,38 @@ class Route:
 class RouteTable:
     """All routes; immutable. ``ways`` by endpoint, where there is one that differs."""
 
-    __slots__ = ("_only", "_routes")
+    __slots__ = ("_names", "routes")
 
     def __init__(self, endpoints: Sequence[EndpointState], ways: Mapping[str, Way] | None = None) -> None:
         ways = ways or {}
-        self._routes = {state.name: _route(state, ways.get(state.name, _PLAIN)) for state in endpoints}
-        self._only = next(iter(self._routes.values())) if len(self._routes) == 1 else None
+        self.routes: dict[str | None, Route] = {
+            state.name: _route(state, ways.get(state.name, _PLAIN)) for state in endpoints
+        }
+        """By endpoint; where there is only one, also without its name."""
+        self._names = [state.name for state in endpoints]
+        if len(self.routes) == 1:
+            (self.routes[None],) = self.routes.values()
 
     def route(self, endpoint: str | None) -> Route:
         """The named endpoint's route, or the only one when no name is given. Raises ``NotFound``."""
+        route = self.routes.get(endpoint)
+        if route is not None:
+            return route
         if endpoint is None:
-            if self._only is None:
-                raise NotFound(f"name an endpoint: {', '.join(self._routes)}")
-            return self._only
-        route = self._routes.get(endpoint)
-        if route is None:
-            raise NotFound(f'no endpoint "{endpoint}" here')
-        return route
+            raise NotFound(f"name an endpoint: {', '.join(self._names)}")
+        raise NotFound(f'no endpoint "{endpoint}" here')
 
 
 def _route(state: EndpointState, way: Way) -> Route:
     speaks = state.default.deployment
     split = Split(state.name, {name: deployment.weight for name, deployment in state.deployments.items()})
+    weighted = tuple(state.deployments[name].deployment for name in split.names)
     return Route(
         endpoint=state.name,
         deployments={name: deployment.deployment for name, deployment in state.deployments.items()},
         split=split,
-        weighted=tuple(state.deployments[name].deployment for name in split.names),
+        weighted=weighted,
+        sole=weighted[0] if len(weighted) == 1 else None,
         bounds=split.bounds,
         positional=tuple(column.name for column in speaks.signature.inputs) if speaks is not None else (),
         key=way.key if len(split.names) > 1 else None,  # with one to choose from nobody has to look for a key

@@ -122,6 +122,53 @@ async def test_every_endpoint_takes_its_own_kind_alone(door: Door, shown: str | 
     assert [await door.verdict(shown, name) for name in names] == verdicts
 
 
+@pytest.mark.parametrize("certificate", [None, CERTIFICATE])
+@pytest.mark.parametrize("shown", [None, "lg_wrong", ALL, OF_KEYED, ADMIN, "TOKEN", "eyJ.aad", "eyJ.bad"])
+async def test_who_is_judged_at_once_is_judged_alike(
+    door: Door, shown: str | None, certificate: ClientCertificate | None
+) -> None:
+    def at_once(endpoint: str | None) -> str | None:
+        try:
+            principal = door.access.at_once(Presented(credential, certificate), endpoint, Role.SCORE)
+            return None if principal is None else principal.name
+        except Unauthenticated as refusal:
+            challenges.append(refusal.challenge)
+            return "401"
+        except Forbidden as refusal:
+            challenges.append(refusal.challenge)
+            return "403"
+
+    challenges: list[str] = []
+    shown = door.token if shown == "TOKEN" else shown
+    credential = None if shown is None else f"Bearer {shown}"
+    names = ["keyed", "other", "tokened", "entra", "unknown", None]
+    waited = [await door.verdict(shown, name, certificate=certificate) for name in names]
+    known = [at_once(name) for name in names]
+    judged = 0 if shown is None and certificate is not None else 3  # the provider has to be waited for
+
+    assert known == [*waited[:judged], *[None] * (6 - judged)]
+    assert all('realm="lockgate"' in challenge for challenge in challenges)
+
+
+async def test_a_refusal_at_once_is_an_audit_event_too(tmp_path: Path) -> None:
+    caller = Presented(f"Bearer {OF_KEYED}", None, "192.0.2.7")
+    with capture_logs() as waited, pytest.raises(Forbidden):
+        await Door(tmp_path).access(caller, "other", Role.SCORE)
+    with capture_logs() as events, pytest.raises(Forbidden):
+        Door(tmp_path).access.at_once(caller, "other", Role.SCORE)
+
+    assert len(events) == 1
+    assert events == waited
+
+
+async def test_where_there_is_one_endpoint_it_is_judged_at_once_without_its_name(tmp_path: Path) -> None:
+    door = Door(tmp_path, {"keyed": "key"})
+    principal = door.access.at_once(Presented(f"Bearer {OF_KEYED}"), None, Role.SCORE)
+
+    assert principal is not None
+    assert principal.name == "keyed"
+
+
 async def test_a_list_shows_a_principal_what_takes_its_kind_and_nothing_else(door: Door) -> None:
     principal = await door.access(Presented(f"Bearer {ALL}"), None, Role.READ)
 

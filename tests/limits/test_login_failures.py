@@ -11,23 +11,35 @@ from gateway.limits.login_failures import SlowFailures
 RIGHT, WRONG = "Bearer right", "Bearer wrong"
 
 
+class Judge:
+    """Knows everybody at once, or is called all the same."""
+
+    async def __call__(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
+        return self.at_once(caller, endpoint, role)
+
+    def at_once(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
+        if caller.credential == RIGHT:
+            return Principal("anna")
+        raise Forbidden("no") if caller.credential == "Bearer known" else Unauthenticated("no")
+
+
 class Door:
-    def __init__(self) -> None:
+    def __init__(self, *, waits: bool = True) -> None:
         self.now = 0.0
-        self.access = SlowFailures(self._judge, failures=3, window=30.0, clock=lambda: self.now)
+        self.waits = waits
+        self.access = SlowFailures(Judge(), failures=3, window=30.0, clock=lambda: self.now)
 
     async def knock(self, credential: str | None = WRONG, peer: str = "192.0.2.1") -> str:
+        caller = Presented(credential, None, peer)
         try:
-            return (await self.access(Presented(credential, None, peer), "price", Role.SCORE)).name
+            if self.waits:
+                return (await self.access(caller, "price", Role.SCORE)).name
+            principal = self.access.at_once(caller, "price", Role.SCORE)
+            return "nobody" if principal is None else principal.name
         except Overloaded as slowed:
             return f"in {slowed.retry_after:g}"
         except (Unauthenticated, Forbidden) as refused:
             return type(refused).__name__
-
-    async def _judge(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
-        if caller.credential == RIGHT:
-            return Principal("anna")
-        raise Forbidden("no") if caller.credential == "Bearer known" else Unauthenticated("no")
 
 
 async def test_after_so_many_failures_further_ones_are_told_when_to_come_back() -> None:
@@ -85,3 +97,17 @@ async def test_no_more_addresses_are_remembered_than_fit() -> None:
         await door.knock(peer=f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}")
 
     assert len(door.access) == 10_000
+
+
+@pytest.mark.parametrize("credential", [None, RIGHT, WRONG, "Bearer known"])
+async def test_who_is_judged_at_once_hears_the_same(credential: str | None) -> None:
+    waiting, prompt = Door(), Door(waits=False)
+    said = [[await door.knock(credential) for _ in range(6)] for door in (waiting, prompt)]
+
+    assert said[0] == said[1]
+
+
+def test_an_access_that_always_waits_is_never_asked_at_once() -> None:
+    access = SlowFailures(Judge().__call__, failures=3, window=30.0, clock=lambda: 0.0)
+
+    assert access.at_once(Presented(WRONG), "price", Role.SCORE) is None

@@ -158,7 +158,7 @@ class OipStack:
         assembler = self._assemblers.setdefault(state.name, Assembler(deployment.signature, 1000))
         rows = assembler(received.read())
         answered = await self.behaviours.get(state.name, echo)(received, deployment, rows)
-        received.timeline.mark("model")
+        received.timeline.mark("worker")
         return Answer(deployment, answered)
 
     def on_done(self, received: Received | None, status: int, error: GatewayError | None) -> None:

@@ -59,7 +59,7 @@ def test_a_deployment_that_was_replaced_keeps_its_series(recorder: Recorder) -> 
 def test_every_stage_has_its_own_histogram(recorder: Recorder) -> None:
     request = received(routed=deployment())
     request.timeline.mark("auth")
-    request.timeline.add("compute", 0.002)
+    request.timeline.compute = 0.002
     recorder.on_done(request, 200, None)
     (series,) = recorder.series.values()
 
@@ -84,7 +84,7 @@ def test_a_request_without_a_scoring_call_is_counted_without_names(recorder: Rec
 
 def test_a_failed_request_is_one_event_with_its_facts(recorder: Recorder, events: list[Any]) -> None:
     request = received(pinned="green", protocol="grpc", request_id="abc")
-    request.timeline.add("queue", 0.0015)
+    request.timeline.queue = request.timeline.started + 1_500_000
     recorder.on_done(request, 14, NotReady("no worker"))
     (event,) = events
     event.pop("ms")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from copy import copy
 
 import pytest
 
@@ -58,7 +58,7 @@ async def test_a_cancelled_request_gives_its_place_back() -> None:
     core = FakeCore(held=asyncio.Event())
     admit = Admit(core, max_in_flight=1, max_bytes=100)
     async with asyncio.timeout(5):
-        task = asyncio.create_task(admit(replace(REQUEST)))
+        task = asyncio.create_task(admit(copy(REQUEST)))
         await core.started.wait()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

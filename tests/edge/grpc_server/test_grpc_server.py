@@ -53,7 +53,7 @@ async def test_an_answer_is_followed_by_who_gave_it_and_its_timings(tmp_path: Pa
     assert told["azureml-model-deployment"] == "blue"
     assert told["x-ms-client-request-id"] == "mine"
     assert len(told["x-request-id"]) == 36
-    assert [part.split(";")[0] for part in told["server-timing"].split(", ")] == ["receive", "model", "answer"]
+    assert [part.split(";")[0] for part in told["server-timing"].split(", ")] == ["receive", "worker", "answer"]
 
 
 async def test_metadata_pins_a_deployment_and_carries_the_trace(tmp_path: Path) -> None:
