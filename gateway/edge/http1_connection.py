@@ -49,7 +49,7 @@ class Connection(Receiver):
     @property
     def is_busy(self) -> bool:
         """Whether a request has arrived, at least its head, and is not answered."""
-        return self._task is not None or (self._is_reading_body and not self._is_deaf)
+        return self._is_answering or (self._is_reading_body and not self._is_deaf)
 
     @property
     def peer(self) -> str:
@@ -69,6 +69,7 @@ class Connection(Receiver):
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002
         self._transport = None
         self._is_deaf, self._is_reading_body = True, False
+        self._dismiss()
         task, self._task = self._task, None
         if task is not None and not task.cancelling():
             task.cancel()
@@ -103,7 +104,7 @@ class Connection(Receiver):
         if self._writable is not None:
             if waited > body_s:  # the answer is not taken
                 transport.abort()
-        elif self._task is not None:
+        elif self._is_answering:
             return
         elif self._is_deaf:
             if waited > idle_s:  # nor the rest of the last one
@@ -113,6 +114,8 @@ class Connection(Receiver):
                 self._refuse(SlowRequest(f"the body did not arrive within {config.body_timeout_ms} ms"))
         elif not self._reader.is_in_head:
             self._is_reading_head = False
+            if waited > 0:
+                self._dismiss()
             if waited > idle_s:
                 self._leave(transport)
         elif not self._is_reading_head:
@@ -130,6 +133,7 @@ class Connection(Receiver):
 
     def close(self) -> None:
         """Cancels what is being answered; what has been written still leaves."""
+        self._dismiss()
         if self._task is not None and not self._task.cancelling():
             self._task.cancel()
         # Closed twice, a transport of asyncio 3.11 can not be aborted any more.
@@ -144,47 +148,55 @@ class Connection(Receiver):
 
     # Answering.
 
-    async def _work(self, work: Work) -> None:
+    async def _work(self, work: Work | None) -> None:
+        owner = self._owner
         is_clean = False
         try:
-            while True:
+            while work is not None:
                 request, connection, error = work
                 if error is None:
-                    response = await self._owner.exchange(request)
+                    response = await owner.exchange(request)
                 else:
-                    response = self._owner.exchange.refuse(request, error)
-                if self._owner.is_draining and not self._ahead:
+                    response = owner.exchange.refuse(request, error)
+                if owner.is_draining and not self._ahead:
                     connection = "close"
                 self._write(request, response, connection)
                 if connection == "close":
                     self._end(lingers=error is not None)
+                    self._task = None
+                    self._rest()
                     break
                 if self._writable is not None:
                     await self._writable
                 if self._is_paused:
                     self._resume()
-                if not self._ahead:
-                    break
-                work = self._ahead.popleft()
-                self._ahead_bytes -= len(work[0].body)
+                if self._ahead:
+                    work = self._ahead.popleft()
+                    self._ahead_bytes -= len(work[0].body)
+                else:
+                    del work, request, response, error  # a client that is silent costs no memory for what it sent
+                    self._next = coming = self._loop.create_future()
+                    self._rest()
+                    work = await coming
+                    del coming  # it holds ``work``
             is_clean = True
         finally:
             if not is_clean and self._transport is not None:
                 self._transport.close()
-        self._rest()
 
     def _write(self, request: HttpRequest, response: HttpResponse, connection: str) -> None:
+        owner, transport = self._owner, self._transport
         try:
-            data = encode_answer(response, self._owner.date(), connection, has_body=request.method != "HEAD")
+            data = encode_answer(response, owner.date(), connection, has_body=request.method != "HEAD")
         except ValueError:
             log.exception("edge.answer_broken", request_id=request.id)
-            data = encode_answer(HttpResponse(500), self._owner.date(), connection)
-        if self._transport is not None:
-            self._transport.write(data)
+            data = encode_answer(HttpResponse(500), owner.date(), connection)
+        if transport is not None:
+            transport.write(data)
 
     def _rest(self) -> None:
         """Nothing is left to answer."""
-        self._task = None
+        self._is_answering = False
         self._since = self._owner.now
         if self._is_paused:
             self._resume()

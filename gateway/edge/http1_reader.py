@@ -19,6 +19,7 @@ from gateway.core.access import ClientCertificate
 from gateway.core.errors import GatewayError, InvalidInput, TooLarge
 from gateway.edge.config import EdgeConfig
 from gateway.edge.errors import HeaderTooLarge
+from gateway.edge.http1_remembered_head import RememberedHead
 from gateway.edge.http_answer import path_and_query
 from gateway.edge.http_message import HttpRequest
 
@@ -33,6 +34,8 @@ Arrived: TypeAlias = Callable[[HttpRequest, str], None]
 _MAX_HEADERS = 128
 _HEADS = 4
 """How many times one header's limit a whole head may have."""
+_TRIES = 4
+"""Heads to remember one after another when none of them comes again: some clients put something new into each."""
 _ONCE = frozenset({"host", "content-length", "transfer-encoding", "authorization"})
 """Two of these and two readers of the request would disagree about it."""
 _NAMES: dict[bytes, str] = {
@@ -67,6 +70,7 @@ class RequestReader:
     __slots__ = (
         "_arrived",
         "_certificate",
+        "_complete",
         "_fed",
         "_lines",
         "_max_body",
@@ -77,9 +81,12 @@ class RequestReader:
         "_size",
         "_skips_body",
         "_target",
+        "_tries",
         "_unproductive",
         "expects_continue",
+        "is_between",
         "peer",
+        "remembered",
         "request",
     )
 
@@ -92,6 +99,13 @@ class RequestReader:
         """The one whose body is being read."""
         self.expects_continue = False
         """Whether its sender waits to be told to go on."""
+        self.is_between = True
+        """Whether the next byte begins a request that the connection is open for."""
+        self.remembered: RememberedHead | None = None
+        """A head to try before ``feed``, while ``is_between``; what it knows need not be fed."""
+        self._tries = _TRIES
+        self._complete: HttpRequest | None = None
+        """The latest that the piece which is being fed has completed."""
         self._lines: list[tuple[bytes, bytes]] = []
         """Headers as they came."""
         self._target = b""
@@ -138,6 +152,7 @@ class RequestReader:
             return
         self._fed = size = len(data)
         self._unproductive += size
+        was_between = self.is_between
         while True:
             at: int | None = None
             try:
@@ -157,6 +172,12 @@ class RequestReader:
         if self._unproductive > _HEADS * self._max_header + SLICE:
             # A head, a trailer or a chunk's extension without an end.
             raise HeaderTooLarge(f"expected headers of at most {_HEADS * self._max_header} bytes together")
+        complete, self._complete = self._complete, None
+        if was_between and self.is_between and complete is not None:
+            self._remember(data, complete)
+
+    def on_message_begin(self) -> None:
+        self.is_between = False
 
     def on_url(self, part: bytes) -> None:
         self._target += part
@@ -234,6 +255,8 @@ class RequestReader:
             self._lines = []  # trailers: nobody asks for any
         self._unproductive = self._fed
         self.request, self.expects_continue = None, False
+        self._complete = request
+        self.is_between = connection == ""
         self._arrived(request, connection)
 
     def _check_sizes(self, target: bytes, lines: list[tuple[bytes, bytes]]) -> None:
@@ -245,6 +268,13 @@ class RequestReader:
             raise HeaderTooLarge(f"expected a request line of at most {self._max_header} bytes")
         if any(len(name) + len(value) > self._max_header for name, value in lines):
             raise HeaderTooLarge(f"expected headers of at most {self._max_header} bytes each")
+
+    def _remember(self, data: bytes | memoryview, request: HttpRequest) -> None:
+        if self.remembered is not None and self.remembered.was_useful:
+            self._tries = _TRIES
+        if self._tries:
+            self._tries -= 1
+            self.remembered = RememberedHead.of(bytes(data), request, self._max_body)
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"expected a body of at most {self._max_body} bytes")

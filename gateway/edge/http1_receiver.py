@@ -31,16 +31,23 @@ Work: TypeAlias = tuple[HttpRequest, str, GatewayError | None]
 
 
 class Receiver(asyncio.Protocol):
-    """What arrives begins a task if nothing is being answered, and waits in ``_ahead`` if something is."""
+    """
+    What arrives is given to the task that answers, or waits in ``_ahead`` while that is at work.
+
+    The task is made when something arrives and none is there. Having answered it waits a while for more, because most
+    clients soon have more, and a task costs more to make than to wake. ``_dismiss`` ends the wait.
+    """
 
     __slots__ = (
         "_ahead",
         "_ahead_bytes",
         "_held",
+        "_is_answering",
         "_is_deaf",
         "_is_paused",
         "_is_reading_body",
         "_loop",
+        "_next",
         "_owner",
         "_reader",
         "_since",
@@ -55,7 +62,10 @@ class Receiver(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._reader: RequestReader
         self._task: asyncio.Task[None] | None = None
-        """Answers until nothing waits."""
+        """Answers whatever comes; there may be one that has nothing to do."""
+        self._next: asyncio.Future[Work | None] | None = None
+        """What a task with nothing to do waits for; None tells it to end."""
+        self._is_answering = False
         self._ahead: deque[Work] | None = None
         """Made when first needed: most clients wait for their answer."""
         self._ahead_bytes = 0
@@ -71,7 +81,7 @@ class Receiver(asyncio.Protocol):
         """When what is being waited for began."""
 
     async def _work(self, work: Work) -> None:
-        """Answers ``work``, and what has come behind it meanwhile."""
+        """Answers ``work``, what has come behind it meanwhile, and what comes after it."""
         raise NotImplementedError
 
     def data_received(self, data: bytes) -> None:
@@ -79,8 +89,14 @@ class Receiver(asyncio.Protocol):
             return
         if self._unfed:  # what had been read before the pause took effect
             self._unfed += data
-        else:
-            self._feed(data)
+            return
+        if not self._is_answering:  # then all that a plain request needs is to be begun
+            reader = self._reader
+            head = reader.remembered
+            if head is not None and reader.is_between and (request := head.again(data)) is not None:
+                self._begin((request, "", None))
+                return
+        self._feed(data)
 
     def _feed(self, data: bytes) -> None:
         reader = self._reader
@@ -101,7 +117,7 @@ class Receiver(asyncio.Protocol):
                 self._hold(reader.body_bytes)
         elif self._held:
             self._hold(0)
-        if self._task is not None and (self._unfed or not self._has_room()):
+        if self._is_answering and (self._unfed or not self._has_room()):
             self._pause()
 
     def _hold(self, size: int) -> None:
@@ -123,7 +139,7 @@ class Receiver(asyncio.Protocol):
             self._reader.feed(view[at : at + SLICE])
 
     def _has_room(self) -> bool:
-        if self._task is None:
+        if not self._is_answering:
             return True
         waiting = 0 if self._ahead is None else len(self._ahead)
         return waiting < _MAX_AHEAD and self._ahead_bytes + self._reader.body_bytes < _MAX_AHEAD_BYTES
@@ -161,16 +177,32 @@ class Receiver(asyncio.Protocol):
                 self._hold(0)
 
     def _enqueue(self, work: Work) -> None:
-        if self._task is None:
-            self._task = self._loop.create_task(self._work(work))
+        if not self._is_answering:
+            self._begin(work)
             return
         if self._ahead is None:
             self._ahead = deque()
         self._ahead.append(work)
         self._ahead_bytes += len(work[0].body)
 
+    def _begin(self, work: Work) -> None:
+        self._is_answering = True
+        coming, self._next = self._next, None
+        if coming is None or coming.done():  # nobody waits, or who did was cancelled when the loop was closed
+            self._task = self._loop.create_task(self._work(work))
+        else:
+            coming.set_result(work)
+
+    def _dismiss(self) -> None:
+        """A task that has nothing to do ends."""
+        coming, self._next = self._next, None
+        if coming is not None:
+            self._task = None
+            if not coming.done():
+                coming.set_result(None)
+
     def _tell_to_continue(self) -> None:
         """Not before the answers that are due first."""
-        if self._task is None and self._transport is not None:
+        if not self._is_answering and self._transport is not None:
             self._reader.expects_continue = False
             self._transport.write(_CONTINUE)

@@ -40,11 +40,16 @@ def encode_answer(response: HttpResponse, date: str, connection: str, *, has_bod
     Raises ``ValueError`` for a header of ours that would break the line.
     """
     status, body = response.status, response.body
-    head = (_STATUS_LINES.get(status) or f"HTTP/1.1 {status} Error\r\nDate: ") + date
-    if response.content_type:
-        head += f"\r\nContent-Type: {response.content_type}"
-    if status != 204:
-        head += f"\r\nContent-Length: {len(body)}"
+    opening = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Error\r\nDate: "
+    content_type = response.content_type
+    if content_type and status != 204:
+        head = f"{opening}{date}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}"
+    elif content_type:
+        head = f"{opening}{date}\r\nContent-Type: {content_type}"
+    elif status != 204:
+        head = f"{opening}{date}\r\nContent-Length: {len(body)}"
+    else:
+        head = opening + date
     if connection:
         head += f"\r\nConnection: {connection}"
     for name, value in response.headers:

@@ -25,7 +25,7 @@ from gateway.core.errors import (
 )
 from gateway.edge.cors import Cors
 from gateway.edge.http_message import HttpRequest, HttpResponse
-from gateway.edge.http_route import EncodeError, OnDone
+from gateway.edge.http_route import EncodeError, OnDone, Route
 from gateway.edge.http_router import HttpRouter
 from gateway.edge.status import status_of
 
@@ -57,11 +57,10 @@ class HttpExchange:
         request.id = self._new_id()
         if self._cors is not None and (allowed := self._cors.preflight(request)) is not None:
             return self._finish(request, allowed, None)
-        encode_error: EncodeError | None = None
-        error: GatewayError | None = None
+        route: Route | None = None
+        error: GatewayError
         try:
             route, captures = self._router.resolve(request.method, request.path)
-            encode_error = route.encode_error
             response = await route.handler(request, captures)
         except asyncio.CancelledError:
             # The caller left, or the drain ran out of time; either way nobody reads an answer.
@@ -70,9 +69,9 @@ class HttpExchange:
             raise
         except MethodNotAllowed as wrong:
             if request.method == "OPTIONS":
-                response = HttpResponse(204, content_type="", headers=[("Allow", ", ".join(wrong.allowed))])
-            else:
-                error = wrong.with_traceback(None)
+                allow = HttpResponse(204, content_type="", headers=[("Allow", ", ".join(wrong.allowed))])
+                return self._finish(request, allow, None)
+            error = wrong.with_traceback(None)
         except GatewayError as expected:
             # Its traceback holds this frame, which holds the error: under overload thousands of such circles a second
             # would wait for the garbage collector, which then stops everything for tens of milliseconds.
@@ -83,9 +82,10 @@ class HttpExchange:
         except Exception:
             log.exception("edge.handler_crashed", request_id=request.id, method=request.method, path=request.path[:200])
             error = GatewayError("an unexpected error occurred; it is logged under the x-request-id of this answer")
-        if error is not None:
-            response = self._refusal(request, error, encode_error)
-        return self._finish(request, response, error)
+        else:
+            return self._finish(request, response, None)
+        refusal = self._refusal(request, error, route.encode_error if route is not None else None)
+        return self._finish(request, refusal, error)
 
     def refuse(self, request: HttpRequest, error: GatewayError) -> HttpResponse:
         """The answer to a request that could not even be read."""

@@ -3,7 +3,8 @@ Which route answers a path. Pure: no I/O, no clock.
 
 Every route is also reachable under ``/api/v1/endpoint/<endpoint>`` and ``/api/v1/service/<endpoint>``, the bases of
 Azure ML's Kubernetes endpoints; the name is then in the captures as ``endpoint``. Whole paths are found in a dict;
-patterns in a tree of segments in which a literal goes before a ``{name}``.
+patterns in a tree of segments in which a literal goes before a ``{name}``. What was found once is remembered: clients
+ask for few paths, but they may make up any number, so this is bounded in length and number, and only successes count.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ __all__ = ["HttpRouter"]
 
 _BASES = ("/api/v1/endpoint/", "/api/v1/service/")
 _NO_CAPTURES: Mapping[str, str] = {}
+_MAX_REMEMBERED = 1024
+"""Paths; when there are more, all are forgotten, which costs each of them one more search."""
+_MAX_LENGTH = 256
+"""Characters of a path that is remembered."""
 
 
 @dataclass(slots=True)
@@ -35,6 +40,7 @@ class HttpRouter:
         self._exact: dict[str, dict[str, Route]] = {}
         self._root = _Node()
         self._families: dict[str, EncodeError] = {}
+        self._remembered: dict[tuple[str, str], tuple[Route, Mapping[str, str]]] = {}
         for route in routes:
             self._add(route)
             self._families.setdefault(_first_segment(route.pattern), route.encode_error)
@@ -42,6 +48,21 @@ class HttpRouter:
 
     def resolve(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
         """Raises ``NotFound``, or ``MethodNotAllowed`` with the methods that the path has. HEAD is answered as GET."""
+        asked = method, path
+        found = self._remembered.get(asked)
+        if found is None:
+            found = self._search(method, path)
+            if len(path) <= _MAX_LENGTH:
+                if len(self._remembered) >= _MAX_REMEMBERED:
+                    self._remembered.clear()
+                self._remembered[asked] = found
+        return found
+
+    def encode_error_for(self, path: str) -> EncodeError:
+        """How clients of the family that the path seems to belong to read errors."""
+        return self._families.get(_first_segment(_split_base(path)[1]), self._fallback)
+
+    def _search(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
         routes = self._exact.get(path)
         captures = _NO_CAPTURES
         if routes is None:
@@ -59,10 +80,6 @@ class HttpRouter:
         if route is None:
             raise MethodNotAllowed(f"{path[:200]} has no {method[:20]}", _allowed(routes))
         return route, captures
-
-    def encode_error_for(self, path: str) -> EncodeError:
-        """How clients of the family that the path seems to belong to read errors."""
-        return self._families.get(_first_segment(_split_base(path)[1]), self._fallback)
 
     def _add(self, route: Route) -> None:
         if "{" not in route.pattern:

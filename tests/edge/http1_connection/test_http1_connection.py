@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
+import weakref
 from typing import Any
 
 import msgspec
@@ -16,6 +18,7 @@ from gateway.edge.http_message import HttpRequest, HttpResponse
 
 CONFIG = EdgeConfig(max_body_bytes=1_000_000, max_header_bytes=2048, idle_timeout_ms=75_000, body_timeout_ms=60_000)
 GET = b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n"
+SCORE = b"POST /score HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%b"
 UPLOAD = b"POST /up HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n%b\r\n"
 
 
@@ -61,15 +64,28 @@ class FakeTransport(asyncio.Transport):
         return [int(code) for code in re.findall(rb"HTTP/1.1 (\d{3}) ", self.written)]
 
 
+class Trace:
+    """Something that goes when nobody holds the request that it hangs on."""
+
+
 class HeldExchange:
     """Answers each request with its path when it is let go."""
 
     def __init__(self) -> None:
         self.begun: list[str] = []
+        self.bodies: list[bytes] = []
+        self.tasks: list[asyncio.Task[Any] | None] = []
+        self.traces: list[weakref.ref[Trace]] = []
         self.let_go = asyncio.Semaphore(0)
 
     async def __call__(self, request: HttpRequest, /) -> HttpResponse:
         self.begun.append(request.path)
+        self.bodies.append(request.body)
+        self.tasks.append(asyncio.current_task())
+        trace: Any = Trace()
+        request.call = trace
+        self.traces.append(weakref.ref(trace))
+        del trace
         await self.let_go.acquire()
         return HttpResponse(200, request.path.encode())
 
@@ -386,3 +402,170 @@ async def test_a_short_limit_is_kept_too() -> None:
     connection.sweep(0.03, 0.02)
 
     assert transport.is_closed
+
+
+async def answered(connection: Connection, owner: FakeOwner, *pieces: bytes) -> None:
+    for piece in pieces:
+        connection.data_received(piece)
+        owner.exchange.let_go.release()
+        await turns()
+
+
+async def test_a_head_that_came_before_is_not_parsed_again() -> None:
+    connection, transport, owner = connect()
+    await answered(connection, owner, SCORE % (1, b"a"))
+    connection._reader.close()  # from now on it reads nothing
+    await answered(connection, owner, SCORE % (1, b"b"), SCORE % (2, b"cd"))
+
+    assert (owner.exchange.bodies, transport.statuses) == ([b"a", b"b", b"cd"], [200] * 3)
+
+    connection.connection_lost(None)
+
+
+async def test_what_is_recognized_is_answered_in_order_with_what_is_not() -> None:
+    connection, transport, owner = connect()
+    score = [SCORE % (1, b"%d" % i) for i in range(6)]
+    for piece in (score[0], score[1], score[2] + score[3], GET % 1, score[4], score[5][:-1], score[5][-1:]):
+        connection.data_received(piece)
+        await turns(2)
+    for _ in range(7):
+        owner.exchange.let_go.release()
+    await turns(20)
+
+    assert owner.exchange.bodies == [b"0", b"1", b"2", b"3", b"", b"4", b"5"]
+    assert transport.statuses == [200] * 7
+
+    connection.connection_lost(None)
+
+
+async def test_a_client_that_comes_again_soon_wakes_the_task_that_answered_it() -> None:
+    connection, _, owner = connect()
+    await answered(connection, owner, GET % 0, SCORE % (1, b"a"), SCORE % (1, b"b"))
+
+    assert len(set(owner.exchange.tasks)) == 1
+
+    connection.connection_lost(None)
+
+
+async def test_a_task_without_work_does_not_make_its_connection_busy() -> None:
+    connection, _, owner = connect()
+    await answered(connection, owner, GET % 0)
+
+    assert (connection._task is not None, connection.is_busy) == (True, False)
+
+    connection.connection_lost(None)
+
+
+async def test_a_task_without_work_goes_when_nothing_came_between_two_sweeps() -> None:
+    connection, transport, owner = connect()
+    await answered(connection, owner, GET % 0)
+    connection.sweep(5.0, 5.0)
+    is_early = connection._task is None
+    connection.sweep(5.1, 5.0)
+    await turns()
+    task = owner.exchange.tasks[0]
+
+    assert task is not None
+    assert (is_early, connection._task, task.done(), task.cancelled()) == (False, None, True, False)
+    assert not transport.is_closed
+
+
+async def test_who_comes_after_the_task_has_gone_is_answered_by_another() -> None:
+    connection, transport, owner = connect()
+    await answered(connection, owner, SCORE % (1, b"a"))
+    connection.sweep(5.1, 5.0)
+    await answered(connection, owner, SCORE % (1, b"b"), GET % 1)
+
+    assert (owner.exchange.bodies, transport.statuses) == ([b"a", b"b", b""], [200] * 3)
+    assert len(set(owner.exchange.tasks)) == 2
+
+    connection.connection_lost(None)
+
+
+async def test_a_client_that_leaves_while_nothing_is_answered_leaves_no_task() -> None:
+    connection, _, owner = connect()
+    await answered(connection, owner, GET % 0)
+    connection.connection_lost(None)
+    await turns()
+    task = owner.exchange.tasks[0]
+
+    assert task is not None
+    assert (owner.left, task.done()) == ([None], True)
+
+
+async def test_closing_a_connection_without_work_ends_its_task_in_peace() -> None:
+    connection, transport, owner = connect()
+    await answered(connection, owner, GET % 0)
+    connection.close()
+    await turns()
+    task = owner.exchange.tasks[0]
+
+    assert task is not None
+    assert (task.done(), task.cancelled(), transport.is_closed) == (True, False, True)
+
+
+async def test_who_leaves_before_a_woken_task_ran_costs_nothing() -> None:
+    connection, _, owner = connect()
+    await answered(connection, owner, GET % 0)
+    connection.data_received(GET % 1)
+    connection.connection_lost(None)
+    await turns()
+
+    assert owner.exchange.begun == ["/0"]
+    assert [task is not None and task.cancelled() for task in owner.left] == [True]
+
+
+async def test_who_leaves_in_the_middle_of_a_later_request_cancels_it() -> None:
+    connection, _, owner = connect()
+    await answered(connection, owner, SCORE % (1, b"a"))
+    connection.data_received(SCORE % (1, b"b"))
+    await turns()
+    connection.connection_lost(None)
+    await turns()
+
+    assert owner.exchange.bodies == [b"a", b"b"]
+    assert [task is not None and task.cancelled() for task in owner.left] == [True]
+
+
+async def test_a_cancelled_task_without_work_takes_its_connection_with_it() -> None:
+    connection, transport, owner = connect()
+    await answered(connection, owner, GET % 0)
+    task = owner.exchange.tasks[0]
+    assert task is not None
+    task.cancel()  # as whoever ends the loop does
+    connection.data_received(GET % 1)
+    await turns()
+
+    assert transport.is_closed
+
+    connection.connection_lost(None)
+
+
+async def test_a_silent_client_costs_no_memory_for_what_it_sent() -> None:
+    connection, _, owner = connect()
+    await answered(connection, owner, SCORE % (1, b"a"), SCORE % (1, b"b"), GET % 0)
+    gc.collect()
+
+    assert [trace() for trace in owner.exchange.traces] == [None] * 3
+
+    connection.connection_lost(None)
+
+
+async def test_a_request_that_is_recognized_during_a_drain_is_the_last() -> None:
+    connection, transport, owner = connect()
+    await answered(connection, owner, SCORE % (1, b"a"))
+    owner.is_draining = True
+    await answered(connection, owner, SCORE % (1, b"b"))
+
+    assert (transport.written.count(b"Connection: close"), transport.is_closed) == (1, True)
+    assert connection._task is None
+
+
+async def test_after_a_refusal_nothing_is_recognized() -> None:
+    connection, transport, owner = connect()
+    await answered(connection, owner, SCORE % (1, b"a"))
+    connection.data_received(b"nonsense\r\n\r\n")
+    await turns()
+    await answered(connection, owner, SCORE % (1, b"b"))
+
+    assert (owner.exchange.bodies, transport.statuses) == ([b"a"], [200, 400])

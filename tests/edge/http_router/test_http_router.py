@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.core.errors import GatewayError, MethodNotAllowed, NotFound
+from gateway.edge import http_router
 from gateway.edge.http_message import HttpRequest, HttpResponse
 from gateway.edge.http_route import Route
 from gateway.edge.http_router import HttpRouter
@@ -29,20 +32,19 @@ def route(method: str, pattern: str) -> Route:
     return Route(method=method, pattern=pattern, handler=answer, encode_error=encode)
 
 
-ROUTER = HttpRouter(
-    [
-        route("POST", "/score"),
-        route("GET", "/"),
-        route("GET", "/v2"),
-        route("GET", "/v2/models/{model}"),
-        route("GET", "/v2/models/stats"),
-        route("POST", "/v2/models/{model}/infer"),
-        route("GET", "/v2/models/{model}/infer"),
-        route("POST", "/v2/models/{model}/versions/{version}/infer"),
-        route("POST", "/v2/repository/models/{model}/load"),
-        route("POST", "/v2/repository/{repository}/index"),
-    ]
-)
+ROUTES = [
+    route("POST", "/score"),
+    route("GET", "/"),
+    route("GET", "/v2"),
+    route("GET", "/v2/models/{model}"),
+    route("GET", "/v2/models/stats"),
+    route("POST", "/v2/models/{model}/infer"),
+    route("GET", "/v2/models/{model}/infer"),
+    route("POST", "/v2/models/{model}/versions/{version}/infer"),
+    route("POST", "/v2/repository/models/{model}/load"),
+    route("POST", "/v2/repository/{repository}/index"),
+]
+ROUTER = HttpRouter(ROUTES)
 
 
 @pytest.mark.parametrize(
@@ -126,3 +128,52 @@ def test_an_unknown_path_gets_the_error_of_the_family_it_seems_to_mean(path: str
 def test_two_routes_for_one_path_are_refused() -> None:
     with pytest.raises(ValueError, match=r"two routes for GET /v2/\{x\}"):
         HttpRouter([route("GET", "/v2/{x}"), route("GET", "/v2/{x}")])
+
+
+def outcome(router: HttpRouter, method: str, path: str) -> tuple[object, ...]:
+    try:
+        found, captures = router.resolve(method, path)
+    except MethodNotAllowed as error:
+        return str(error), error.allowed
+    except NotFound as error:
+        return (str(error),)
+    return found, dict(captures)
+
+
+METHODS = st.sampled_from(["GET", "POST", "HEAD", "OPTIONS", "get", ""])
+SEGMENTS = st.sampled_from(["v2", "models", "repository", "stats", "infer", "index", "score", "m", "versions", "1", ""])
+PATHS = st.builds(
+    lambda base, segments: base + "".join(f"/{segment}" for segment in segments),
+    st.sampled_from(["", "/api/v1/endpoint/e", "/api/v1/service/e", "/v2/models/m"]),
+    st.lists(SEGMENTS, max_size=5),
+)
+
+
+@given(st.lists(st.tuples(METHODS, PATHS | st.text(max_size=5)), max_size=8), st.integers(1, 3))
+def test_what_was_asked_before_changes_no_answer(asked: list[tuple[str, str]], limit: int) -> None:
+    router = HttpRouter(ROUTES)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(http_router, "_MAX_REMEMBERED", limit)
+        for method, path in asked * 2:
+            assert outcome(router, method, path) == outcome(HttpRouter(ROUTES), method, path)
+
+
+def test_callers_who_make_up_paths_do_not_fill_the_memory() -> None:
+    router = HttpRouter(ROUTES)
+    for number in range(5000):
+        router.resolve("POST", f"/v2/models/{number}/infer")
+        assert len(router._remembered) <= 1024
+
+    router.resolve("POST", f"/v2/models/{'m' * 256}/infer")
+
+    assert not any("mmm" in path for _, path in router._remembered)
+
+
+def test_a_path_that_is_not_found_is_not_remembered() -> None:
+    router = HttpRouter(ROUTES)
+    with pytest.raises(NotFound):
+        router.resolve("GET", "/nothing")
+    with pytest.raises(MethodNotAllowed):
+        router.resolve("DELETE", "/score")
+
+    assert not router._remembered
