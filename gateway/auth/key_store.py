@@ -5,6 +5,13 @@ The keys as the files say now: followed while the process runs, and who used whi
 reads them; a key that is not known makes us look at once, so a fresh one works everywhere the moment it is made. A file
 that became unreadable is refused and what was known is kept: a slip of an editor must not lock everybody out, and
 whoever wants that takes the keys out of the file.
+
+What was shown and found is remembered until the files are looked at the next time, so that a key is hashed a few times
+a second rather than with every request. That changes nothing but the cost: only what was found in this very ring is
+remembered, so there is at most one credential for each of its keys, and what depends on time and place (whether the key
+has expired, what it may do) is asked every time. Nor does it tell anybody how much of a guess was right: a dictionary
+compares two texts only where all 64 bits of their hashes, with a seed of the process, are the same. A key stays in our
+memory no longer than a request that waits for its answer.
 """
 
 from __future__ import annotations
@@ -38,6 +45,8 @@ class KeyStore:
 
     def __init__(self, path: Path, mounted: Path | None, uses: KeyUses, *, clock: Callable[[], float]) -> None:
         self._path, self._mounted, self._uses, self._clock = path, mounted, uses, clock
+        self._shown: dict[str | None, Holder] = {}
+        """``Authorization`` as it was shown → whose key that is. Forgotten with the ring, and at every look."""
         self._stamps = self._look()
         self._install(self._read())
 
@@ -47,12 +56,9 @@ class KeyStore:
 
     def judge(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
         """The same at once."""
-        credential = caller.credential
-        holder = None
-        if credential is not None and credential[:7] == "Bearer ":  # how everybody writes it
-            holder = self._find(_digest(credential[7:]))
+        holder = self._shown.get(caller.credential)
         if holder is None:
-            holder = self._look_again(_digest(bearer(credential, "key")))
+            holder = self._holder_of(caller.credential)
         now = self._clock()
         if holder.expires <= now:
             raise invalid("the key has expired", holder.key.name)
@@ -64,6 +70,7 @@ class KeyStore:
 
     def refresh(self) -> bool:
         """Take over what has changed; whether anything had."""
+        self._shown = {}
         stamps = self._look()
         if stamps == self._stamps:
             return False
@@ -89,7 +96,15 @@ class KeyStore:
         self._uses.note({holder.key.name: int(holder.last_used) for holder in self._ring if holder.last_used})
 
     def _install(self, ring: KeyRing) -> None:
-        self._ring, self._find = ring, ring.find
+        self._ring, self._find, self._shown = ring, ring.find, {}
+
+    def _holder_of(self, credential: str | None) -> Holder:
+        if credential is not None and credential[:7] == "Bearer ":  # how everybody writes it
+            holder = self._find(_digest(credential[7:]))
+            if holder is not None:
+                self._shown[credential] = holder
+                return holder
+        return self._look_again(_digest(bearer(credential, "key")))
 
     def _look_again(self, presented: bytes) -> Holder:
         # Only our own file: looking through a mounted folder is no work for strangers to order.

@@ -20,7 +20,8 @@ MARKS = ("receive", "auth", "route", "features", "queue", "worker", "answer")
 
 _NS = 1_000_000_000
 
-_TEXTS = tuple([f"{us / 1000:.3f}" for us in range(10_000)])
+_SHORT = 10_000
+_TEXTS = tuple([f"{us / 1000:.3f}" for us in range(_SHORT)])
 """Microseconds → milliseconds as text. To look up a text takes a tenth of the time that making it takes."""
 
 
@@ -70,15 +71,20 @@ class Timeline(Struct, gc=False):
 
     def server_timing(self) -> str:
         """The ``Server-Timing`` header's value (W3C Server Timing): durations in milliseconds, cut to microseconds."""
-        receive, auth, route, features = self.receive, self.auth, self.route, self.features
-        queue, worker, answer, texts = self.queue, self.worker, self.answer, _TEXTS
-        if worker:
+        if self.worker:
+            receive, auth, route, features, texts = self.receive, self.auth, self.route, self.features, _TEXTS
+            # Three that the model and the load decide about may be long.
+            queue = (self.queue - features) // 1000
+            worker = (self.worker - self.queue) // 1000
+            compute = int(self.compute * 1e6)
             try:
                 return (
                     f"receive;dur={texts[(receive - self.started) // 1000]}, auth;dur={texts[(auth - receive) // 1000]}"
                     f", route;dur={texts[(route - auth) // 1000]}, features;dur={texts[(features - route) // 1000]}"
-                    f", queue;dur={texts[(queue - features) // 1000]}, worker;dur={texts[(worker - queue) // 1000]}"
-                    f", compute;dur={texts[int(self.compute * 1e6)]}, answer;dur={texts[(answer - worker) // 1000]}"
+                    f", queue;dur={texts[queue] if queue < _SHORT else f'{queue / 1000:.3f}'}"
+                    f", worker;dur={texts[worker] if worker < _SHORT else f'{worker / 1000:.3f}'}"
+                    f", compute;dur={texts[compute] if compute < _SHORT else f'{compute / 1000:.3f}'}"
+                    f", answer;dur={texts[(self.answer - self.worker) // 1000]}"
                 )
             except IndexError:
                 # A stage took long, or has no mark: then the difference is not of this table either, because the clock

@@ -31,14 +31,15 @@ class Admit:
         return self._bytes
 
     async def __call__(self, request: Received, /) -> Answer:
-        size = request.size
-        if self._in_flight >= self._max_in_flight:
-            raise Overloaded(f"{self._in_flight} requests are in flight")
+        in_flight, size = self._in_flight, request.size
+        together = self._bytes + size
+        if in_flight >= self._max_in_flight:
+            raise Overloaded(f"{in_flight} requests are in flight")
         # A body that is over the limit alone is let in alone: its size is the listener's business.
-        if self._in_flight and self._bytes + size > self._max_bytes:
+        if together > self._max_bytes and in_flight:
             raise Overloaded(f"{self._bytes} bytes of requests are in flight")
-        self._in_flight += 1
-        self._bytes += size
+        self._in_flight = in_flight + 1
+        self._bytes = together
         try:
             return await self._inner(request)
         finally:

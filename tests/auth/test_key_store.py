@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from gateway.auth.api_key import ApiKey, digest, new_key
 from gateway.auth.key_file import change_keys, write_keys
 from gateway.auth.key_store import KeyStore
 from gateway.auth.key_uses import KeyUses
-from gateway.core.access import Presented, Principal, Role
+from gateway.core.access import Caller, Presented, Principal, Role
 from gateway.core.errors import ConfigError, Forbidden, Unauthenticated
 
 KEY = new_key()
@@ -209,3 +213,90 @@ async def test_a_folder_that_cannot_be_written_is_told_once_and_refuses_nobody(t
         keys.store.flush()
 
     assert [event["event"] for event in events] == ["auth.last_uses_lost"]
+
+
+class Forgetful(KeyStore):
+    """Remembers nothing of what was shown: what the other one must not differ from."""
+
+    def judge(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
+        self._shown = {}
+        return super().judge(caller, endpoint, role)
+
+
+_KEYS = ["lg_a", "lg_b", "lg_ä"]
+_SHOWN = [
+    None,
+    "",
+    "Bearer ",
+    *[f"{scheme} {key}{end}" for scheme in ("Bearer", "bearer") for key in _KEYS for end in ("", " ", "x")],
+]
+_steps = st.one_of(
+    st.tuples(st.just("ask"), st.sampled_from(_SHOWN), st.sampled_from(["a", "b", None]), st.sampled_from(Role)),
+    st.tuples(
+        st.just("give"),
+        st.sampled_from(_KEYS),
+        st.sampled_from([None, ["a"], ["b"]]),
+        st.sampled_from([None, int(NOW) + 1, int(NOW) + 3]),
+    ),
+    st.tuples(st.just("take"), st.sampled_from(_KEYS)),
+    st.tuples(st.just("wait")),
+    st.tuples(st.just("look")),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(_steps, max_size=40))
+def test_a_credential_that_is_remembered_is_judged_as_one_that_is_not(steps: list[tuple[Any, ...]]) -> None:
+    with TemporaryDirectory() as folder, capture_logs():
+        file, now, held = Path(folder) / "keys.json", [NOW], {}
+        write_keys(file, [])
+        stores = [
+            kind(file, None, KeyUses(Path(folder) / "uses"), clock=lambda: now[0]) for kind in (KeyStore, Forgetful)
+        ]
+        for step, *told in steps:
+            if step == "ask":
+                shown, endpoint, role = told
+                with_memory, without = (_verdict(store, shown, endpoint, role) for store in stores)
+                assert with_memory == without
+            elif step == "give":
+                key, endpoints, expires = told
+                name = f"k{_KEYS.index(key)}"
+                held[key] = ApiKey(name=name, sha256=digest(key), endpoints=endpoints, expires=expires)
+                write_keys(file, list(held.values()))
+            elif step == "take":
+                held.pop(told[0], None)
+                write_keys(file, list(held.values()))
+            elif step == "wait":
+                now[0] += 1
+            else:
+                for store in stores:
+                    store.refresh()
+            assert len(stores[0]._shown) <= len(stores[0]._ring)
+        for store in stores:
+            store.refresh()
+        assert [(each.digest, each.last_used) for each in stores[0]._ring] == [
+            (each.digest, each.last_used) for each in stores[1]._ring
+        ]
+
+
+def _verdict(store: KeyStore, shown: str | None, endpoint: str | None, role: Role) -> tuple[str, ...]:
+    try:
+        principal = store.judge(Presented(shown), endpoint, role)
+    except (Unauthenticated, Forbidden) as refusal:
+        return type(refusal).__name__, str(refusal), refusal.challenge, refusal.who
+    return principal.name, repr(principal)
+
+
+async def test_nothing_that_was_shown_is_remembered_beyond_the_next_look(keys: Keys) -> None:
+    await keys.ask(KEY)
+    remembered = len(keys.store._shown)
+    keys.store.refresh()
+
+    assert (remembered, keys.store._shown) == (1, {})
+
+
+@pytest.mark.parametrize("credential", [f"bearer {KEY}", f"Bearer  {KEY}", f"Bearer {KEY} ", "Bearer lg_wrong"])
+async def test_only_a_valid_key_in_its_usual_form_is_remembered(keys: Keys, credential: str) -> None:
+    _verdict(keys.store, credential, "a", Role.SCORE)
+
+    assert keys.store._shown == {}
