@@ -40,9 +40,12 @@ class BatchCodec:
             raise BatchInvalid(f"expected at most {self._max_rows} rows, got {rows}")
         if self._is_open or message.shapes:
             return self._decode_open(message)
-        if len(message.records) != rows * self._width:
-            raise BatchInvalid(f"expected {rows} records of {self._width} bytes, got {len(message.records)} bytes")
-        return Batch(rows, message.records, self._decode_texts(message, [c.elements for c in self._texts]))
+        records = message.records  # read once: each time is a copy
+        if len(records) != rows * self._width:
+            raise BatchInvalid(f"expected {rows} records of {self._width} bytes, got {len(records)} bytes")
+        if self._texts or message.texts:
+            return Batch(rows, records, self._decode_texts(message, [c.elements for c in self._texts]))
+        return Batch(rows, records, [])
 
     def encode(self, batch_id: int, rows: int, result: Result, queue_ns: int, compute_ns: int) -> wire.Reply:
         """The reply that carries ``result``."""
@@ -77,9 +80,10 @@ class BatchCodec:
                 elements.append(count)
             else:
                 width += count * column.numpy.itemsize
-        if len(message.records) != message.rows * width:
-            raise BatchInvalid(f"expected {message.rows} records of {width} bytes, got {len(message.records)} bytes")
-        return Batch(message.rows, message.records, self._decode_texts(message, elements), shapes)
+        rows, records = message.rows, message.records
+        if len(records) != rows * width:
+            raise BatchInvalid(f"expected {rows} records of {width} bytes, got {len(records)} bytes")
+        return Batch(rows, records, self._decode_texts(message, elements), shapes)
 
     def _decode_texts(self, message: wire.Batch, elements: Sequence[int]) -> list[Text]:
         if len(message.texts) != len(elements):

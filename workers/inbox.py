@@ -60,8 +60,10 @@ class Inbox:
 
     def take(self, timeout: float | None = None) -> Job | None:
         """The next job; None after ``timeout`` seconds, or when woken up."""
+        if timeout is None:
+            return self._queue.get()
         try:
-            return self._queue.get(timeout=timeout) if timeout is None or timeout > 0 else self._queue.get_nowait()
+            return self._queue.get(timeout=timeout) if timeout > 0 else self._queue.get_nowait()
         except Empty:
             return None
 

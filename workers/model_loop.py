@@ -65,16 +65,19 @@ class ModelLoop:
     def run(self) -> Exit:
         """Score until drained; the reason to leave."""
         code = Exit.DRAINED
+        is_due = self._runtime.is_due
         while self._drain_until is None:
-            job = self._inbox.take(_IDLE if self._runtime.is_due else None)
+            job = self._inbox.take(_IDLE if is_due else None)
             if job is not None:
                 self._work(job)
                 if self._memory.is_passed() and (self._turn is None or self._turn.try_take()):
                     log.warning("worker.memory_limit_passed")
                     self.drain(self._timeout)
                     code = Exit.RECYCLE
-            if self._runtime.is_due and self._drain_until is None:
+                is_due = self._runtime.is_due  # nothing but work and rest changes it
+            if is_due and self._drain_until is None:
                 self._rest(is_idle=job is None)
+                is_due = self._runtime.is_due
         self._finish()
         return code
 

@@ -1,9 +1,11 @@
 """
 The gRPC side of a worker: its own thread with its own event loop, so that a model that computes never delays a read.
 
-Handlers are ordinary asynchronous servicers: they read the request iterator, yield replies and return messages, and
-touch nothing else of the engine. Batches are decoded and checked here and handed to the model's thread through the
-inbox; each reply comes back with one ``call_soon_threadsafe`` and leaves on the stream that sent the batch.
+Handlers are ordinary asynchronous servicers: they read the request iterator, yield replies and return messages. They
+touch nothing else of the engine but two shortcuts, ``listen`` and ``write_nowait``, where it has them (``h2grpc``): a
+batch then goes to the model's thread in the turn of the loop in which it arrives, and its reply leaves in the turn in
+which it comes back. Batches are decoded and checked here and handed over through the inbox; what is finished while the
+loop is busy comes back with one ``call_soon_threadsafe``. A reply leaves on the stream that sent its batch.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import Any, Literal
 
@@ -22,6 +25,7 @@ import grpc
 import grpc.aio
 import structlog
 import uvloop
+from google.protobuf.message import EncodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]  # has no stubs
 
 from workers.codec import BatchCodec, failed, stated
@@ -59,11 +63,20 @@ class ServeError(Exception):
 
 
 class Stream:
-    """One Score call: replies queued for its handler. All of it on the loop's thread but ``post``."""
+    """
+    One Score call: replies that leave at once, or wait for its handler. All of it on the loop's thread but ``post``.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    ``write_nowait`` sends a reply if that takes no waiting.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, write_nowait: Callable[[wire.Reply], bool]) -> None:
+        self._loop, self._write_nowait = loop, write_nowait
+        self._posted: deque[wire.Reply] = deque()
+        """From another thread, on their way to this one."""
+        self._is_told = False
+        """The loop is going to look at them."""
         self._replies: deque[wire.Reply] = deque()
+        """For the handler."""
         self._waiter: asyncio.Future[None] | None = None
         self._is_finished = False
         self.is_closed = False
@@ -71,8 +84,14 @@ class Stream:
         """Batches in the inbox or the model."""
 
     def post(self, reply: wire.Reply) -> None:
-        with suppress(RuntimeError):  # the loop has gone, and the stream with it
-            self._loop.call_soon_threadsafe(self.answer, reply)
+        self._posted.append(reply)
+        if self._is_told:  # it was not yet when the reply was put there, so it will find it
+            return
+        self._is_told = True
+        try:
+            self._loop.call_soon_threadsafe(self._take_posted)
+        except RuntimeError:  # the loop has gone, and the stream with it
+            self._posted.clear()
 
     def answer(self, reply: wire.Reply) -> None:
         """Send the reply to one accepted batch."""
@@ -80,7 +99,14 @@ class Stream:
         self.send(reply)
 
     def send(self, reply: wire.Reply) -> None:
-        self._replies.append(reply)
+        try:
+            is_sent = not self._replies and self._write_nowait(reply)
+        except EncodeError:
+            is_sent = False  # the handler fails of it
+        if not is_sent:
+            self._replies.append(reply)
+        elif not self._is_finished:
+            return
         self._wake()
 
     def finish(self) -> None:
@@ -101,6 +127,12 @@ class Stream:
             self._waiter = self._loop.create_future()
             await self._waiter
         return self._replies.popleft()
+
+    def _take_posted(self) -> None:
+        self._is_told = False  # before looking: whoever posts from here on tells again
+        posted = self._posted
+        while posted:
+            self.answer(posted.popleft())
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -127,11 +159,13 @@ class WorkerServicer(worker_pb2_grpc.WorkerServicer):
         self._unfinished = 0
 
     async def Score(
-        self, request_iterator: AsyncIterator[wire.Batch], _context: Any
+        self, request_iterator: AsyncIterator[wire.Batch], context: Any
     ) -> AsyncGenerator[wire.Reply, None]:
-        stream = Stream(asyncio.get_running_loop())
+        stream = Stream(asyncio.get_running_loop(), getattr(context, "write_nowait", _never))
         stream.send(stated(self._lifecycle.state))
         self._streams.add(stream)
+        if (listen := getattr(context, "listen", None)) is not None:
+            listen(partial(self._accept, stream))  # and what is left to read is the end
         reader = asyncio.create_task(self._read(request_iterator, stream), name="read batches")
         reader.add_done_callback(lambda _: stream.finish())  # at the gateway's last batch, or if reading fails
         try:
@@ -166,16 +200,21 @@ class WorkerServicer(worker_pb2_grpc.WorkerServicer):
 
     async def _read(self, batches: AsyncIterator[wire.Batch], stream: Stream) -> None:
         async for message in batches:
-            received = self._clock()
-            try:
-                batch = self._codec.decode(message)
-            except BatchInvalid as error:
-                stream.send(failed(message.id, wire.Failure.INVALID, str(error)))
-                continue
-            deadline = received + message.budget_ms / 1000 if message.budget_ms else None
-            stream.unanswered += 1
-            if not self._inbox.put(Job(message.id, batch, stream, received, deadline)):
-                stream.answer(failed(message.id, wire.Failure.REFUSED, "the worker takes no more batches"))
+            self._accept(stream, message)
+
+    def _accept(self, stream: Stream, message: wire.Batch) -> None:
+        """Never raises: it may run in the middle of the engine."""
+        received = self._clock()
+        try:
+            batch = self._codec.decode(message)
+        except BatchInvalid as error:
+            stream.send(failed(message.id, wire.Failure.INVALID, str(error)))
+            return
+        budget_ms = message.budget_ms
+        deadline = received + budget_ms / 1000 if budget_ms else None
+        stream.unanswered += 1
+        if not self._inbox.put(Job(message.id, batch, stream, received, deadline)):
+            stream.answer(failed(message.id, wire.Failure.REFUSED, "the worker takes no more batches"))
 
 
 class Server:
@@ -268,6 +307,11 @@ class Server:
     def _finish(self, unfinished: int) -> None:
         self._servicer.finish(unfinished)
         self._stop.set()
+
+
+def _never(_reply: wire.Reply) -> bool:
+    """For engines without the shortcut."""
+    return False
 
 
 def _engine(name: str, options: Sequence[tuple[str, int]]) -> Any:

@@ -6,7 +6,8 @@ milliseconds that its parent needs to fork another. Nothing else is lost by the 
 break and send what was unanswered elsewhere.
 
 The model's thread only writes a few fields around each batch. The watchdog looks at them every tick while there is
-work, and sleeps on an event while there is none, so a batch costs no wake-up.
+work, and for a second after it last saw some; then it sleeps on an event until there is work again. So a worker that
+has nothing to do costs nothing, and one that is asked now and then is not woken here for every batch.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ log = structlog.get_logger()
 
 _TICK = 0.01
 """Seconds between two looks: how far a batch may overrun its budget unnoticed."""
+_AWAKE = 100
+"""Looks that find no work before it goes to sleep."""
 
 
 def kill_self() -> None:
@@ -40,8 +43,9 @@ class Watchdog:
         clock: Callable[[], float],
         grace: float,
         kill: Callable[[], None] = kill_self,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._interrupt, self._clock, self._grace, self._kill = interrupt, clock, grace, kill
+        self._interrupt, self._clock, self._grace, self._kill, self._pause = interrupt, clock, grace, kill, pause
         self._lock = threading.Lock()
         self._work = threading.Event()
         self._is_asleep = False
@@ -55,8 +59,10 @@ class Watchdog:
 
     def begin(self, deadline: float) -> None:
         """Work starts that must end by ``deadline``."""
-        with self._lock:
-            self._deadline, self._interrupted_at = deadline, None
+        self._interrupted_at = (
+            None  # without the lock: since ``end`` the watchdog leaves it alone, until it sees the next
+        )
+        self._deadline = deadline
         if self._is_asleep:
             self._work.set()
 
@@ -92,12 +98,15 @@ class Watchdog:
         self._kill()
 
     def _run(self) -> None:
+        idle = _AWAKE
         while True:
-            if self._deadline is None:
+            if idle >= _AWAKE:
                 self._is_asleep = True
                 if self._deadline is None:  # else begin() came before it could see the flag
                     self._work.wait()
                 self._work.clear()
                 self._is_asleep = False
-            time.sleep(_TICK)
+                idle = 0
+            self._pause(_TICK)
+            idle = 0 if self._deadline is not None else idle + 1
             self.look()

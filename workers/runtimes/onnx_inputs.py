@@ -43,6 +43,8 @@ class InputPlan:
         self, columns: tuple[Column, ...], feeds: dict[str, Feed], max_rows: int, units: Sequence[bool] = ()
     ) -> None:
         self.columns = columns
+        self._whole = next(((name, feed) for name, feed in feeds.items() if isinstance(feed, _Whole)), None)
+        """The one input, if the records are its tensor."""
         self.max_rows = max_rows
         """1 where the graph fixes the first dimension at 1, else 0."""
         self._feeds = feeds
@@ -53,6 +55,9 @@ class InputPlan:
 
     def feed(self, batch: Batch) -> dict[str, Array]:
         """The input tensors of ``batch``; raises ``BatchInvalid``."""
+        if self._whole is not None:
+            name, whole = self._whole
+            return {name: whole(batch, _NO_FIELDS)}
         record = self._record if self._record is not None else self._record_of(batch.shapes or ())
         table = np.frombuffer(batch.records, record) if record.itemsize else _NO_FIELDS
         return {name: feed(batch, table) for name, feed in self._feeds.items()}
@@ -62,6 +67,19 @@ class InputPlan:
         shaped = enumerate(zip(self.columns, shapes, self._units, strict=True))
         fields = [(f"f{i}", c.numpy, (1,) if unit else shape) for i, (c, shape, unit) in shaped if not c.is_text]
         return np.dtype(fields)
+
+
+class _Whole:
+    """The ``Feed`` of a model's only input whose records are its tensor, but for the type; reads no field of them."""
+
+    __slots__ = ("_is_cast", "_shape", "_stored", "_target")
+
+    def __init__(self, stored: Record, target: Record, shape: tuple[int, ...]) -> None:
+        self._stored, self._target, self._shape, self._is_cast = stored, target, shape, stored != target
+
+    def __call__(self, batch: Batch, _table: Array) -> Array:
+        array = np.frombuffer(batch.records, self._stored).reshape(batch.rows, *self._shape)
+        return array.astype(self._target) if self._is_cast else array
 
 
 def plan_inputs(tensors: Sequence[TensorInfo], declared: Sequence[SignatureColumn], source: str) -> InputPlan:
@@ -162,9 +180,7 @@ def _matrix(columns: tuple[Column, ...], tensor: TensorInfo) -> Feed:
     is_plain = len(storage) == 1 and not any(c.is_text or c.kind == "categorical" for c in columns)
     if is_plain:
         (stored,) = storage
-        if stored == target:
-            return lambda batch, _: np.frombuffer(batch.records, stored).reshape(batch.rows, width)
-        return lambda batch, _: np.frombuffer(batch.records, stored).astype(target).reshape(batch.rows, width)
+        return _Whole(stored, target, (width,))
     element = TensorInfo(tensor.name, tensor.type, (None,))
     fills = [_values(columns, i, element) for i in range(width)]
 
@@ -183,7 +199,7 @@ def _single(columns: tuple[Column, ...], index: int, tensor: TensorInfo) -> Feed
     is_alone = len(columns) == 1 and not column.is_text and column.kind != "categorical" and column.numpy == target
     if is_alone and -1 not in column.shape:  # the records are the tensor
         shape = (1,) if column.shape == () and tensor.trailing == (1,) else column.shape
-        return lambda batch, _: np.frombuffer(batch.records, target).reshape(batch.rows, *shape)
+        return _Whole(target, target, shape)
 
     def feed(batch: Batch, table: Array) -> Array:
         array = values(batch, table)
