@@ -72,15 +72,17 @@ class Timeline(Struct, gc=False):
     def server_timing(self) -> str:
         """The ``Server-Timing`` header's value (W3C Server Timing): durations in milliseconds, cut to microseconds."""
         if self.worker:
-            receive, auth, route, features, texts = self.receive, self.auth, self.route, self.features, _TEXTS
-            # Three that the model and the load decide about may be long.
+            auth, route, features, texts = self.auth, self.route, self.features, _TEXTS
+            # Those that the load and the model decide about may be long.
+            receive = (self.receive - self.started) // 1000
             queue = (self.queue - features) // 1000
             worker = (self.worker - self.queue) // 1000
             compute = int(self.compute * 1e6)
             try:
                 return (
-                    f"receive;dur={texts[(receive - self.started) // 1000]}, auth;dur={texts[(auth - receive) // 1000]}"
-                    f", route;dur={texts[(route - auth) // 1000]}, features;dur={texts[(features - route) // 1000]}"
+                    f"receive;dur={texts[receive] if receive < _SHORT else f'{receive / 1000:.3f}'}"
+                    f", auth;dur={texts[(auth - self.receive) // 1000]}, route;dur={texts[(route - auth) // 1000]}"
+                    f", features;dur={texts[(features - route) // 1000]}"
                     f", queue;dur={texts[queue] if queue < _SHORT else f'{queue / 1000:.3f}'}"
                     f", worker;dur={texts[worker] if worker < _SHORT else f'{worker / 1000:.3f}'}"
                     f", compute;dur={texts[compute] if compute < _SHORT else f'{compute / 1000:.3f}'}"
