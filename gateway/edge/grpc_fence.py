@@ -56,12 +56,13 @@ class GrpcFence:
 
     def answered(self, call: GrpcCall, received: Received, deployment: str) -> None:
         """Tell the caller, beside the answer, who gave it and where the time went."""
-        trailers = [("x-request-id", received.id), (DEPLOYMENT_HEADER, deployment)]
+        trailers: tuple[tuple[str, str], ...] = ("x-request-id", received.id), (DEPLOYMENT_HEADER, deployment)
         if received.request_id:
-            trailers.append(("x-ms-client-request-id", received.request_id))
+            trailers += (("x-ms-client-request-id", received.request_id),)
         if self._server_timing:
-            received.timeline.mark("answer")
-            trailers.append(("server-timing", received.timeline.server_timing()))
+            timeline = received.timeline
+            timeline.mark("answer")
+            trailers += (("server-timing", timeline.server_timing()),)
         call.set_trailing_metadata(trailers)
         self._on_done(received, 0, None)
 
@@ -96,9 +97,6 @@ class GrpcFence:
         call.set_trailing_metadata(trailers)
         self._on_done(received, _number(error), error)
         await call.abort(status_of(error).grpc, str(error)[:MAX_DETAILS])
-
-    def new_id(self) -> str:
-        return self._new_id()
 
     def id_of(self, received: Received | None) -> str:
         """The request's id, or a fresh one where it never became a request."""

@@ -7,34 +7,29 @@ with those five methods can run it. Metadata documents come from ``oip_metadata`
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from functools import partial
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
+import grpc
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
-from gateway.core.access import Caller, ClientCertificate, Presented
+from gateway.core.access import Caller, Presented
 from gateway.core.catalog import Catalog, StatsSource
-from gateway.core.deadline import Clock, Deadline
-from gateway.core.errors import GatewayError, InvalidInput, NotSupported
+from gateway.core.deadline import Clock
+from gateway.core.errors import InvalidInput, NotSupported
 from gateway.core.repository import Repository
 from gateway.core.request import Answer, Received
 from gateway.core.service import Service
-from gateway.core.timeline import Timeline
 from gateway.edge import oip_metadata
 from gateway.edge.grpc_call import GrpcCall
-from gateway.edge.grpc_fence import MAX_DETAILS, GrpcFence
+from gateway.edge.grpc_fence import GrpcFence
+from gateway.edge.grpc_infer import GrpcScoring, scoring_handlers
 from gateway.edge.grpc_repository import kserve_done, model_of
-from gateway.edge.grpc_tensors import InputReader, ResponseWriter, request_size
-from gateway.edge.http_intake import DEPLOYMENT_HEADER
 from gateway.edge.http_route import OnDone
 from gateway.edge.oip_repository import refuse_load_parameters
 from gateway.edge.oip_view import OipView
 from gateway.edge.peer_certificate import certificate_in
-from gateway.edge.request_id import caller_id
-from gateway.edge.status import status_of
 from gateway.wire.v1 import grpc_service_pb2 as pb
 from gateway.wire.v1.grpc_service_pb2_grpc import GRPCInferenceServiceServicer
 
@@ -64,6 +59,8 @@ class OipServicer(GRPCInferenceServiceServicer):
     that are being answered or wait for the caller to read; the next is not taken off the wire before one is through.
     ``asks_for_certificates`` says whether the listener does. Without a ``repository`` none is
     loaded or unloaded.
+
+    ModelInfer and ModelStreamInfer are not among its methods: ``handlers`` has them.
     """
 
     def __init__(
@@ -82,69 +79,20 @@ class OipServicer(GRPCInferenceServiceServicer):
         repository: Repository | None = None,
         max_in_flight_per_stream: int = 256,
     ) -> None:
-        self._service, self._catalog, self._view, self._stats = service, catalog, view, stats
-        self._is_ready, self._clock = is_ready, clock
-        self._read, self._write = InputReader(), ResponseWriter()
+        self._view, self._stats, self._is_ready = view, stats, is_ready
         self._asks_for_certificates, self._repository = asks_for_certificates, repository
-        self._max_in_flight_per_stream = max_in_flight_per_stream
         self._fence = GrpcFence(new_id=new_id, on_done=on_done, server_timing=server_timing)
-
-    async def ModelInfer(self, request: pb.ModelInferRequest, context: GrpcCall) -> pb.ModelInferResponse:
-        received: Received | None = None
-        failure: GatewayError
-        try:
-            metadata: Mapping[str, Any] = dict(context.invocation_metadata() or ())
-            received = self._receive(
-                request, metadata, context.time_remaining(), context.peer(), self._certificate(context)
-            )
-            answer = await self._service(received)
-            response = self._write(request, answer)
-        except asyncio.CancelledError:
-            self._fence.gone(received)
-            raise
-        except GatewayError as error:
-            # Without its traceback, which holds this frame: see HttpExchange.
-            failure, request_id = error.with_traceback(None), self._fence.id_of(received)
-        except Exception as crash:  # noqa: BLE001  # the fence
-            request_id = self._fence.id_of(received)
-            failure = self._fence.crashed("ModelInfer", crash, request_id)
-        else:
-            self._fence.answered(context, received, answer.deployment.name)
-            return response
-        return await self._fence.refuse(context, received, failure, request_id)
-
-    async def ModelStreamInfer(
-        self, request_iterator: AsyncIterator[pb.ModelInferRequest], context: GrpcCall
-    ) -> AsyncIterator[pb.ModelStreamInferResponse]:
-        """Many requests at once on one stream; each is answered when it is finished, under its own id."""
-        metadata: Mapping[str, Any] = dict(context.invocation_metadata() or ())
-        peer, certificate = context.peer(), self._certificate(context)
-        replies: asyncio.Queue[pb.ModelStreamInferResponse | None] = asyncio.Queue()
-        places = asyncio.Semaphore(self._max_in_flight_per_stream)
-
-        async def answer(request: pb.ModelInferRequest) -> None:
-            replies.put_nowait(
-                await self._stream_answer(request, metadata, context.time_remaining(), peer, certificate)
-            )
-
-        async def read() -> None:
-            try:
-                async with asyncio.TaskGroup() as answers:
-                    async for request in request_iterator:
-                        await places.acquire()
-                        answers.create_task(answer(request))
-            finally:
-                replies.put_nowait(None)
-
-        reader = asyncio.create_task(read())
-        try:
-            while (reply := await replies.get()) is not None:
-                yield reply
-                places.release()
-            await reader
-        finally:
-            reader.cancel()
-            await asyncio.wait([reader])
+        scoring = GrpcScoring(
+            service,
+            catalog,
+            self._fence,
+            new_id=new_id,
+            clock=clock,
+            asks_for_certificates=asks_for_certificates,
+            max_in_flight_per_stream=max_in_flight_per_stream,
+        )
+        self.handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]] = scoring_handlers(scoring)
+        """Of methods with a codec of our own, to be registered instead of the generated ones."""
 
     async def ServerLive(self, request: pb.ServerLiveRequest, context: GrpcCall) -> pb.ServerLiveResponse:  # noqa: ARG002
         async def work() -> pb.ServerLiveResponse:
@@ -254,82 +202,10 @@ class OipServicer(GRPCInferenceServiceServicer):
             raise NotSupported(f"{method}: {_NO_REPOSITORY}")
         return self._repository
 
-    def _receive(
-        self,
-        request: pb.ModelInferRequest,
-        metadata: Mapping[str, Any],
-        left: float | None,
-        peer: str,
-        certificate: ClientCertificate | None,
-    ) -> Received:
-        timeline = Timeline()
-        model = request.model_name or None
-        deployment: str | None = metadata.get(DEPLOYMENT_HEADER) or None
-        if request.model_version:
-            deployment = oip_metadata.pinned(self._catalog, model, request.model_version, deployment or "")
-        received = Received(
-            model,
-            deployment,
-            metadata.get("authorization"),
-            self._deadline(request, left),
-            partial(self._read, request),
-            "grpc",
-            peer,
-            caller_id(metadata, "managed"),
-            metadata.get("traceparent", ""),
-            request_size(request),
-            certificate,
-            timeline,
-            metadata,
-        )
-        received.id = self._fence.new_id()
-        timeline.mark("receive")
-        return received
-
-    def _certificate(self, call: GrpcCall) -> ClientCertificate | None:
-        return certificate_in(call.auth_context()) if self._asks_for_certificates else None
-
     def _caller(self, call: GrpcCall) -> Caller:
         credential = dict(call.invocation_metadata() or ()).get("authorization")
-        return Presented(credential if isinstance(credential, str) else None, self._certificate(call), call.peer())
-
-    def _deadline(self, request: pb.ModelInferRequest, left: float | None) -> Deadline | None:
-        """The earlier of the call's own deadline and the request's ``timeout``, in microseconds; 0 means none."""
-        if request.parameters and "timeout" in request.parameters:
-            timeout_us = oip_metadata.timeout_us(_value(request.parameters["timeout"]))
-            if timeout_us and (left is None or timeout_us / 1e6 < left):
-                left = timeout_us / 1e6
-        return None if left is None else self._clock() + left
-
-    async def _stream_answer(
-        self,
-        request: pb.ModelInferRequest,
-        metadata: Mapping[str, Any],
-        left: float | None,
-        peer: str,
-        certificate: ClientCertificate | None,
-    ) -> pb.ModelStreamInferResponse:
-        received: Received | None = None
-        failure: GatewayError
-        try:
-            received = self._receive(request, metadata, left, peer, certificate)
-            response = self._write(request, await self._service(received))
-        except asyncio.CancelledError:
-            self._fence.gone(received)
-            raise
-        except GatewayError as error:
-            failure = error.with_traceback(None)
-        except Exception as crash:  # noqa: BLE001  # the fence
-            failure = self._fence.crashed("ModelStreamInfer", crash, request.id)
-        else:
-            # There is one answer to each request; Triton's clients look here to know that no more will follow.
-            response.parameters["triton_final_response"].bool_param = True
-            self._fence.done(received, None)
-            return pb.ModelStreamInferResponse(infer_response=response)
-        self._fence.done(received, failure)
-        about = pb.ModelInferResponse(model_name=request.model_name, id=request.id)
-        about.parameters["status"].string_param = status_of(failure).grpc.name
-        return pb.ModelStreamInferResponse(error_message=str(failure)[:MAX_DETAILS] or "failed", infer_response=about)
+        certificate = certificate_in(call.auth_context()) if self._asks_for_certificates else None
+        return Presented(credential if isinstance(credential, str) else None, certificate, call.peer())
 
 
 def _message(document: dict[str, Any], message: M) -> M:
@@ -340,8 +216,3 @@ def _named(model: str) -> str:
     if not model:
         raise InvalidInput("expected the name of a model")
     return model
-
-
-def _value(parameter: pb.InferParameter) -> Any:
-    choice = parameter.WhichOneof("parameter_choice")
-    return None if choice is None else getattr(parameter, choice)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.core.errors import InvalidInput
+from gateway.edge.grpc_records import record
 from gateway.wire.v1 import grpc_service_pb2 as pb
 
 __all__ = ["kserve_done", "model_of"]
@@ -22,14 +23,4 @@ def model_of(request: pb.RepositoryModelLoadRequest | pb.RepositoryModelUnloadRe
 
 def kserve_done(model: str) -> bytes:
     """What KServe's definition of both responses has as its fields 1 and 2, which Triton's has not: name, and done."""
-    name = model.encode()
-    return b"\x0a" + _varint(len(name)) + name + b"\x10\x01"
-
-
-def _varint(number: int) -> bytes:
-    found = bytearray()
-    while number > 0x7F:
-        found.append(number & 0x7F | 0x80)
-        number >>= 7
-    found.append(number)
-    return bytes(found)
+    return record(1, model.encode()) + b"\x10\x01"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 from grpc_health.v1._async import HealthServicer  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -29,7 +31,7 @@ class GrpcServices:
 
     def __init__(self, servicer: OipServicer, server: Any) -> None:
         self._health = HealthServicer()
-        add_GRPCInferenceServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+        add_GRPCInferenceServiceServicer_to_server(servicer, _Replacing(server, servicer.handlers))  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = (SERVICE, _HEALTH, _REFLECTION)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(ReflectionServicer(names), server)
@@ -43,6 +45,23 @@ class GrpcServices:
     async def leave(self) -> None:
         """Health says NOT_SERVING for good, so that balancers look elsewhere."""
         await self._health.enter_graceful_shutdown()
+
+
+class _Replacing:
+    """Stands before ``server`` while generated code registers a service, and puts our handlers in the place of its."""
+
+    def __init__(self, server: Any, ours: Mapping[str, grpc.RpcMethodHandler[Any, Any]]) -> None:
+        self._server, self._ours = server, ours
+
+    def add_generic_rpc_handlers(self, handlers: object) -> None:
+        """The same as the registered ones, which come later."""
+
+    def add_registered_method_handlers(
+        self, service: str, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
+    ) -> None:
+        replaced = {**handlers, **self._ours}
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, replaced),))
+        self._server.add_registered_method_handlers(service, replaced)
 
 
 def server_options(config: EdgeConfig) -> list[tuple[str, Any]]:

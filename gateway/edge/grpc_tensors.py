@@ -18,14 +18,14 @@ from typing import Any
 
 from gateway.core.errors import InvalidInput, NotSupported
 from gateway.core.payload import Tensor, Tensors
-from gateway.core.request import Answer, Deployment
-from gateway.core.rows import Layout, Rows
+from gateway.core.request import Answer
+from gateway.core.rows import Rows
 from gateway.core.tensor import BY_NAME
 from gateway.edge.oip_outputs import OutputColumn, OutputPlan
 from gateway.edge.oip_tensors import collect, raw_tensor, value_tensor
 from gateway.wire.v1.grpc_service_pb2 import InferTensorContents, ModelInferRequest, ModelInferResponse
 
-__all__ = ["InputReader", "ResponseWriter", "build_response", "request_size"]
+__all__ = ["InputReader", "build_response"]
 
 _OutputTensor = ModelInferResponse.InferOutputTensor
 
@@ -49,12 +49,6 @@ _MAX_HEADS = 4096
 """Callers choose what is remembered, so there is a bound: two megabytes at most."""
 
 _MAX_KEY = 256
-
-_FEW_ROWS = 32
-"""Beyond it the elements cost more than what could be remembered."""
-
-_MAX_TEMPLATES = 1024
-"""Also lets go of deployments that were replaced."""
 
 _ONE_STRING, _STRINGS = -1, -2
 
@@ -121,52 +115,6 @@ def build_response(request: ModelInferRequest, answer: Answer) -> ModelInferResp
         outputs=outputs,
         raw_output_contents=[column.raw(rows) for column in columns] if is_raw else (),
     )
-
-
-class ResponseWriter:
-    """
-    ``build_response``, remembering what answers of one deployment and row count have in common: names, datatypes and
-    shapes. Parsing those back from bytes costs a third of putting them together.
-    """
-
-    __slots__ = ("_templates",)
-
-    def __init__(self) -> None:
-        self._templates: dict[tuple[Deployment, Layout, int], tuple[bytes, Sequence[OutputColumn]]] = {}
-
-    def __call__(self, request: ModelInferRequest, answer: Answer) -> ModelInferResponse:
-        """Raises what ``build_response`` raises."""
-        rows = answer.rows
-        if request.outputs or rows.count > _FEW_ROWS or not request.raw_input_contents:
-            return build_response(request, answer)
-        known = self._templates.get((answer.deployment, rows.layout, rows.count))
-        if known is None:
-            response = build_response(request, answer)
-            self._learn(response, answer)
-            return response
-        template, columns = known
-        response = ModelInferResponse.FromString(template)
-        if request.id:
-            response.id = request.id
-        response.raw_output_contents.extend([column.raw(rows) for column in columns])
-        return response
-
-    def _learn(self, response: ModelInferResponse, answer: Answer) -> None:
-        template = ModelInferResponse()
-        template.CopyFrom(response)
-        template.ClearField("id")
-        template.ClearField("raw_output_contents")
-        if len(self._templates) >= _MAX_TEMPLATES:
-            self._templates.clear()
-        rows = answer.rows
-        key = (answer.deployment, rows.layout, rows.count)
-        self._templates[key] = (template.SerializeToString(), OutputPlan.of(rows.layout).columns)
-
-
-def request_size(request: ModelInferRequest) -> int:
-    """Bytes of the request's tensors; measuring a large raw request does not encode it again."""
-    raws = request.raw_input_contents
-    return sum(map(len, raws)) if raws else request.ByteSize()
 
 
 def _typed_tensor(tensor: ModelInferRequest.InferInputTensor) -> Tensor:

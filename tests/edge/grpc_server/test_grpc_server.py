@@ -13,6 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from gateway.core.payload import Tensors
 from gateway.core.request import Deployment, Received
 from gateway.core.rows import Rows
 from gateway.edge.config import EdgeConfig
@@ -63,6 +64,59 @@ async def test_metadata_pins_a_deployment_and_carries_the_trace(tmp_path: Path) 
 
         assert answer.model_version == "green"
         assert edge.stack.seen[0].traceparent == "00-1-2-01"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field"),
+    [
+        ("azureml-model-deployment", "green", "deployment"),
+        ("traceparent", "00-1-2-01", "traceparent"),
+        ("x-ms-client-request-id", "mine", "request_id"),
+        ("x-ms-request-id", "mine", "request_id"),
+    ],
+)
+async def test_each_piece_of_metadata_is_seen_where_it_comes_alone(
+    name: str, value: str, field: str, tmp_path: Path
+) -> None:
+    async with serving(tmp_path) as edge:
+        await edge.stub.ModelInfer(matrix(), metadata=(*METADATA, (name, value)), timeout=10)
+
+        assert getattr(edge.stack.seen[0], field) == value
+
+
+async def test_requests_of_one_kind_are_each_answered_with_their_own(tmp_path: Path) -> None:
+    requests = [matrix(id=str(i)) for i in range(4)]
+    for i, request in enumerate(requests):
+        request.raw_input_contents[0] = struct.pack("<4f", i, 1, 2, 3)
+    async with serving(tmp_path) as edge:
+        answers = [await edge.stub.ModelInfer(request, metadata=METADATA, timeout=10) for request in requests]
+        seen = [received.read() for received in edge.stack.seen]
+
+    assert [answer.id for answer in answers] == ["0", "1", "2", "3"]
+    assert [payload.tensors[0].raw for payload in seen if isinstance(payload, Tensors)] == [
+        request.raw_input_contents[0] for request in requests
+    ]
+    assert len({answer.raw_output_contents[0] for answer in answers}) == len(requests)
+
+
+async def test_a_message_that_is_none_is_refused_without_an_answer(tmp_path: Path) -> None:
+    async with serving(tmp_path) as edge:
+        infer: Any = edge.channel.unary_unary(f"/{SERVICE}/ModelInfer")
+        with pytest.raises(grpc.aio.AioRpcError):
+            await infer(b"\x0a\xff", metadata=METADATA, timeout=10)
+
+    assert edge.stack.seen == []
+
+
+@pytest.mark.parametrize("value", [{}, {"string_param": "soon"}, {"int64_param": -1}])
+async def test_a_timeout_that_is_no_number_is_refused(value: dict[str, Any], tmp_path: Path) -> None:
+    request = matrix()
+    request.parameters["timeout"].CopyFrom(pb.InferParameter(**value))
+    async with serving(tmp_path) as edge:
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await edge.stub.ModelInfer(request, metadata=METADATA, timeout=10)
+
+    assert failure.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_a_version_and_a_pin_that_differ_are_refused(tmp_path: Path) -> None:
@@ -162,6 +216,19 @@ async def test_a_stream_answers_in_the_order_of_finishing(tmp_path: Path) -> Non
             edge.stack.release.set()
 
     assert ids == ["second", "first"]
+
+
+async def test_every_answer_of_a_stream_is_its_requests_last(tmp_path: Path) -> None:
+    async def requests() -> AsyncIterator[pb.ModelInferRequest]:
+        for name in "abc":
+            yield matrix(id=name)
+
+    async with serving(tmp_path) as edge, asyncio.timeout(10):
+        replies = [reply async for reply in edge.stub.ModelStreamInfer(requests(), metadata=METADATA)]
+
+    assert sorted(reply.infer_response.id for reply in replies) == ["a", "b", "c"]
+    assert all(reply.infer_response.parameters["triton_final_response"].bool_param for reply in replies)
+    assert all(len(reply.infer_response.raw_output_contents) == 1 for reply in replies)
 
 
 async def test_an_error_on_a_stream_names_its_request_and_status(tmp_path: Path) -> None:

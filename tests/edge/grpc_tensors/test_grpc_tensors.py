@@ -11,7 +11,7 @@ from gateway.core.payload import Tensors
 from gateway.core.request import Answer, Deployment
 from gateway.core.rows import Layout, Rows
 from gateway.core.signature import Signature
-from gateway.edge.grpc_tensors import InputReader, ResponseWriter, build_response, request_size
+from gateway.edge.grpc_tensors import InputReader, build_response
 from gateway.edge.oip_tensors import frame
 from gateway.wire.v1.grpc_service_pb2 import ModelInferRequest
 from tests.support.oip_stack import column
@@ -109,10 +109,6 @@ def test_shared_memory_is_refused(raw: bool) -> None:
         InputReader()(request)
 
 
-def test_the_size_of_a_raw_request_is_that_of_its_tensors() -> None:
-    assert request_size(raw_request(("x", "FP32", [1], b"1234"), ("y", "FP32", [2], b"12345678"))) == 12
-
-
 def answer_of(datatype: str, records: bytes) -> Answer:
     columns = (column("y", datatype),)
     deployment = Deployment(endpoint="m", name="blue", signature=Signature(inputs=columns, outputs=columns))
@@ -124,30 +120,6 @@ def test_half_precision_is_answered_raw_also_to_a_typed_request() -> None:
 
     assert list(response.raw_output_contents) == [b"\0<"]
     assert not response.outputs[0].HasField("contents")
-
-
-@given(st.lists(st.tuples(st.text(max_size=3), st.sampled_from(["FP32", "INT8"]), st.integers(1, 34)), max_size=8))
-def test_a_writer_that_has_answered_much_writes_what_a_fresh_one_writes(asked: list[tuple[str, str, int]]) -> None:
-    write = ResponseWriter()
-    deployments = {datatype: answer_of(datatype, b"").deployment for datatype in ("FP32", "INT8")}
-    for name, datatype, count in asked:
-        request = raw_request(("x", "FP32", [1], b"1234"))
-        request.id = name
-        layout = Layout.of(deployments[datatype].signature.outputs)
-        records = bytes(range(count * layout.width))
-        answer = Answer(deployments[datatype], Rows(layout, count, records))
-
-        assert write(request, answer) == build_response(request, answer)
-
-
-def test_a_new_deployment_is_not_taken_for_the_old_one() -> None:
-    write, request = ResponseWriter(), raw_request(("x", "FP32", [1], b"1234"))
-    old = answer_of("FP32", b"1234")
-    write(request, old)
-    columns = old.deployment.signature.outputs
-    new = Deployment(endpoint="m", name="green", signature=Signature(inputs=columns, outputs=columns))
-
-    assert write(request, Answer(new, old.rows)).model_version == "green"
 
 
 @pytest.mark.parametrize("word", ["classification", "shared_memory_region"])
