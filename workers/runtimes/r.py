@@ -36,6 +36,11 @@ DUE = 100
 
 _FAILED, _INTERRUPTED = 1, 2
 """How the closure of ``r_guard.R`` says that there is no answer."""
+_NEVER_INTERRUPTED = frozenset({"ranger"})
+"""
+Packages whose own code does not survive an interrupt. ranger (0.14) goes on with the trees that it has not asked yet,
+and reads behind their answers.
+"""
 
 
 class RRuntime(Runtime):
@@ -55,6 +60,7 @@ class RRuntime(Runtime):
         """Held to set or clear R's interrupt flag, so that it never outlives the batch that it was meant for."""
         self._is_running = False
         self._is_interrupted = False
+        self._may_interrupt = True
 
     def load(self) -> Loaded:
         path = Path(self._group.model).resolve()
@@ -79,6 +85,7 @@ class RRuntime(Runtime):
         if not is_text:
             self._warm(inputs, example)
         self.rest()
+        self._may_interrupt = _NEVER_INTERRUPTED.isdisjoint(r.to_python(r.evaluate("loadedNamespaces()")))
         return Loaded(
             schema=Schema(
                 inputs=tuple(given.column for given in inputs),
@@ -103,8 +110,10 @@ class RRuntime(Runtime):
             self._is_running, was_interrupted = False, self._is_interrupted
             api.interrupts_pending.value = 0
         try:
-            if answer == api.nil:  # stopped outside of our handlers, which only an interrupt can do
-                raise ModelTimeout("interrupted") if was_interrupted else ModelError("R gave up the call")
+            if was_interrupted:  # whatever it answers: a package may have gone on with what it had by then
+                raise ModelTimeout("interrupted")
+            if answer == api.nil:  # stopped outside of our handlers
+                raise ModelError("R gave up the call")
             return self._answer(answer, batch.rows)
         finally:
             api.unprotect(3)
@@ -130,7 +139,7 @@ class RRuntime(Runtime):
 
     def interrupt(self) -> None:
         with self._lock:
-            if self._is_running:
+            if self._is_running and self._may_interrupt:
                 self._is_interrupted = True
                 self._r.api.interrupts_pending.value = 1
 

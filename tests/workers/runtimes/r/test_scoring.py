@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.support.r_process import RProcess, columns_of, encode
+from tests.support.samples import EXAMPLES
 from workers.runtimes.base import Batch, BatchInvalid, ModelError, ModelTimeout
 
 pytestmark = pytest.mark.r
@@ -23,6 +24,7 @@ predict_rows <- function(model, rows) {
   switch(what,
     fine = x * 2,
     hang = repeat {},
+    catch = tryCatch(repeat {}, interrupt = function(e) x),
     fail = stop(structure(class = c("too_cold", "error", "condition"), list(message = "below zero", call = NULL))),
     warn = { warning("odd"); warning("odd"); warning("odder"); x },
     short = x[-1],
@@ -41,7 +43,7 @@ predict_rows <- function(model, rows) {
 """
 WHAT = [
     "fine", "hang", "fail", "warn", "short", "other_name", "other_type", "deep", "print", "crash", "quit", "ask",
-    "missing", "kinds",
+    "missing", "kinds", "catch",
 ]  # fmt: skip
 SIGNATURE = {
     "inputs": [
@@ -89,6 +91,21 @@ def test_an_endless_loop_stops_when_interrupted_and_the_next_batch_is_fine(share
         shared.interrupted(rows("hang", 1.0))
 
     assert answer(shared.score(rows("fine", 1.0))) == [2.0]
+
+
+def test_what_a_model_answers_after_an_interrupt_is_not_taken_for_its_answer(shared: RProcess) -> None:
+    with pytest.raises(ModelTimeout):
+        shared.interrupted(rows("catch", 1.0))
+
+
+def test_ranger_is_not_interrupted_because_it_would_crash() -> None:
+    with RProcess(EXAMPLES / "models" / "diamonds-ranger") as r:
+        schema = r.load().schema
+        stones = {column.name: [value] * 600 for column, value in zip(schema.inputs, schema.example[0], strict=True)}
+        batch = encode(schema, stones)
+        right = r.score(batch)
+
+        assert r.interrupted(batch) == right
 
 
 def test_an_interrupt_between_batches_hits_nobody(shared: RProcess) -> None:
@@ -166,7 +183,7 @@ def test_a_level_that_does_not_exist_is_refused_before_r_sees_it(shared: RProces
     records = np.frombuffer(batch.records, [("x", "<f8"), ("what", "<i4"), ("flag", "?"), ("count", "<i4")]).copy()
     records["what"] = len(WHAT)
 
-    with pytest.raises(BatchInvalid, match='column "what" has 14 levels'):
+    with pytest.raises(BatchInvalid, match=f'column "what" has {len(WHAT)} levels'):
         shared.score(Batch(1, records.tobytes(), batch.texts))
 
 
