@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from gateway.core.errors import InvalidInput
 from gateway.core.signature import Column, Kind
@@ -78,9 +78,8 @@ class Layout:
         return Layout.of(tuple(resized))
 
 
-@dataclass(slots=True)
-class Rows:
-    """``count`` records of one layout. Plain rather than frozen: one is made per request and per batch."""
+class Rows(Struct):
+    """``count`` records of one layout. A ``Struct`` as requests are: one is made per request and per batch."""
 
     layout: Layout
     count: int

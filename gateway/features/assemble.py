@@ -5,8 +5,8 @@ Columns are matched by name wherever the request names them, and by position onl
 that the model does not take are ignored, because two deployments of one endpoint may take different ones; when a
 column is missing, the error lists the ones that nobody took, which is where a misspelling shows.
 
-One ``Assembler`` is made per signature. The one-row request is what the latency is about: it is packed value by
-value, without numpy; more rows go column by column.
+One ``Assembler`` is made per signature. The one-row request is what the latency is about: ``PlainRow`` packs it without
+numpy where there is nothing remarkable about it; more rows go column by column.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import numpy as np
 from gateway.core.errors import InvalidInput
 from gateway.core.payload import Payload, Records, Table, Tensor, Tensors
 from gateway.core.rows import Layout, Rows, Text
-from gateway.core.signature import Column, Kind, Signature
+from gateway.core.signature import Signature
+from gateway.features.plain_row import PlainRow
 from gateway.features.tensors import TensorReader
 from gateway.features.values import Converter
 
@@ -49,20 +50,17 @@ class Assembler:
         self._pick = _picker(self._names)
         self._is_flat = self._layout.packer is not None and not self._layout.texts
         self._packer = self._layout.packer or struct.Struct("")
-        self._levels = tuple(
-            (place, {level: code for code, level in enumerate(column.levels)})
-            for place, column in enumerate(self._columns)
-            if column.kind is Kind.CATEGORICAL
-        )
         self._pickers: dict[tuple[str, ...], Callable[[Any], tuple[Any, ...]]] = {}
-        self._is_simple = self._is_flat and all(_is_simple(column) for column in self._columns)
+        self._plain = PlainRow(self._layout)
+        self._is_vector = len(self._columns) == 1 and self._columns[0].shape != ()
 
     def __call__(self, payload: Payload) -> Rows:
         """Raises ``InvalidInput`` naming the column, the row (counted from 0) and what was expected."""
+        if isinstance(payload, Tensors):
+            record = self._plain.of_tensors(payload.tensors)
+            return self._from_tensors(payload) if record is None else Rows(self._layout, 1, record)
         if isinstance(payload, Records):
             return self._from_records(payload.rows)
-        if isinstance(payload, Tensors):
-            return self._from_tensors(payload)
         if isinstance(payload, Table):
             return self._from_table(payload)
         return self._from_named(payload.columns)
@@ -71,7 +69,7 @@ class Assembler:
 
     def one(self, values: Sequence[Any]) -> Rows | None:
         """One row of values that are just what the columns want; None for any other."""
-        record = self._pack_plain(values) if self._is_flat else None
+        record = self._plain.of_scalars(values)
         return None if record is None else Rows(self._layout, 1, record)
 
     def converters(self, *, is_text: bool) -> tuple[Converter, ...]:
@@ -95,7 +93,7 @@ class Assembler:
     def _from_records(self, records: list[dict[str, Any]]) -> Rows:
         pick = self._pick
         try:
-            if len(records) == 1 and self._is_flat and (plain := self._pack_plain(pick(records[0]))) is not None:
+            if len(records) == 1 and (plain := self._plain.of_values(pick(records[0]))) is not None:
                 return Rows(self._layout, 1, plain)
             self.check_count(len(records))
             return self._from_values([pick(record) for record in records], self._json)
@@ -131,11 +129,15 @@ class Assembler:
     def _one_plain(self, table: Table) -> bytes | None:
         """The record of a one-row table with nothing remarkable about it: what most requests are."""
         columns, row = table.columns, table.rows[0]
-        if type(row) is not list or not self._is_flat or table.is_text:
+        if type(row) is not list or table.is_text:
             return None
-        if columns == self._in_order or columns is None:
-            return self._pack_plain(row) if len(row) == len(self._in_order) else None
-        return self._pack_plain(self._pick_from(columns)(row)) if len(row) == len(columns) else None
+        if columns is None:
+            if self._is_vector:  # the row is the value
+                row = [row]
+            return self._plain.of_values(row) if len(row) == len(self._in_order) else None
+        if columns == self._in_order:
+            return self._plain.of_values(row) if len(row) == len(self._in_order) else None
+        return self._plain.of_values(self._pick_from(columns)(row)) if len(row) == len(columns) else None
 
     def _pick_from(self, columns: list[str]) -> Callable[[Any], tuple[Any, ...]]:
         """Takes the signature's values out of a row with these columns; remembered, since callers repeat themselves."""
@@ -172,6 +174,8 @@ class Assembler:
                     f'column "{name}": expected {count} rows as in "{self._names[0]}", got {len(values)}'
                 )
             count = len(values)
+        if count == 1 and (record := self._plain.of_values([columns[name][0] for name in self._names])) is not None:
+            return Rows(self._layout, 1, record)
         self.check_count(count)
         return self._from_columns([columns[name] for name in self._names], count, self._json)
 
@@ -202,7 +206,7 @@ class Assembler:
             return self._from_columns(columns, len(rows), converters)
         records = []
         for row, values in enumerate(rows):
-            record = None if converters is self._csv else self._pack_plain(values)
+            record = None if converters is self._csv else self._plain.of_scalars(values)
             if record is None:
                 record = self._pack_checked(values, row, converters)
             if record is None:
@@ -210,24 +214,6 @@ class Assembler:
                 return self._from_columns([list(column) for column in zip(*rows, strict=True)], len(rows), converters)
             records.append(record)
         return Rows(self._layout, len(rows), records[0] if len(records) == 1 else b"".join(records))
-
-    def _pack_plain(self, values: Sequence[Any]) -> bytes | None:
-        """
-        The record of values that are just what the columns want; None for any other, which the careful way looks at.
-
-        The packer itself refuses strings, nulls, lists and numbers that do not fit, and JSON brings no NaN; what it
-        would take for a number although it is none is a boolean. Four times as fast as asking each converter.
-        """
-        if not self._is_simple or bool in map(type, values):
-            return None
-        try:
-            if self._levels:
-                values = list(values)
-                for place, levels in self._levels:
-                    values[place] = levels[values[place]]
-            return self._packer.pack(*values)
-        except (KeyError, TypeError, struct.error, OverflowError):
-            return None
 
     def _pack_checked(self, values: Sequence[Any], row: int, converters: tuple[Converter, ...]) -> bytes | None:
         """The record of one row, or the complaint about it; None when a value is a list."""
@@ -276,14 +262,3 @@ def _picker(keys: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
         only = keys[0]
         return lambda row: (row[only],)
     return itemgetter(*keys)
-
-
-def _is_simple(column: Column) -> bool:
-    """Whether the packer takes nothing for a value of this column that is none, apart from booleans."""
-    match column.kind:
-        case Kind.FLOAT | Kind.CATEGORICAL:
-            return True
-        case Kind.INTEGER:
-            return not column.nullable
-        case _:
-            return False

@@ -1,17 +1,14 @@
 """
 Typed tensors → stored columns.
 
-The shape of a tensor counts rows first; a scalar column may come as [n] or as [n, 1]. A one-row request whose raw
-tensors have the columns' own types is already the record, in pieces, and the raw tensor of an only column is already
-all records: they are joined, and only looked at for NaN.
+The shape of a tensor counts rows first; a scalar column may come as [n] or as [n, 1]. The raw tensor of an only column
+is already all records, if it has the column's own type, and is only looked at for NaN.
 """
 
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,9 +22,6 @@ from gateway.features.values import Converter, refuse
 
 __all__ = ["TensorReader"]
 
-_NUMBERS = {int, float}
-_NUMERIC = {name for name, datatype in BY_NAME.items() if datatype.is_float or datatype.is_integer}
-
 
 class TensorReader:
     """Reads the tensors of one signature, given in the order of its columns."""
@@ -35,10 +29,9 @@ class TensorReader:
     def __init__(self, layout: Layout, converters: tuple[Converter, ...]) -> None:
         self._layout, self._converters = layout, converters
         self._columns = layout.columns
-        self._is_fixed = layout.is_resolved and not layout.texts
-        self._raw = tuple(_RawColumn.of(column) for column in layout.columns) if self._is_fixed else ()
-        scalars = layout.packer is not None
-        self._floats = [i for i, c in enumerate(layout.columns) if scalars and c.kind is Kind.FLOAT and not c.nullable]
+        only = layout.columns[0] if layout.is_resolved and len(layout.columns) == 1 else None
+        self._only = only if only is not None and only.kind in (Kind.FLOAT, Kind.INTEGER) else None
+        self._width = layout.width
 
     def count(self, tensors: Sequence[Tensor]) -> int:
         """Rows of the request: the first dimension, which all tensors share."""
@@ -54,41 +47,20 @@ class TensorReader:
 
     def records(self, tensors: Sequence[Tensor], count: int) -> bytes | None:
         """
-        The records of tensors that are just that: one row, or any number of rows of an only raw column.
+        The records of the raw tensor of an only column, which is just that.
 
         None when the request needs the general way, which also finds out what is wrong with it.
         """
-        if not self._is_fixed or (count > 1 and len(tensors) > 1):
+        column, tensor = self._only, tensors[0]
+        if column is None or tensor.raw is None or tensor.datatype != column.datatype.name:
             return None
-        pieces: list[bytes | memoryview] = []
-        for column, tensor in zip(self._raw, tensors, strict=True):
-            raw, shape = tensor.raw, tensor.shape
-            if shape[1:] not in column.shapes:
-                return None
-            if raw is None and count == 1 and column.packer is not None:
-                raw = _packed(tensor, column.packer, column.elements)
-            elif tensor.datatype != column.datatype:
-                return None
-            if raw is None:
-                return None
-            if column.codes is not None:
-                code = column.codes.get(bytes(raw)) if count == 1 else None
-                if code is None:
-                    return None
-                pieces.append(code)
-            elif len(raw) == column.size * count and column.datatype != "BOOL":
-                if column.array is not None and np.isnan(np.frombuffer(raw, column.array)).any():
-                    return None
-                pieces.append(raw)
-            else:
-                return None
-        record = b"".join(pieces)
-        if self._floats and self._layout.packer is not None:
-            for values in self._layout.packer.iter_unpack(record):
-                for i in self._floats:
-                    if values[i] != values[i]:  # NaN
-                        return None
-        return record
+        raw, shape = tensor.raw, tensor.shape[1:]
+        if len(raw) != self._width * count or (shape != column.shape and (column.shape or shape != (1,))):
+            return None
+        may_be_nan = column.datatype.is_float and not column.nullable
+        if may_be_nan and np.isnan(np.frombuffer(raw, column.datatype.numpy)).any():
+            return None
+        return bytes(raw)
 
     def columns(self, tensors: Sequence[Tensor], count: int) -> list[np.ndarray[Any, Any] | Text]:
         """Every column's stored form."""
@@ -121,62 +93,6 @@ class TensorReader:
         is_fine = (wanted.size == 0) == (datatype.size == 0) and (wanted.name == "BOOL") == (datatype.name == "BOOL")
         if not is_fine:
             raise refuse(column, 0, f"datatype {wanted.name}", _Word(datatype.name))
-
-
-@dataclass(frozen=True, slots=True)
-class _RawColumn:
-    """What the raw tensor of a column must look like to be a piece of the record as it is."""
-
-    datatype: str
-    size: int
-    """Bytes of one row."""
-    shapes: tuple[tuple[int, ...], ...]
-    """Of one row, as clients may send it."""
-    codes: dict[bytes, bytes] | None
-    """Of a scalar categorical: raw BYTES element → stored position."""
-    packer: struct.Struct | None
-    """Of a float column: makes the piece out of numbers."""
-    elements: int
-    array: np.dtype[np.generic] | None
-    """Set where numpy has to look for NaN; scalars are looked at together, which is cheaper."""
-
-    @staticmethod
-    def of(column: Column) -> _RawColumn:
-        is_scalar = column.shape == ()
-        codes = None
-        if column.kind is Kind.CATEGORICAL and is_scalar:
-            codes = {
-                len(level.encode()).to_bytes(4, "little") + level.encode(): code.to_bytes(4, "little")
-                for code, level in enumerate(column.levels)
-            }
-        return _RawColumn(
-            datatype=column.datatype.name,
-            # BYTES have no size: a categorical with a shape never matches, and takes the general way.
-            size=column.datatype.size * column.elements or -1,
-            shapes=((), (1,)) if is_scalar else (column.shape,),
-            codes=codes,
-            packer=struct.Struct(f"<{column.elements}{column.datatype.code}") if column.kind is Kind.FLOAT else None,
-            elements=column.elements,
-            array=column.datatype.numpy if column.datatype.is_float and not column.nullable and not is_scalar else None,
-        )
-
-
-def _packed(tensor: Tensor, packer: struct.Struct, elements: int) -> bytes | None:
-    """One row of numbers, flat or in a list of one, as a piece of the record; None when they are anything else."""
-    values = tensor.values
-    if type(values) is list and len(values) == 1 and type(values[0]) is list:
-        values = values[0]
-    if (
-        not isinstance(values, Sequence)
-        or len(values) != elements
-        or not _NUMBERS.issuperset(map(type, values))
-        or tensor.datatype not in _NUMERIC
-    ):
-        return None
-    try:
-        return packer.pack(*values)
-    except (struct.error, OverflowError):
-        return None
 
 
 class _Word:
