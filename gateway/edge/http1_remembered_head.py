@@ -2,12 +2,14 @@
 A head that was accepted once, so that the next request of its connection with the same one needs no parser. Pure.
 
 Most clients that keep a connection send one head over and over, byte for byte, but for the digits of its
-Content-Length. What llhttp and the reader make of a head depends on nothing but its bytes, as long as the parser stands
-between two messages; so the same bytes mean the same request again, and only the length is to be read anew.
+Content-Length and the ids that some put into each request. What llhttp and the reader make of a head depends on nothing
+but its bytes, as long as the parser stands between two messages; so the same bytes mean the same request again, and
+only what is in those holes is to be read anew. An id is a hole if it has no character but letters, digits and dashes,
+which mean nothing to anybody in a value, and as many of them as before.
 
-This accepts, and never refuses: a byte that differs, a length of more digits than any body has, a body that is too
-large, not there yet or followed by something, each is None, and whoever asked goes the whole way, which knows the
-answer. Remembered is only what is framed by a plain Content-Length and leaves the connection as it was.
+This accepts, and never refuses: another byte, a length of more digits than any body has, a body that is too large, not
+there yet or followed by something, each is None, and whoever asked goes the whole way, which knows the answer.
+Remembered is only what is framed by a plain Content-Length and leaves the connection as it was.
 
 It holds its client's credentials: it belongs to one connection, goes with it, and is nowhere shown.
 """
@@ -24,37 +26,27 @@ _MAX_BYTES = 4096
 """Of a head. A token of Entra ID takes two thousand; an idle connection is to stay small."""
 _MAX_DIGITS = 15
 """Of a length: far below where llhttp's counting ends, far above any body."""
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})\r\n", re.IGNORECASE)
+_LENGTH = re.compile(rb"\r\n(content-length):[ \t]*([0-9]{1,15})(?=\r\n)", re.IGNORECASE)
+_ID = re.compile(
+    rb"\r\n(traceparent|request-id|x-request-id|x-ms-client-request-id|x-correlation-id):[ \t]*([0-9a-z-]+)(?=\r\n)",
+    re.IGNORECASE,
+)
 _NOT_PLAIN = ("transfer-encoding", "upgrade", "expect")
 
 
 class RememberedHead:
     """Makes requests of what begins with it; each has headers of its own."""
 
-    __slots__ = (
-        "_after",
-        "_at",
-        "_before",
-        "_certificate",
-        "_headers",
-        "_max_body",
-        "_method",
-        "_path",
-        "_peer",
-        "_query",
-        "_size",
-        "_total",
-        "_whole",
-        "was_useful",
-    )
+    __slots__ = ("_after", "_headers", "_holes", "_max_body", "_request", "_size", "_total", "_whole", "was_useful")
 
-    def __init__(self, head: bytes, digits: tuple[int, int], request: HttpRequest, max_body: int) -> None:
-        at, end = digits
-        self._at, self._before, self._after = at, head[:at], head[end:]
+    def __init__(
+        self, head: bytes, holes: list[tuple[bytes, str, int]], after: bytes, request: HttpRequest, max_body: int
+    ) -> None:
+        self._holes, self._after = holes, after
+        """What stands before each hole, whose value goes there, and how long it is; 0 for that of digits."""
         self._whole, self._size, self._total = head, len(head), len(head) + len(request.body)
-        self._method, self._path, self._query = request.method, request.path, request.query
-        self._headers, self._peer, self._certificate = dict(request.headers), request.peer, request.certificate
-        self._max_body = max_body
+        self._headers, self._max_body = dict(request.headers), max_body
+        self._request = request.method, request.path, request.query, request.peer, request.certificate
         self.was_useful = False
         """Whether it was recognized since."""
 
@@ -66,33 +58,53 @@ class RememberedHead:
         None for what is not plain, and if ``data`` is anything else than just this request.
         """
         headers = request.headers
-        length = headers.get("content-length")
         size = len(data) - len(request.body)
-        if length is None or size > _MAX_BYTES or any(name in headers for name in _NOT_PLAIN):
+        if size > _MAX_BYTES or any(name in headers for name in _NOT_PLAIN):
             return None
         head = data[:size]
         # The first blank line ends a head: if it stands just before the body, nothing else was in ``data``.
-        found = _LENGTH.search(head) if head.find(b"\r\n\r\n") == size - 4 else None
-        if found is None or found[1].decode() != length:
+        length = _LENGTH.search(head) if head.find(b"\r\n\r\n") == size - 4 else None
+        if length is None:
             return None
-        return cls(head, found.span(1), request, max_body)
+        holes, at, lower = [], 0, head.lower()
+        for found in sorted([length, *_ID.finditer(head)], key=lambda each: each.start()):
+            name = found[1].lower()
+            if lower.count(b"\r\n%b:" % name) == 1:  # of two the first counts, and it may be any of them
+                holes.append((head[at : found.start(2)], name.decode(), 0 if found is length else len(found[2])))
+                at = found.end()
+        return cls(head, holes, head[at:], request, max_body)
 
     def again(self, data: bytes) -> HttpRequest | None:
         """The request that ``data`` is, if it is one with this head, whole and alone."""
+        headers = self._headers.copy()
         if len(data) == self._total and data.startswith(self._whole):
-            at, headers = self._size, self._headers.copy()
+            end = self._size
         else:
-            start, after = self._at, self._after
-            end = data.find(b"\r", start, start + _MAX_DIGITS + 1)
-            digits = data[start:end]
-            if end < 0 or not digits.isdigit() or not data.startswith(self._before):
+            end = length = 0
+            for before, name, width in self._holes:
+                if not data.startswith(before, end):
+                    return None
+                at = end + len(before)
+                if width:
+                    end = at + width
+                    value = data[at:end]
+                    if not value.replace(b"-", b"").isalnum():
+                        return None
+                else:
+                    end = data.find(b"\r", at, at + _MAX_DIGITS + 1)
+                    value = data[at:end]
+                    if end < 0 or not value.isdigit():
+                        return None
+                    length = int(value)
+                headers[name] = value.decode()
+            if not data.startswith(self._after, end):
                 return None
-            length, at = int(digits), end + len(after)
-            if length > self._max_body or len(data) - at != length or not data.startswith(after, end):
+            end += len(self._after)
+            if length > self._max_body or len(data) - end != length:
                 return None
-            headers = {**self._headers, "content-length": digits.decode()}
         self.was_useful = True
-        request = HttpRequest(self._method, self._path, self._query, headers, data[at:], self._peer)
-        if self._certificate is not None:
-            request.certificate = self._certificate
+        method, path, query, peer, certificate = self._request
+        request = HttpRequest(method, path, query, headers, data[end:], peer)
+        if certificate is not None:
+            request.certificate = certificate
         return request

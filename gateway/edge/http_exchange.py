@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from math import ceil
+from time import perf_counter_ns
 
 import structlog
 
@@ -119,7 +120,8 @@ class HttpExchange:
             if call.request_id:
                 headers.append(("x-ms-client-request-id", call.request_id))
             if self._server_timing:
-                call.timeline.mark("answer")
-                headers.append(("Server-Timing", call.timeline.server_timing()))
+                timeline = call.timeline
+                timeline.answer = perf_counter_ns()
+                headers.append(("Server-Timing", timeline.server_timing()))
         self._on_done(call, response.status, error)
         return response

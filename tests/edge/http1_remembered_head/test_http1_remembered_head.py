@@ -20,6 +20,7 @@ CONFIG = EdgeConfig(max_body_bytes=1000, max_header_bytes=1024)
 CERTIFICATE = ClientCertificate("CN=client", ())
 PLAIN = b"POST /score?a=b HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer k\r\nContent-Length: %b\r\nX-One: 1\r\n\r\n"
 HELLO = PLAIN % b"5" + b"hello"
+TRACED = PLAIN.replace(b"X-One: 1", b"traceparent: %t\r\nX-Request-Id: %i")
 
 
 @dataclass
@@ -81,6 +82,22 @@ HEADS = (
     PLAIN.replace(b"\r\nContent-Length: %b", b"\r\nX: Content-Length: %b\r\nContent-Length: 5"),
     PLAIN.replace(b"Content-Length: %b", b"Content-Length: 5\r\nX-Other-Content-Length: %b"),
 )
+TRACED_HEADS = (
+    TRACED,
+    TRACED.replace(b"X-Request-Id", b"Traceparent"),
+    TRACED.replace(b"X-Request-Id", b"x-MS-client-request-id"),
+    TRACED.replace(b"%i", b"%i\r\nx-request-id: ab"),
+    TRACED.replace(b"X-Request-Id:", b"X-Request-Id: ab \r\nX-Request-Id:"),
+    TRACED.replace(b"Content-Length: %b\r\n", b"").replace(b"%i", b"%i\r\nContent-Length: %b"),
+    TRACED.replace(b"Authorization: Bearer k", b"Authorization: %i"),
+)
+IDS = st.sampled_from(
+    [b"ab", b"cd", b"C-", b"--", b"", b"a", b"abc", b"a ", b" a", b"a:", b"a,", b"\xc3\xa9", b"\r\n"]
+) | (
+    st.sampled_from(
+        [b"ab\r\nX: c", b"ab\r\nContent-Length: 5", b"ab\r\n\r\n", b"00-0af7651916cd43dd8448eb211c80319c-01"]
+    )
+)
 DIGITS = st.sampled_from([b"5", b"4", b"0", b"12", b"05", b"005", b"", b"-5", b"+5", b"5 ", b" 5", b"5,5", b"0x5"]) | (
     st.sampled_from(
         [b"1000", b"1001", b"0" * 14 + b"5", b"0" * 15 + b"5", b"18446744073709551621", b"\xd9\xa5", b"5\r"]
@@ -103,33 +120,39 @@ def pieces(draw: st.DrawFn) -> list[bytes]:
         if draw(st.integers(0, 4)) == 0:  # with one byte changed
             at = draw(st.integers(0, len(found[-1])))
             found[-1] = found[-1][:at] + draw(st.binary(max_size=2)) + found[-1][at + 1 :]
-        if draw(st.integers(0, 4)) == 0:  # in two
+        if draw(st.integers(0, 4)) == 0:  # in two, and one of them again
             cut = draw(st.integers(0, len(found[-1])))
-            found[-1:] = [found[-1][:cut], found[-1][cut:]]
+            parts = [found[-1][:cut], found[-1][cut:]]
+            found[-1:] = parts + draw(st.sampled_from([[], parts[:1], parts[1:]]))
     return found
+
+
+def _traced(trace: bytes, identity: bytes) -> bytes:
+    return TRACED.replace(b"%t", trace).replace(b"%i", identity).replace(b"%b", b"0")
 
 
 def _message(head: bytes, digits: bytes, body: bytes, noise: bytes) -> bytes:
     return noise + head.replace(b"%b", digits) + body
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(pieces())
 @example([HELLO, PLAIN % b"05" + b"hello", PLAIN % b"0", HELLO])
 @example([HELLO, b"\r", HELLO, b"\n\r\n", HELLO])
 @example([HELLO, HELLO + b"P", HELLO])
+@example([HELLO[:9], HELLO[9:], HELLO[9:]])
 def test_requests_and_refusals_are_the_same_with_memory_and_without(sent: list[bytes]) -> None:
     with_memory, without = both(*sent)
 
     assert with_memory == without
 
 
-@pytest.mark.parametrize("first", HEADS)
-@pytest.mark.parametrize("second", HEADS)
-def test_no_head_is_taken_for_another(first: bytes, second: bytes) -> None:
-    with_memory, without = both(*(head.replace(b"%b", b"5") + b"hello" for head in (first, first, second, first)))
+@pytest.mark.parametrize("first", range(len(HEADS)))
+def test_no_head_is_taken_for_another(first: int) -> None:
+    messages = [_message(head, b"5", b"hello", b"") for head in HEADS]
+    found = [both(messages[first], messages[first], second, messages[first]) for second in messages]
 
-    assert with_memory == without
+    assert [with_memory for with_memory, _ in found] == [without for _, without in found]
 
 
 @settings(deadline=None)
@@ -138,6 +161,37 @@ def test_only_the_length_is_read_anew(digits: bytes, body: bytes) -> None:
     with_memory, without = both(HELLO, PLAIN % digits + body, HELLO)
 
     assert with_memory == without
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(TRACED_HEADS), st.lists(st.tuples(IDS, IDS, DIGITS), min_size=1, max_size=5))
+@example(TRACED_HEADS[3], [(b"ab", b"ab", b"5"), (b"ab", b"cd", b"5")])
+@example(TRACED_HEADS[4], [(b"ab", b"ab", b"5"), (b"ab", b"cd", b"5")])
+@example(TRACED_HEADS[1], [(b"ab", b"ab", b"5"), (b"ab", b"cd", b"5")])
+def test_only_ids_and_the_length_are_read_anew(head: bytes, sent: list[tuple[bytes, bytes, bytes]]) -> None:
+    filled = [head.replace(b"%t", t).replace(b"%i", i).replace(b"%b", digits) for t, i, digits in sent]
+    usual = head.replace(b"%t", b"ab").replace(b"%i", b"cd").replace(b"%b", b"5")
+    with_memory, without = both(usual + b"hello", *(each + b"hello" for each in filled), usual + b"hello")
+
+    assert with_memory == without
+
+
+def test_a_head_is_recognized_with_other_ids() -> None:
+    client = Client(remembers=True)
+    for i in range(10):
+        client.send(_traced(b"00-%032x-%016x-01" % (i, i), b"id-%d" % i))
+
+    assert client.recognized == 9
+    assert [each.headers["x-request-id"] for each in client.requests] == [f"id-{i}" for i in range(10)]
+    assert client.requests[7].headers["traceparent"] == f"00-{7:032x}-{7:016x}-01"
+
+
+@pytest.mark.parametrize("other", [b"id-12", b"id-", b"id|1", b"id 1", b"id\r\n", b"\xc3\xa9id", b"----"])
+def test_an_id_of_another_form_is_left_to_the_parser(other: bytes) -> None:
+    head = Client(remembers=True).send(_traced(b"ab", b"id-1")).reader.remembered
+
+    assert head is not None
+    assert head.again(_traced(b"ab", other)) is None
 
 
 def test_a_head_is_recognized_with_any_length() -> None:
@@ -205,6 +259,13 @@ def test_what_is_not_one_request_with_a_length_is_not_remembered(message: bytes)
     client = Client(remembers=True).send(message)
 
     assert client.requests
+    assert client.reader.remembered is None
+
+
+def test_the_end_of_a_head_is_not_remembered_as_one() -> None:
+    client = Client(remembers=True).send(HELLO[:9], HELLO[9:])
+
+    assert len(client.requests) == 1
     assert client.reader.remembered is None
 
 
