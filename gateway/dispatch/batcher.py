@@ -16,6 +16,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
+from time import perf_counter_ns
 from typing import cast
 
 import structlog
@@ -295,7 +296,7 @@ class Batcher:
             whole.left = now
             ticket = whole
         if ticket.timeline is not None:
-            ticket.timeline.mark("queue")
+            ticket.timeline.queue = perf_counter_ns()
 
     async def _deliver(self, attempt: Attempt) -> None:
         tickets = attempt.tickets

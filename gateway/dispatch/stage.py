@@ -25,8 +25,8 @@ class Dispatch:
         self._batcher_of = batcher_of
 
     async def __call__(self, request: Enriched, /) -> Answer:
-        timeline = request.received.timeline
-        batcher = self._batcher_of(request.deployment)
+        timeline, deployment = request.received.timeline, request.deployment
+        batcher = self._batcher_of(deployment)
         ticket = batcher.accept(request.rows, request.deadline, timeline)
         try:
             scored = await ticket.reply
@@ -39,4 +39,4 @@ class Dispatch:
             else:
                 timeline.queue = perf_counter_ns()
         timeline.compute = scored.compute
-        return Answer(request.deployment, scored.rows)
+        return Answer(deployment, scored.rows)

@@ -57,7 +57,7 @@ class Intake:
         if budget is not None:
             from_body = self._clock() + budget
             deadline = from_body if deadline is None else min(deadline, from_body)
-        timeline = Timeline(int(request.received * 1e9))
+        timeline = Timeline(request.received)
         request.call = call = Received(
             endpoint,
             deployment or headers.get(DEPLOYMENT_HEADER) or None,

@@ -8,7 +8,7 @@ handlers unchanged. They are ``Struct`` because those are made without a line of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from time import perf_counter
+from time import perf_counter_ns
 
 from msgspec import Struct, field
 
@@ -30,7 +30,8 @@ class HttpRequest(Struct):
     """Looked up by lower-case name."""
     body: bytes
     peer: str = ""
-    received: float = field(default_factory=perf_counter)
+    received: int = field(default_factory=perf_counter_ns)
+    """When, as a ``Timeline`` counts."""
     id: str = ""
     """Ours, never the caller's: goes out as ``x-request-id``."""
     call: Received | None = None

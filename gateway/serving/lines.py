@@ -7,7 +7,7 @@ it was meant for. Figures go by the name: they go on when a deployment is replac
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from gateway.core.catalog import Stats
 from gateway.core.errors import NotReady
@@ -25,15 +25,10 @@ class Lines:
     """Implements ``gateway.core.catalog.StatsSource``."""
 
     def __init__(self) -> None:
-        self._batchers: dict[Deployment, Batcher] = {}
+        self._batchers = _Batchers()
         self._counters: dict[Key, Counters] = {}
-
-    def of(self, deployment: Deployment) -> Batcher:
-        """Raises ``NotReady`` for a deployment that has left."""
-        batcher = self._batchers.get(deployment)
-        if batcher is None:
-            raise NotReady(f"deployment {deployment.endpoint}/{deployment.name} was replaced")
-        return batcher
+        self.of: Callable[[Deployment], Batcher] = self._batchers.__getitem__
+        """Where its rows wait. Raises ``NotReady`` for a deployment that has left. Every request asks this."""
 
     def put(self, deployment: Deployment, batcher: Batcher) -> None:
         """Its rows wait there from now on."""
@@ -55,3 +50,10 @@ class Lines:
     def stats(self, endpoint: str, deployment: str) -> Stats:
         counters = self._counters.get((endpoint, deployment))
         return counters.stats() if counters is not None else Stats()
+
+
+class _Batchers(dict[Deployment, Batcher]):
+    """Says what became of one that is not there."""
+
+    def __missing__(self, deployment: Deployment) -> Batcher:
+        raise NotReady(f"deployment {deployment.endpoint}/{deployment.name} was replaced")
