@@ -24,8 +24,6 @@ class Call:
     deadline: float | None = None
     encoding = "identity"
     """What the peer compresses with."""
-    accepts: bytes = b""
-    """What the peer can decompress, as it said."""
     compression: str | None = None
     """What we compress with; None for not at all."""
     unread = 0
@@ -34,6 +32,8 @@ class Call:
     """Bytes for which the peer's window was not opened again."""
     charged = 0
     """Bytes counted against the limit of all connections."""
+    message: bytes | None = None
+    """Server: all that the caller sends, where it came together with the headers; no event tells of it then."""
     is_stream = False
     """Whether the peer may take its time between messages."""
     owner: Any = None

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from h2grpc import metadata
-from h2grpc.call import Call
 from h2grpc.errors import WireError
 from h2grpc.handlers import Method
 from h2grpc.metadata import Metadata
 from h2grpc.rpc_error import EOF
+from h2grpc.server_call import ServerCall
 from h2grpc.status import Status, status_of
 
 if TYPE_CHECKING:
@@ -48,24 +48,26 @@ class ServicerContext:
     """Somebody waits in ``write`` for the caller to read."""
     _inbox: deque[bytes]
     _waiter: asyncio.Future[None] | None = None
+    is_over = False
+    is_plain = True
+    """Whether the handler said nothing of the status, so that the shortest answer will do."""
+    trailing: Metadata = ()
     _code: Status | None = None
     _details = ""
-    _trailing: Metadata = ()
-    _callbacks: list[Callable[[Any], None]] | None = None
+    callbacks: list[Callable[[Any], None]] | None = None
     _listener: Callable[[Any], None] | None = None
     _is_half_closed = False
-    _is_done = False
     _is_cancelled = False
 
-    def __init__(self, driver: ServerDriver, call: Call, method: Method, pairs: Metadata) -> None:
-        self.driver, self.call, self.method, self._metadata = driver, call, method, pairs
+    def __init__(self, driver: ServerDriver, call: ServerCall, method: Method) -> None:
+        self.driver, self.call, self.method = driver, call, method
         if method.request_streaming:
             self._inbox = deque()
 
     # About the caller
 
     def invocation_metadata(self) -> Metadata:
-        return self._metadata
+        return self.call.opening.metadata
 
     def time_remaining(self) -> float | None:
         at = self.call.deadline
@@ -94,20 +96,20 @@ class ServicerContext:
         self.driver.send_headers(self, initial_metadata)
 
     def set_trailing_metadata(self, trailing_metadata: Iterable[tuple[str, str | bytes]]) -> None:
-        self._trailing = tuple(trailing_metadata)
+        self.trailing = tuple(trailing_metadata)
 
     def trailing_metadata(self) -> Metadata:
-        return self._trailing
+        return self.trailing
 
     def set_code(self, code: object) -> None:
-        self._code = status_of(code)
+        self._code, self.is_plain = status_of(code), False
 
     def code(self) -> Any:
         """As it will be sent; a number that compares with ``h2grpc.Status``."""
         return Status.OK if self._code is None else self._code
 
     def set_details(self, details: str) -> None:
-        self._details = details
+        self._details, self.is_plain = details, False
 
     def details(self) -> str:
         return self._details
@@ -126,7 +128,7 @@ class ServicerContext:
             status, details = Status.UNKNOWN, "abort with OK"
         extra = tuple(trailing_metadata)
         if extra:
-            self._trailing = extra
+            self.trailing = extra
         self.driver.finish(self, status, details)
         raise AbortError(details)
 
@@ -159,12 +161,12 @@ class ServicerContext:
         such thing. The listener must not raise: it runs in the middle of the connection.
         """
         self._listener = listener
-        while self._inbox and not self._is_done:
+        while self._inbox and not self.is_over:
             self._hand_over(self._inbox.popleft())
 
     def write_nowait(self, message: Any) -> bool:
         """Send one message if that takes no waiting; else nothing is done, and ``write`` says why or waits."""
-        return not self._is_done and self.driver.send_now(self, self.method.serialize(message))
+        return not self.is_over and self.driver.send_now(self, self.method.serialize(message))
 
     def __aiter__(self) -> ServicerContext:
         """The context is the handler's request iterator too."""
@@ -181,7 +183,7 @@ class ServicerContext:
         while not self._inbox:
             if self._is_half_closed:
                 return None
-            if self._is_done:
+            if self.is_over:
                 raise asyncio.CancelledError
             if self._waiter is not None:
                 raise UsageError("somebody is reading already")
@@ -209,16 +211,16 @@ class ServicerContext:
         return self._is_cancelled
 
     def done(self) -> bool:
-        return self._is_done
+        return self.is_over
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         """Called with this context once the call is over, however it ended."""
-        if self._is_done:
+        if self.is_over:
             callback(self)
-        elif self._callbacks is None:
-            self._callbacks = [callback]
+        elif self.callbacks is None:
+            self.callbacks = [callback]
         else:
-            self._callbacks.append(callback)
+            self.callbacks.append(callback)
 
     # For the driver
 
@@ -237,26 +239,26 @@ class ServicerContext:
 
     def end(self, *, is_cancelled: bool) -> None:
         """The call is over: let go of whoever still waits for it."""
-        if self._is_done:
+        if self.is_over:
             return
-        self._is_done, self._is_cancelled = True, is_cancelled
+        self.is_over, self._is_cancelled = True, is_cancelled
+        self.call.owner = None  # each knows the other, and neither should have to wait for a collection
+        if self.callbacks is not None:
+            self.tell()
         self.request = None
         if self.method.request_streaming:
             self._inbox.clear()
         for waiter in (self._waiter, self.unblocked):
             if waiter is not None and not waiter.done():
                 waiter.cancel()
-        if self._callbacks is not None:
-            for callback in self._callbacks:
-                self.driver.call_back(callback, self)
+
+    def tell(self) -> None:
+        """Those who asked to be told of the end."""
+        for callback in self.callbacks or ():
+            self.driver.call_back(callback, self)
 
     def trailers(self) -> Sequence[tuple[bytes, bytes]]:
-        return metadata.encode(self._trailing) if self._trailing else ()
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the handler set nothing, so that the shortest answer will do."""
-        return self._code is None and not self._details
+        return metadata.encode(self.trailing) if self.trailing else ()
 
     def _hand_over(self, data: bytes) -> None:
         self.driver.consumed(self.call, len(data))
@@ -269,5 +271,5 @@ class ServicerContext:
         self._listener(message)
 
     def _check_open(self) -> None:
-        if self._is_done:
+        if self.is_over:
             raise UsageError("the call is over")

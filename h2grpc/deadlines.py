@@ -7,6 +7,7 @@ Most calls end long before their deadline; what they leave in the heap is swept 
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
+from math import inf
 
 __all__ = ["Deadlines"]
 
@@ -15,9 +16,11 @@ _SWEEP = 64
 
 
 class Deadlines:
-    __slots__ = ("_heap", "_of")
+    __slots__ = ("_heap", "_of", "earliest")
 
     def __init__(self) -> None:
+        self.earliest = inf
+        """Nothing is due before; known without a look at who has left meanwhile."""
         self._heap: list[tuple[float, int]] = []
         self._of: dict[int, float] = {}
 
@@ -27,11 +30,17 @@ class Deadlines:
     def add(self, stream_id: int, at: float) -> None:
         self._of[stream_id] = at
         heappush(self._heap, (at, stream_id))
+        self.earliest = min(self.earliest, at)
 
     def discard(self, stream_id: int) -> None:
         if self._of.pop(stream_id, None) is not None and len(self._heap) > 2 * len(self._of) + _SWEEP:
             self._heap = [(at, stream) for stream, at in self._of.items()]
             heapify(self._heap)
+
+    def clear(self) -> None:
+        self._heap.clear()
+        self._of.clear()
+        self.earliest = inf
 
     @property
     def next(self) -> float | None:
@@ -43,9 +52,12 @@ class Deadlines:
 
     def due(self, now: float) -> list[int]:
         """Takes out what has expired."""
-        expired = []
+        expired: list[int] = []
+        if now < self.earliest:
+            return expired
         while (at := self.next) is not None and at <= now:
             stream_id = heappop(self._heap)[1]
             del self._of[stream_id]
             expired.append(stream_id)
+        self.earliest = inf if at is None else at
         return expired

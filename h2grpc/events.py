@@ -1,4 +1,8 @@
-"""What a connection tells its driver, in the order in which it happened. Slotted, unfrozen: three a call."""
+"""
+What a connection tells its driver, in the order in which it happened. Slotted, unfrozen: they are made for each call.
+
+A server's ``ServerCall`` is one of them itself: it says that the call has begun.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,12 @@ from h2grpc.status import Status
 if TYPE_CHECKING:
     from h2grpc.call import Call
     from h2grpc.other import OtherRequest
+    from h2grpc.server_call import ServerCall
 
 __all__ = [
     "CallEnded",
     "CallHeaders",
     "CallLost",
-    "CallStarted",
     "ConnectionEnded",
     "Event",
     "GoingAway",
@@ -32,12 +36,6 @@ class _OfCall:
 
     def __init__(self, call: Call) -> None:
         self.call = call
-
-
-class CallStarted(_OfCall):
-    """Server: a call's headers are here."""
-
-    __slots__ = ()
 
 
 class CallHeaders(_OfCall):
@@ -129,14 +127,6 @@ class ConnectionEnded:
 
 
 Event: TypeAlias = (
-    CallStarted
-    | CallHeaders
-    | Message
-    | HalfClosed
-    | CallLost
-    | CallEnded
-    | OtherArrived
-    | OtherLost
-    | GoingAway
-    | ConnectionEnded
+    "ServerCall | CallHeaders | Message | HalfClosed | CallLost | CallEnded"
+    " | OtherArrived | OtherLost | GoingAway | ConnectionEnded"
 )

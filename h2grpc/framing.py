@@ -12,18 +12,20 @@ from typing import Final
 
 from h2grpc.errors import BadMessage, MessageTooLarge
 
-__all__ = ["HEAD", "MessageReader", "frame"]
+__all__ = ["HEAD", "MessageReader", "frame", "head_of", "new_head"]
 
 HEAD: Final = 5
 """Bytes before each message."""
 
-_pack = struct.Struct(">BI").pack
-_unpack_from = struct.Struct(">BI").unpack_from
+new_head = struct.Struct(">BI").pack
+"""Of a flag and a length."""
+head_of = struct.Struct(">BI").unpack_from
+"""Flag and length, out of bytes and where they begin."""
 
 
 def frame(message: bytes, compressed: bool = False) -> bytes:
     """``compressed`` says that ``message`` is, as the stream's grpc-encoding names; it is not done here."""
-    return _pack(compressed, len(message)) + message
+    return new_head(compressed, len(message)) + message
 
 
 class MessageReader:
@@ -66,7 +68,7 @@ class MessageReader:
         messages = []
         at, end = 0, len(chunk)
         while end - at >= HEAD:
-            flag, size = _unpack_from(chunk, at)
+            flag, size = head_of(chunk, at)
             if flag > 1 or size > self._limit:
                 raise self._refusal(flag, size)
             stop = at + HEAD + size
@@ -87,7 +89,7 @@ class MessageReader:
         at, end = 0, len(held)
         needed = HEAD
         while end - at >= HEAD:
-            flag, size = _unpack_from(held, at)
+            flag, size = head_of(held, at)
             if flag > 1 or size > self._limit:
                 raise self._refusal(flag, size)
             stop = at + HEAD + size

@@ -91,20 +91,21 @@ class Handlers:
     """Methods by path. Registered ones are found at once; generic ones are asked for each call, in order."""
 
     def __init__(self) -> None:
-        self._registered: dict[bytes, Method] = {}
+        self.at_once: dict[bytes, Method] = {}
+        """Those by path for which nobody has to be asked; the others are what ``find`` is for."""
         self._handlers: dict[str, MethodHandler] = {}
         self._generic: list[GenericHandler] = []
 
     def register(self, service: str, handlers: Mapping[str, MethodHandler]) -> None:
         for name, handler in handlers.items():
             path = f"/{service}/{name}"
-            self._registered[path.encode()], self._handlers[path] = Method(handler), handler
+            self.at_once[path.encode()], self._handlers[path] = Method(handler), handler
 
     def add(self, handlers: Sequence[GenericHandler]) -> None:
         self._generic.extend(handlers)
 
     def find(self, path: bytes, metadata: Metadata) -> Method | None:
-        if (method := self._registered.get(path)) is not None:
+        if (method := self.at_once.get(path)) is not None:
             return method
         if not self._generic:
             return None

@@ -7,7 +7,6 @@ Received bytes count against the window until they are a message that was read: 
 
 from __future__ import annotations
 
-import struct
 from typing import Final
 
 import ngh2
@@ -19,7 +18,7 @@ from h2grpc.counters import Counters
 from h2grpc.deadlines import Deadlines
 from h2grpc.errors import MessageTooLarge, WireError
 from h2grpc.events import Event, Message
-from h2grpc.framing import HEAD, MessageReader
+from h2grpc.framing import MessageReader
 from h2grpc.limits import Limits
 from h2grpc.watch import Watch
 
@@ -29,13 +28,12 @@ SMALL: Final = 4096
 """Bytes of one call that are not worth counting against the limit of all."""
 _FRAME: Final = 16_384
 """The longest frame that a peer may send, as we do not say otherwise."""
-_length = struct.Struct(">I").unpack_from
 
 
 class Incoming(Watch):
     """Knows the calls that are open."""
 
-    __slots__ = ("_events", "_lost_at_most", "calls", "deadlines")
+    __slots__ = ("_events", "_lost_at_most", "_newest", "_told", "calls", "deadlines")
 
     def __init__(self, engine: ngh2.Connection, limits: Limits, counters: Counters, now: float) -> None:
         super().__init__(engine, limits, counters, now)
@@ -43,6 +41,8 @@ class Incoming(Watch):
         self.deadlines = Deadlines()
         self._events: list[Event] = []
         self._lost_at_most = 0
+        self._newest = self._told = 0
+        """The last call that the peer began, and the last that a driver may know of."""
 
     @property
     def receive_window(self) -> int:
@@ -78,11 +78,6 @@ class Incoming(Watch):
     def _received_end(self, call: Call) -> None:
         raise NotImplementedError
 
-    def _received_last(self, call: Call, message: bytes) -> None:
-        """One message and the end in the same frame."""
-        self._events.append(Message(call, message))
-        self._finish_reading(call)
-
     def _on_unknown_data(self, event: ngh2.DataReceived) -> None:
         """DATA for a stream that is no call of ours (any more)."""
         if event.data:
@@ -96,10 +91,6 @@ class Incoming(Watch):
             self._on_unknown_data(event)
             return
         data = event.data
-        if event.end_stream and call.reader is None and not call.unread and self._is_one_message(data):
-            self._acknowledge(call.stream_id, len(data))
-            self._received_last(call, data[HEAD:])
-            return
         if data:
             call.unacknowledged += len(data)
             if (reader := call.reader) is None:
@@ -128,11 +119,6 @@ class Incoming(Watch):
     def _on_trailers(self, event: ngh2.TrailersReceived) -> None:
         if (call := self.calls.get(event.stream_id)) is not None:
             self._finish_reading(call)
-
-    def _is_one_message(self, data: bytes) -> bool:
-        """A whole message, not compressed and not too long: nearly every unary request."""
-        size = len(data) - HEAD
-        return size >= 0 and data[0] == 0 and size <= self.limits.max_receive_message and _length(data, 1)[0] == size
 
     def _finish_reading(self, call: Call) -> None:
         try:

@@ -7,7 +7,7 @@ last interceptor has answered, which may take time; until then messages wait as 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from h2grpc.context import ServicerContext
@@ -36,6 +36,10 @@ class InterceptedHandlers(Handlers):
             self._first = _Link(interceptor, self._first)
         self._method = Method(_Any(self._intercept))
 
+    def register(self, service: str, handlers: Mapping[str, MethodHandler]) -> None:
+        super().register(service, handlers)
+        self.at_once.clear()
+
     def find(self, path: bytes, metadata: Metadata) -> Method | None:  # noqa: ARG002
         """For every path, as an interceptor may know what nobody else does."""
         return self._method
@@ -53,7 +57,10 @@ class InterceptedHandlers(Handlers):
             context.call.is_stream = False
             context.request = await context.only_message()
         context.method = method  # only now: until then what comes is put where a stream's messages wait
-        await (run_unary if method.is_unary else run)(context.driver, context)
+        if method.is_unary:
+            await run_unary(context.driver, context, context.request)
+        else:
+            await run(context.driver, context)
 
 
 class _Link:

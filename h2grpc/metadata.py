@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Final, TypeAlias
 
 from h2grpc.errors import BadMetadata, MetadataTooLarge
 
-__all__ = ["LIMIT", "PER_ENTRY", "Metadata", "decode", "encode"]
+__all__ = ["LIMIT", "PER_ENTRY", "Metadata", "decode", "encode", "places"]
 
 Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
 
@@ -53,7 +54,13 @@ FOR_APPLICATIONS: Final = frozenset(
 )
 
 _KEY: Final = re.compile(rb"[0-9a-z_.\-]+")
-_VALUE: Final = re.compile(rb"[\x20-\x7e]*")
+_is_printable: Final = re.compile(rb"[\x20-\x7e]*").fullmatch
+_flat: Final = chain.from_iterable
+
+_names: Final[dict[str, bytes]] = {}
+"""Keys of text that were sent before, checked, as they go out: a program has few. No values, which may be secrets."""
+_MOST_NAMES: Final = 256
+_LONGEST_NAME: Final = 64
 
 
 def decode(headers: Iterable[tuple[bytes, bytes]], limit: int = LIMIT) -> Metadata:
@@ -74,8 +81,37 @@ def decode(headers: Iterable[tuple[bytes, bytes]], limit: int = LIMIT) -> Metada
     return tuple(pairs)
 
 
+def places(headers: Sequence[tuple[bytes, bytes]]) -> list[int]:
+    """Where in what ``decode`` gives each header is; -1 for one that is hidden or binary."""
+    found = []
+    shown = 0
+    for name, value in headers:
+        if name in HIDDEN or name[:1] == b":":
+            found.append(-1)
+        elif name[-4:] == b"-bin":
+            found.append(-1)
+            shown += value.count(b",") + 1
+        else:
+            found.append(shown)
+            shown += 1
+    return found
+
+
 def encode(pairs: Iterable[tuple[str, str | bytes]], limit: int = LIMIT) -> list[tuple[bytes, bytes]]:
     """A header list; ``BadMetadata`` names the key, never the value."""
+    pairs = tuple(pairs)
+    try:  # text under keys that are known to be good, which is nearly all there is
+        headers = [(_names[key], value.strip(" ").encode()) for key, value in pairs]  # type: ignore[arg-type,union-attr]
+    except (KeyError, TypeError, AttributeError, UnicodeEncodeError):
+        return _encode(pairs, limit)
+    wire = b"".join(_flat(headers))
+    if _is_printable(wire) is None or len(wire) + PER_ENTRY * len(headers) > limit:
+        return _encode(pairs, limit)
+    return headers
+
+
+def _encode(pairs: tuple[tuple[str, str | bytes], ...], limit: int) -> list[tuple[bytes, bytes]]:
+    """The same with a look at everything."""
     headers = []
     size = 0
     for key, value in pairs:
@@ -87,10 +123,12 @@ def encode(pairs: Iterable[tuple[str, str | bytes]], limit: int = LIMIT) -> list
         raw = value.encode("utf-8") if isinstance(value, str) else bytes(value)
         if name[-4:] == b"-bin":
             raw = b64encode(raw).rstrip(b"=")
-        elif _VALUE.fullmatch(raw) is None:
+        elif _is_printable(raw) is None:
             raise BadMetadata(f"the value of the metadata key {key!r} is not printable ASCII; take a key with -bin")
         else:
             raw = raw.strip(b" ")  # HTTP/2 refuses what HTTP/1.1 ignored
+            if len(_names) < _MOST_NAMES and len(key) <= _LONGEST_NAME:
+                _names[key] = name
         headers.append((name, raw))
         size += len(name) + len(raw) + PER_ENTRY
     if size > limit:

@@ -5,7 +5,7 @@ The rules of this file:
 
 - nghttp2 (through ``ngh2``) frames, checks and schedules. We decide when windows open (``incoming``), what a peer may
   hold here, and which behaviour ends a connection (``watch``).
-- Time comes in as ``now``. ``next_wake`` says when ``tick`` is wanted at the latest.
+- Time comes in as ``now``. ``next_wake`` says when ``tick`` is wanted at the latest, which may turn out too early.
 - After every call into this object a driver takes ``events()`` and, when it is ready to write, ``data_to_send()``.
 """
 
@@ -33,6 +33,15 @@ _GOAWAY: Final = bytes.fromhex("000008 07 00 00000000 00000000")
 """Up to its error code; it names no stream, as nothing was kept of any."""
 
 
+class _Handlers(dict[type, Callable[[Any, Any], None]]):
+    def __missing__(self, kind: type) -> Callable[[Any, Any], None]:
+        return _ignore
+
+
+def _ignore(_connection: Any, _event: Any) -> None:
+    """For what the engine tells that is of no use here."""
+
+
 class Connection(Incoming):
     """Base of ``ServerConnection`` and ``ClientConnection``."""
 
@@ -54,7 +63,7 @@ class Connection(Incoming):
     __slots__ = ("_last_words",)
 
     def __init_subclass__(cls) -> None:
-        cls._on = {kind: getattr(cls, name) for kind, name in cls.HANDLED.items()}
+        cls._on = _Handlers({kind: getattr(cls, name) for kind, name in cls.HANDLED.items()})
 
     def __init__(self, role: ngh2.Role, limits: Limits, counters: Counters, now: float) -> None:
         engine = ngh2.Connection(role, limits.engine())
@@ -102,6 +111,7 @@ class Connection(Incoming):
         events = self._events
         if events:
             self._events = []
+            self._told = self._newest
         return events
 
     @property
@@ -129,8 +139,7 @@ class Connection(Incoming):
 
     @property
     def next_wake(self) -> float:
-        at = self.deadlines.next
-        return self._check_at if at is None or at > self._check_at else at
+        return min(self.deadlines.earliest, self._check_at)
 
     # Flow control
 
@@ -187,8 +196,7 @@ class Connection(Incoming):
     def _dispatch(self) -> None:
         on = self._on
         for event in self._engine.events():
-            if (handle := on.get(type(event))) is not None:
-                handle(self, event)
+            on[type(event)](self, event)
             if self._is_ended:
                 return
 
@@ -222,9 +230,9 @@ class Connection(Incoming):
     def _end(self, error_code: int, reason: str) -> None:
         self._is_ended = True
         self._check_at = float("inf")
+        self.deadlines.clear()
         for call in list(self.calls.values()):
             self.calls.pop(call.stream_id, None)
-            self.deadlines.discard(call.stream_id)
             self.counters["held_bytes"] -= call.charged
             call.charged = call.unacknowledged = 0
             call.receiving = call.sending = State.RESET

@@ -16,11 +16,9 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-from h2grpc.call_state import State
 from h2grpc.context import AbortError, ServicerContext
 from h2grpc.errors import WireError
 from h2grpc.other import OtherAnswer, OtherHandler, OtherRequest
-from h2grpc.server_protocol import OK
 from h2grpc.status import Status
 
 if TYPE_CHECKING:
@@ -31,14 +29,13 @@ __all__ = ["run", "run_other", "run_unary"]
 _log = logging.getLogger("h2grpc")
 
 
-async def run_unary(driver: ServerDriver, context: ServicerContext) -> None:
+async def run_unary(driver: ServerDriver, context: ServicerContext, request: bytes | None) -> None:
     method = context.method
     try:
-        request, context.request = context.request, None
         reply = method.behavior(method.read(request), context)
         if method.is_coroutine or hasattr(reply, "__await__"):
             reply = await reply
-        _answer(driver, context, method.serialize(reply))
+        driver.answer(context, method.serialize(reply))
     except asyncio.CancelledError:
         driver.finish(context, Status.CANCELLED, "the handler was cancelled")
         raise
@@ -76,24 +73,6 @@ async def _pass_on(reply: AsyncIterator[Any], context: ServicerContext) -> None:
     finally:
         if isinstance(reply, AsyncGenerator):
             await reply.aclose()
-
-
-def _answer(driver: ServerDriver, context: ServicerContext, data: bytes) -> None:
-    """The reply of a unary call."""
-    if context.done():
-        return
-    call = context.call
-    limit = driver.limits.max_send_message
-    is_short = context.is_plain and call.sending is State.IDLE and call.compression is None
-    if is_short and (limit is None or len(data) <= limit):
-        trailers = context.trailers()
-        driver.connection.send_answer(call, data, [*OK, *trailers] if trailers else OK)
-        context.end(is_cancelled=False)
-        driver.flush_soon()
-        return
-    if context.code() is Status.OK:
-        driver.send_message(context, data)
-    driver.finish(context, context.code(), context.details())
 
 
 def _failed(driver: ServerDriver, context: ServicerContext, error: Exception) -> None:

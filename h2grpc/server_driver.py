@@ -15,18 +15,11 @@ from h2grpc.call import Call
 from h2grpc.call_state import State
 from h2grpc.context import MORE_MESSAGES, NO_MESSAGE, AbortError, ServicerContext
 from h2grpc.errors import WireError
-from h2grpc.events import (
-    CallLost,
-    CallStarted,
-    ConnectionEnded,
-    Event,
-    HalfClosed,
-    Message,
-    OtherArrived,
-    OtherLost,
-)
+from h2grpc.events import CallLost, ConnectionEnded, Event, HalfClosed, Message, OtherArrived, OtherLost
 from h2grpc.other import OtherAnswer, OtherRequest
 from h2grpc.run_call import run, run_other, run_unary
+from h2grpc.server_call import ServerCall
+from h2grpc.server_protocol import OK
 from h2grpc.server_transport import Home, ServerTransport
 from h2grpc.status import Status
 
@@ -97,6 +90,28 @@ class ServerDriver(ServerTransport):
         context.end(is_cancelled=False)
         self.flush_soon()
 
+    def answer(self, context: ServicerContext, data: bytes) -> None:
+        """The reply of a method that takes one message and gives one."""
+        if context.is_over:
+            return
+        call, limit = context.call, self.limits.max_send_message
+        is_short = context.is_plain and call.sending is State.IDLE and call.compression is None
+        if is_short and (limit is None or len(data) <= limit):
+            connection, trailing = self.connection, context.trailing
+            connection.send_answer(call, data, [*OK, *metadata.encode(trailing)] if trailing else OK)
+            # What ``ServicerContext.end`` does, as far as such a call has it.
+            context.is_over, call.owner = True, None
+            if context.callbacks is not None:
+                context.tell()
+            if not connection.calls:
+                self.flush_now()  # nobody else is about to answer
+            elif not self._is_flushing:
+                self.flush_soon()
+            return
+        if context.code() is Status.OK:
+            self.send_message(context, data)
+        self.finish(context, context.code(), context.details())
+
     def call_back(self, callback: Callable[[Any], None], context: ServicerContext) -> None:
         self._loop.call_soon(callback, context)
 
@@ -105,10 +120,10 @@ class ServerDriver(ServerTransport):
     def _handle(self, events: list[Event]) -> None:
         for event in events:
             kind = type(event)
-            if kind is Message:
+            if kind is ServerCall:
+                self._on_started(event)  # type: ignore[arg-type]
+            elif kind is Message:
                 self._on_message(event.call.owner, event)  # type: ignore[union-attr,arg-type]
-            elif kind is CallStarted:
-                self._on_started(event.call)  # type: ignore[union-attr]
             elif kind is HalfClosed:
                 self._on_half_closed(event.call.owner)  # type: ignore[union-attr]
             elif kind is CallLost:
@@ -121,31 +136,34 @@ class ServerDriver(ServerTransport):
             elif kind is ConnectionEnded:
                 self.flush_soon()
 
-    def _on_started(self, call: Call) -> None:
-        if call.sending is State.DONE or call.sending is State.RESET:
+    def _on_started(self, call: ServerCall) -> None:
+        if call.sending is not State.IDLE:
             return  # lost in the same turn
-        counters = self.counters
+        counters, home, path = self.counters, self._home, call.opening.path
         counters["started"] += 1
-        try:
-            pairs = metadata.decode(call.headers, self.limits.max_metadata)
-        except WireError as error:
-            self.connection.send_status(call, error.status, str(error))
-            return
-        method = self._home.handlers.find(call.path, pairs)
+        method = home.handlers.at_once.get(path) or home.handlers.find(path, call.opening.metadata)
         if method is None:
-            path = call.path.decode("latin-1")
-            self.connection.send_status(call, Status.UNIMPLEMENTED, f"the method {path} is not known")
+            details = f"the method {path.decode('latin-1')} is not known"
+            self.connection.send_status(call, Status.UNIMPLEMENTED, details)
             return
-        call.owner = context = ServicerContext(self, call, method, pairs)
+        call.owner = context = ServicerContext(self, call, method)
         if len(self.contexts) >= self.limits.max_streams:  # handlers of lost calls count too
             counters["refused"] += 1
             self.finish(context, Status.UNAVAILABLE, "too many calls of one connection")
             return
-        if self._home.compression is not None:
-            self.connection.choose_compression(call, self._home.compression)
+        if home.compression is not None:
+            self.connection.choose_compression(call, home.compression)
+        message = call.message
+        if method.is_unary:
+            if message is not None:
+                self.contexts.add(context)
+                context.task = self._loop.create_task(run_unary(self, context, message))
+            return
         if method.request_streaming:
             call.is_stream = True
             self._start(context)
+        if message is not None:
+            self._on_message(context, Message(call, message, is_last=True))
 
     def _on_message(self, context: ServicerContext | None, event: Message) -> None:
         if context is None or context.done():
@@ -191,7 +209,7 @@ class ServerDriver(ServerTransport):
             context.task = task = self._loop.create_task(run(self, context))
             task.add_done_callback(lambda _: self.contexts.discard(context))
         else:
-            context.task = self._loop.create_task(run_unary(self, context))
+            context.task = self._loop.create_task(run_unary(self, context, context.request))
 
     def _on_other(self, request: OtherRequest) -> None:
         handler = self._home.other_requests

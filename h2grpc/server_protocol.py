@@ -13,20 +13,21 @@ from typing import ClassVar, Final
 
 import ngh2
 
-from h2grpc import timeout
 from h2grpc.bucket import Bucket
 from h2grpc.call import Call
 from h2grpc.call_state import Move, State
-from h2grpc.compression import ACCEPTED, ALGORITHMS, compress
+from h2grpc.compression import ACCEPTED, compress
 from h2grpc.counters import Counters
-from h2grpc.errors import UnknownCompression, WireError
-from h2grpc.events import CallLost, CallStarted, HalfClosed, Message
-from h2grpc.framing import frame
+from h2grpc.errors import WireError
+from h2grpc.events import CallLost, HalfClosed, Message
+from h2grpc.framing import HEAD, frame, head_of, new_head
 from h2grpc.leaving import LeavingConnection
 from h2grpc.limits import Limits
+from h2grpc.opening import NONE, Opening
 from h2grpc.other import OtherAnswer
 from h2grpc.other_protocol import GONE
 from h2grpc.protocol import Connection
+from h2grpc.server_call import ServerCall
 from h2grpc.status import Status, percent_encode
 
 __all__ = ["ServerConnection"]
@@ -41,11 +42,13 @@ NUMBERS: Final = {status: str(int(status)).encode() for status in Status}
 
 class ServerConnection(LeavingConnection):
     HANDLED: ClassVar[dict[type, str]] = Connection.HANDLED | {ngh2.RequestReceived: "_on_request"}
-    __slots__ = ("_answered_early", "_resets")
+    __slots__ = ("_answered_early", "_opening", "_resets")
 
     def __init__(self, limits: Limits, counters: Counters, now: float, *, serves_others: bool = False) -> None:
         super().__init__(limits, counters, now, serves_others=serves_others)
         self._answered_early: list[int] = []
+        self._opening = NONE
+        """What the last call said that was one."""
         self._resets: Bucket | None = None
         """There from the first reset on."""
 
@@ -99,7 +102,7 @@ class ServerConnection(LeavingConnection):
         self._answered.append(stream_id)
         try:
             engine.send_response(stream_id, HEADERS)
-            engine.send_data(stream_id, frame(message))
+            engine.send_data(stream_id, new_head(0, len(message)) + message)
             engine.send_trailers(stream_id, trailers)
         except GONE:
             pass
@@ -111,9 +114,9 @@ class ServerConnection(LeavingConnection):
         self._reset_stream(call.stream_id, error_code)
         self._forget(call)
 
-    def choose_compression(self, call: Call, algorithm: str) -> None:
+    def choose_compression(self, call: ServerCall, algorithm: str) -> None:
         """Compress the answer, if the caller can read it."""
-        accepted = {name.strip() for name in call.accepts.split(b",")}
+        accepted = {name.strip() for name in call.opening.accepts.split(b",")}
         if algorithm != "identity" and algorithm.encode() in accepted:
             call.compression = algorithm
 
@@ -131,6 +134,11 @@ class ServerConnection(LeavingConnection):
             words += data
         self.close(0, reason)
         self._last_words = bytes(words) + self._last_words
+
+    @property
+    def wants_flush(self) -> bool:
+        """Whether ``data_to_send`` has something to do; cheap to ask."""
+        return self._engine.want_write or self._is_ended or bool(self._answered_early)
 
     @property
     def has_more(self) -> bool:
@@ -160,50 +168,73 @@ class ServerConnection(LeavingConnection):
 
     def _on_request(self, event: ngh2.RequestReceived) -> None:
         self._was_used = True
-        headers = event.headers
-        fields = dict(headers)
-        content_type = fields.get(b"content-type", b"")
-        if content_type != GRPC and content_type[:17] not in (b"application/grpc+", b"application/grpc;"):
-            self._on_other(event, fields, headers)
-            return
-        stream_id = event.stream_id
+        opening = self._opening
+        if event.headers != opening.headers:
+            known = opening.followed_by(event.headers, self.limits.max_metadata) or self._read(event)
+            if known is None:
+                return
+            self._opening = opening = known
         if len(self.calls) >= self.limits.max_streams:
-            self.counters["refused"] += 1
-            self._reset_stream(stream_id, ngh2.ErrorCode.REFUSED_STREAM)
+            self._refuse_stream(event.stream_id)
             return
-        call = Call(stream_id, fields[b":path"], headers)
-        call.receiving = State.OPEN
-        self.calls[stream_id] = call
-        if fields[b":method"] != b"POST":
-            self._forget(call)
-            self._send_other(stream_id, b"", OtherAnswer(405, ((b"allow", b"POST"),)))
-            self._answered_early.append(stream_id)
-            return
-        try:
-            if (value := fields.get(b"grpc-timeout")) is not None:
-                call.deadline = at = self._now + timeout.decode(value)
-                self.deadlines.add(stream_id, at)
-            if (value := fields.get(b"grpc-encoding")) is not None:
-                call.encoding = encoding = value.decode("latin-1")
-                if encoding not in ALGORITHMS:
-                    raise UnknownCompression(f"the algorithm {encoding!r} is not known")
-        except WireError as error:
-            call.receiving = State.DONE if event.end_stream else State.OPEN
-            self.send_status(call, error.status, str(error))
-            return
-        if (value := fields.get(b"grpc-accept-encoding")) is not None:
-            call.accepts = value
-        self._events.append(CallStarted(call))
+        self._newest = stream_id = event.stream_id
+        self.calls[stream_id] = call = ServerCall(stream_id, opening)
+        if opening.timeout is not None:
+            call.deadline = at = self._now + opening.timeout
+            self.deadlines.add(stream_id, at)
+        self._events.append(call)
         if event.end_stream:
             call.receiving = State.DONE
             self._events.append(HalfClosed(call))
 
+    def _read(self, event: ngh2.RequestReceived) -> Opening | None:
+        """What all the headers say. None if they begin no call: then they are answered already."""
+        headers, stream_id = event.headers, event.stream_id
+        fields = dict(headers)
+        content_type = fields.get(b"content-type", b"")
+        if content_type != GRPC and content_type[:17] not in (b"application/grpc+", b"application/grpc;"):
+            self._on_other(event, fields, headers)
+        elif len(self.calls) >= self.limits.max_streams:
+            self._refuse_stream(stream_id)
+        elif fields[b":method"] != b"POST":
+            self._send_other(stream_id, b"", OtherAnswer(405, ((b"allow", b"POST"),)))
+            self._answered_early.append(stream_id)
+        else:
+            try:
+                return Opening.read(headers, fields, self.limits.max_metadata)
+            except WireError as error:
+                self.calls[stream_id] = call = ServerCall(stream_id)
+                if event.end_stream:
+                    call.receiving = State.DONE
+                self.send_status(call, error.status, str(error))
+        return None
+
+    def _refuse_stream(self, stream_id: int) -> None:
+        self.counters["refused"] += 1
+        self._reset_stream(stream_id, ngh2.ErrorCode.REFUSED_STREAM)
+
+    def _on_data(self, event: ngh2.DataReceived) -> None:
+        stream_id = event.stream_id
+        call = self.calls.get(stream_id)
+        if call is not None and event.end_stream and call.reader is None:
+            data = event.data
+            size = len(data) - HEAD
+            if 0 <= size <= self.limits.max_receive_message and head_of(data) == (0, size):
+                # All of a request in one piece and not compressed, as nearly every unary one is.
+                try:  # noqa: SIM105  # costs nothing where it succeeds
+                    self._engine.acknowledge_received_data(len(data), stream_id)
+                except ngh2.NGH2Error:
+                    pass  # the stream or the connection has ended meanwhile, and its window with it
+                call.receiving = State.DONE
+                if stream_id > self._told:
+                    call.message = data[HEAD:]
+                else:
+                    self._events.append(Message(call, data[HEAD:], is_last=True))
+                return
+        super()._on_data(event)
+
     def _received_end(self, call: Call) -> None:
         self._events.append(HalfClosed(call))
-
-    def _received_last(self, call: Call, message: bytes) -> None:
-        call.receiving = State.DONE
-        self._events.append(Message(call, message, is_last=True))
 
     def _late(self, stream_id: int, details: str) -> None:
         if (call := self.calls.get(stream_id)) is not None:

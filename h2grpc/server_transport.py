@@ -108,8 +108,10 @@ class ServerTransport(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         connection = self.connection
         connection.receive(data, self.clock())
-        self._handle(connection.events())
-        self.flush_soon()
+        if events := connection.events():
+            self._handle(events)
+        if connection.wants_flush or self._blocked:
+            self.flush_soon()
         if connection.next_wake < self._timer_at:
             self._set_timer()
 

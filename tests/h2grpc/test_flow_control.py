@@ -17,7 +17,7 @@ from tests.support.h2grpc_frames import (
     frame,
     request_block,
 )
-from tests.support.h2grpc_wire import Wire, of
+from tests.support.h2grpc_wire import Wire, calls_of, of
 
 
 def test_unread_messages_stop_at_the_limit_and_one_window() -> None:
@@ -51,7 +51,7 @@ def test_a_call_that_nobody_reads_leaves_the_others_their_windows() -> None:
     wire.at_server.clear()
     wire.begin(b"small")
 
-    assert [event.data for event in of(wire.at_server, Message)] == [b"small"]
+    assert [call.message for call in calls_of(wire.at_server)] == [b"small"]
 
 
 def test_updates_and_pings_that_answer_one_long_message_are_no_flood() -> None:

@@ -93,6 +93,21 @@ async def test_an_interceptor_sees_path_and_metadata_and_what_comes_of_it(make: 
     assert log == [("one", "/t.Echo/echo", "me"), ("one", True)]
 
 
+async def test_an_interceptor_is_asked_about_registered_methods_too(make: Callable[..., Any]) -> None:
+    log: list[Any] = []
+    server = make(interceptors=[Notes("one", log)])
+    handler: Any = grpc.unary_unary_rpc_method_handler(EchoServicer().echo)
+    server.add_registered_method_handlers("t.Echo", {"echo": handler})
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with asyncio.timeout(20), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        echo: Any = channel.unary_unary("/t.Echo/echo")
+        answer = await echo(b"hello")
+    await server.stop(None)
+
+    assert (answer, log) == (b"hello", [("one", "/t.Echo/echo", None), ("one", True)])
+
+
 async def test_the_first_is_asked_first_and_answers_last(make: Callable[..., Any]) -> None:
     log: list[Any] = []
     async with serving(make, [Notes("one", log), Notes("two", log)]) as channel:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import string
+from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from h2grpc import metadata
 from h2grpc.errors import BadMetadata, MetadataTooLarge
-from h2grpc.metadata import decode, encode
+from h2grpc.metadata import decode, encode, places
 
 NAMES = st.text(string.ascii_lowercase + string.digits + "_-.", min_size=1, max_size=20)
 TEXT = st.tuples(
@@ -118,3 +120,63 @@ def test_a_list_at_the_limit_passes_and_above_it_is_refused_both_ways() -> None:
         decode(headers, limit - 1)
     with pytest.raises(MetadataTooLarge):
         encode([("a", "x" * 100), ("b", "y")], limit - 1)
+
+
+KEYS = st.sampled_from(["a", "a", "a", "b", "b", "x-request-id", "b-bin", "Upper", "te", "grpc-x", "ä", ""])
+ANYTHING = st.one_of(
+    st.sampled_from(["1", " 1", "1 ", "a b"]),
+    st.text(st.characters(max_codepoint=0x80), max_size=8),
+    st.text(max_size=3),
+    st.binary(max_size=8),
+)
+
+
+def outcome(encoded: Callable[[], list[tuple[bytes, bytes]]]) -> object:
+    try:
+        return encoded()
+    except (BadMetadata, UnicodeEncodeError) as error:
+        return type(error), str(error)
+
+
+@given(st.lists(st.lists(st.tuples(KEYS, ANYTHING), max_size=4), max_size=6), st.integers(0, 300))
+@example([[("a", "1")], [("a", " 1 ")], [("a", "\n")], [("a", b"1")], [("a", "\ud800")]], 300)
+@example([[("a", "1")], [("a", "12")]], 34)
+def test_keys_that_were_sent_before_make_no_difference(
+    sequence: list[list[tuple[str, str | bytes]]], limit: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metadata, "_names", {})
+        remembered = [outcome(lambda pairs=pairs: encode(pairs, limit)) for pairs in sequence]  # type: ignore[misc]
+        fresh = []
+        for pairs in sequence:
+            patch.setattr(metadata, "_names", {})
+            fresh.append(outcome(lambda pairs=pairs: encode(pairs, limit)))  # type: ignore[misc]
+
+    assert remembered == fresh
+
+
+def test_keys_without_end_are_not_remembered_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "_names", {})
+    for number in range(1_000):
+        encode([(f"x-{number}", "1"), ("y" * 200 + str(number), "1")])
+
+    assert len(metadata._names) <= 256
+    assert max(map(len, metadata._names)) <= 64
+
+
+def test_only_keys_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "_names", {})
+    encode([("authorization", "secret"), ("x-bin", b"secret")])
+
+    assert metadata._names == {"authorization": b"authorization"}
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([b":path", b"te", b"a", b"b", b"c-bin"]), st.sampled_from([b"YQ", b"YQ,Yg"])))
+)
+def test_places_are_where_decoding_puts_text(headers: list[tuple[bytes, bytes]]) -> None:
+    pairs = decode(headers)
+    shown = [(place, header) for place, header in zip(places(headers), headers, strict=True) if place >= 0]
+
+    assert [pairs[place] for place, _ in shown] == [(name.decode(), value.decode()) for _, (name, value) in shown]
+    assert len(shown) == sum(not key.endswith("-bin") for key, _ in pairs)

@@ -16,12 +16,36 @@ from h2grpc.status import Status
 from tests.support.h2grpc_wire import Wire, calls_of, of
 
 
-def test_a_whole_unary_request_is_one_start_and_one_last_message() -> None:
+def test_a_request_that_comes_whole_is_told_as_one_event() -> None:
     wire = Wire()
     wire.begin(b"hello")
 
-    assert [(event.data, event.is_last) for event in of(wire.at_server, Message)] == [(b"hello", True)]
-    assert of(wire.at_server, HalfClosed) == []
+    assert [call.message for call in calls_of(wire.at_server)] == [b"hello"]
+    assert of(wire.at_server, Message) + of(wire.at_server, HalfClosed) == []
+
+
+def test_a_message_after_its_call_was_told_is_an_event_of_its_own_and_may_be_the_last() -> None:
+    wire = Wire()
+    call, told = wire.begin(ends=False)
+    wire.client.send_message(call, b"hello")
+    wire.client.end(call)
+    wire.pump()
+
+    assert told.message is None
+    assert [(event.call, event.data, event.is_last) for event in of(wire.at_server, Message)] == [
+        (told, b"hello", True)
+    ]
+
+
+def test_calls_that_begin_before_the_first_has_sent_its_message_are_told_whole_as_well() -> None:
+    wire = Wire()
+    calls = [wire.client.start(b"/t.Echo/echo", wire.now) for _ in range(3)]
+    for call, message in zip(calls, (b"a", b"b", b"c"), strict=True):
+        wire.client.send_message(call, message)
+        wire.client.end(call)
+    wire.pump()
+
+    assert [call.message for call in calls_of(wire.at_server)] == [b"a", b"b", b"c"]
 
 
 def test_an_answer_is_headers_a_message_and_a_status() -> None:
@@ -265,7 +289,7 @@ def _cutter(sizes: list[int]) -> object:
 def test_chunk_borders_change_nothing(sizes: list[int], messages: list[bytes], compression: str | None) -> None:
     wire = Wire(cut=_cutter(sizes))  # type: ignore[arg-type]
     _, call = wire.begin(*messages, compression=compression)
-    received = [event.data for event in of(wire.at_server, Message)]
+    received = [event.data for event in of(wire.at_server, Message)] if call.message is None else [call.message]
     wire.server.send_headers(call)
     for message in messages:
         wire.server.send_message(call, message)

@@ -14,9 +14,10 @@ import time
 from h2grpc.call import Call
 from h2grpc.call_state import State
 from h2grpc.counters import Counters
-from h2grpc.events import CallLost, CallStarted, ConnectionEnded, HalfClosed, Message, OtherArrived
+from h2grpc.events import CallLost, ConnectionEnded, HalfClosed, Message, OtherArrived
 from h2grpc.limits import Limits
 from h2grpc.other import OtherAnswer
+from h2grpc.server_call import ServerCall
 from h2grpc.server_protocol import ServerConnection
 from h2grpc.status import Status
 from tests.support.h2grpc_frames import END_HEADERS, GREETING, HEADERS, frame, request_block
@@ -89,9 +90,11 @@ def run(data: bytes, chance: random.Random) -> None:
 def _check(server: ServerConnection, seen: set[Call], gone: set[Call], unread: dict[Call, int]) -> None:
     """Events come in an order that makes sense, and nothing is held beyond its limit."""
     for event in server.events():
-        if isinstance(event, CallStarted):
-            assert event.call not in seen
-            seen.add(event.call)
+        if isinstance(event, ServerCall):
+            assert event not in seen
+            seen.add(event)
+            if event.message is not None:
+                assert len(event.message) <= LIMITS.max_receive_message
         elif isinstance(event, Message | HalfClosed | CallLost):
             assert event.call in seen
             assert event.call not in gone

@@ -10,6 +10,7 @@ from h2grpc.client_protocol import ClientConnection
 from h2grpc.counters import Counters
 from h2grpc.events import CallEnded, Event
 from h2grpc.limits import Limits
+from h2grpc.server_call import ServerCall
 from h2grpc.server_protocol import ServerConnection
 
 __all__ = ["Wire", "calls_of", "of"]
@@ -65,7 +66,7 @@ class Wire:
             if self.now >= end:
                 return
 
-    def begin(self, *messages: bytes, ends: bool = True, **options: Any) -> tuple[Call, Call]:
+    def begin(self, *messages: bytes, ends: bool = True, **options: Any) -> tuple[Call, ServerCall]:
         """The same call as each end sees it."""
         call = self.client.start(b"/t.Echo/echo", self.now, **options)
         for message in messages:
@@ -84,7 +85,5 @@ def of(events: list[Event], kind: type[E]) -> list[E]:
     return [event for event in events if isinstance(event, kind)]
 
 
-def calls_of(events: list[Event]) -> list[Call]:
-    from h2grpc.events import CallStarted
-
-    return [event.call for event in of(events, CallStarted)]
+def calls_of(events: list[Event]) -> list[ServerCall]:
+    return of(events, ServerCall)
