@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from time import perf_counter_ns
 from typing import NoReturn, TypeVar
 
 import structlog
@@ -56,13 +57,13 @@ class GrpcFence:
 
     def answered(self, call: GrpcCall, received: Received, deployment: str) -> None:
         """Tell the caller, beside the answer, who gave it and where the time went."""
-        trailers: tuple[tuple[str, str], ...] = ("x-request-id", received.id), (DEPLOYMENT_HEADER, deployment)
+        trailers = [("x-request-id", received.id), (DEPLOYMENT_HEADER, deployment)]
         if received.request_id:
-            trailers += (("x-ms-client-request-id", received.request_id),)
+            trailers.append(("x-ms-client-request-id", received.request_id))
         if self._server_timing:
             timeline = received.timeline
-            timeline.mark("answer")
-            trailers += (("server-timing", timeline.server_timing()),)
+            timeline.answer = perf_counter_ns()
+            trailers.append(("server-timing", timeline.server_timing()))
         call.set_trailing_metadata(trailers)
         self._on_done(received, 0, None)
 
@@ -92,7 +93,7 @@ class GrpcFence:
             if received.request_id:
                 trailers.append(("x-ms-client-request-id", received.request_id))
             if self._server_timing:
-                received.timeline.mark("answer")
+                received.timeline.answer = perf_counter_ns()
                 trailers.append(("server-timing", received.timeline.server_timing()))
         call.set_trailing_metadata(trailers)
         self._on_done(received, _number(error), error)

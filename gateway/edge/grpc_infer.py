@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from time import perf_counter_ns
 from typing import Any
 
 import grpc
@@ -153,7 +154,7 @@ class GrpcScoring:
         return pb.ModelStreamInferResponse(error_message=message, infer_response=about).SerializeToString()
 
     def _receive(self, request: Inference, context: GrpcCall) -> Received:
-        timeline = Timeline()
+        started = perf_counter_ns()
         kind = request.kind
         metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
         left = context.time_remaining()
@@ -167,7 +168,7 @@ class GrpcScoring:
             deployment = oip_metadata.pinned(self._catalog, kind.model, kind.version, deployment or "")
         if kind.timeout is not None:
             left = _earlier(left, kind.timeout)
-        received = Received(
+        return Received(
             kind.model,
             deployment,
             metadata.get("authorization"),
@@ -179,12 +180,10 @@ class GrpcScoring:
             traceparent,
             kind.size,
             certificate_in(context.auth_context()) if self._asks_for_certificates else None,
-            timeline,
+            Timeline(started, perf_counter_ns()),
             metadata,
             self._new_id(),
         )
-        timeline.mark("receive")
-        return received
 
 
 def scoring_handlers(scoring: GrpcScoring) -> Mapping[str, grpc.RpcMethodHandler[Any, Any]]:

@@ -40,10 +40,10 @@ _MAX_SIZE = 65_536
 """Bytes of a request that may be remembered: beyond it the elements cost more than the rest."""
 
 _LEARNT_AT_ONCE = 256
-_ONE_IN = 8
+_ONE_IN = 32
 """
-Where strings of many lengths make every request a kind of its own, learning each of them would be in vain. So after the
-first ones, one in eight is learnt: a kind that comes back is known soon enough.
+Where strings of many lengths make every request a kind of its own, learning each of them would be in vain, and costs as
+much as reading five. So after the first ones, one in so many is learnt: a kind that comes back is known soon enough.
 """
 _CUTS_PER_LENGTH = 4
 """Ways to cut messages of one length that are tried; each costs half a microsecond."""

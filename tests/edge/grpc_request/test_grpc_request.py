@@ -250,7 +250,7 @@ def test_kinds_without_end_are_not_all_learnt_but_one_that_comes_back_is() -> No
         read.learn(read(numbers(b"1234", model_name=f"m{i}")))
     known = len(read._kinds)
     often = numbers(b"1234", model_name="often")
-    for _ in range(8):
+    for _ in range(32):
         read.learn(read(often))
 
     assert known < 270
