@@ -7,19 +7,23 @@ The two never import each other: dispatch is handed something that looks like ``
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
+
+import msgspec
 
 from gateway.core.deadline import Deadline
-from gateway.core.errors import WorkerFailed
+from gateway.core.errors import GatewayError, WorkerFailed
 from gateway.core.rows import Rows
 
-__all__ = ["Scored", "Scorer", "WorkerLost"]
+__all__ = ["Outcome", "Scored", "Scorer", "WorkerLost"]
 
 
-@dataclass(slots=True)
-class Scored:
-    """One batch with its answers. Times in seconds, measured by the worker."""
+class Scored(msgspec.Struct):
+    """
+    One batch with its answers, or one caller's share of it. Times in seconds, measured by the worker.
+
+    One is made per request, and a struct of msgspec takes half the time of a dataclass.
+    """
 
     rows: Rows
     queue: float
@@ -33,6 +37,10 @@ class WorkerLost(WorkerFailed):
     def __init__(self, message: str, worker: str) -> None:
         super().__init__(message)
         self.worker = worker
+
+
+Outcome: TypeAlias = Scored | GatewayError
+"""How a batch ended."""
 
 
 class Scorer(Protocol):
@@ -61,11 +69,15 @@ class Scorer(Protocol):
         """Do not call it any more; one that is not called anyway is no error."""
         ...
 
-    async def score(self, rows: Rows, deadline: Deadline, avoid: str = "") -> Scored:
+    def send(self, rows: Rows, deadline: Deadline, on_end: Callable[[Outcome], None], avoid: str = "") -> None:
         """
         Score one batch on the worker with the fewest rows in flight, other than ``avoid`` where there is a choice.
 
-        Raises ``WorkerLost``, ``ModelFailed``, ``InvalidInput``, ``DeadlineExceeded`` or ``NotReady``. The place is
-        taken before the first suspension, so that a caller who checks ``places`` first cannot be overtaken.
+        ``on_end`` is called exactly once, after this has returned: with the answer, or with ``WorkerLost``,
+        ``ModelFailed``, ``InvalidInput``, ``DeadlineExceeded`` or ``NotReady``. A callback and not a future, which
+        would cost every answer a turn of the loop; it must not raise. The batch's place is free by then.
+
+        Raises ``NotReady`` or ``DeadlineExceeded`` where the batch cannot even leave. The place is taken when this
+        returns, so that a caller who checks ``places`` first cannot be overtaken.
         """
         ...

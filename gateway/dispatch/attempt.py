@@ -8,8 +8,11 @@ worker may be among them, and shall not take the others with it again. Everythin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
+import msgspec
+
+from gateway.core.deadline import Deadline
 from gateway.core.errors import GatewayError, InvalidInput, ModelFailed
 from gateway.core.scoring import WorkerLost
 from gateway.dispatch.ticket import Ticket
@@ -17,14 +20,22 @@ from gateway.dispatch.ticket import Ticket
 __all__ = ["Attempt", "following"]
 
 
-@dataclass(slots=True)
-class Attempt:
-    """Plain rather than frozen: one is made per batch, and tickets that are done by then are dropped as it leaves."""
+class Attempt(msgspec.Struct, eq=False):
+    """Sent once at most: what is tried again is another attempt."""
 
     tickets: list[Ticket]
+    """Those that are done by then are dropped as it leaves."""
     avoid: str = ""
     """The worker that was lost with these tickets before."""
     is_retry: bool = False
+    # From here on of one that has left.
+    deadline: Deadline = 0.0
+    """Of its most patient caller."""
+    counts: Sequence[int] = ()
+    """Rows per ticket."""
+    rows: int = 0
+    sent: float = 0.0
+    is_over: bool = False
 
 
 def following(failed: Attempt, error: GatewayError, is_idempotent: bool) -> list[Attempt]:

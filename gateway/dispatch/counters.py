@@ -6,50 +6,56 @@ import time
 from collections.abc import Callable
 
 from gateway.core.catalog import Stats
-from gateway.core.scoring import Scored
 
 __all__ = ["Counters"]
 
 NS = 1_000_000_000
 
 
+class _Size:
+    """Of batches that had one number of rows."""
+
+    __slots__ = ("batches", "compute")
+
+    def __init__(self) -> None:
+        self.batches = 0
+        self.compute = 0.0
+
+
 class Counters:
-    """Sums in seconds, a few additions per batch and per request; turned into whole nanoseconds when read."""
+    """Sums in seconds, a few additions per batch; turned into whole nanoseconds when read."""
 
     __slots__ = (
-        "_batches",
         "_last",
+        "_sizes",
         "_wall_clock",
-        "compute",
         "failed",
         "failed_time",
         "queue",
-        "rows",
         "succeeded",
         "succeeded_time",
     )
 
     def __init__(self, wall_clock: Callable[[], float] = time.time) -> None:
         self._wall_clock = wall_clock
-        self.succeeded = self.failed = self.rows = 0
-        self.succeeded_time = self.failed_time = self.queue = self.compute = 0.0
-        self._batches: dict[int, list[float]] = {}
+        self.succeeded = self.failed = 0
+        self.succeeded_time = self.failed_time = self.queue = 0.0
+        self._sizes: dict[int, _Size] = {}
+        """Of batches, by their rows."""
         self._last = 0.0
 
-    def batch(self, rows: int, scored: Scored) -> None:
+    def batch(self, rows: int, compute: float) -> None:
         """A batch was answered."""
-        self.rows += rows
-        self.compute += scored.compute
         self._last = self._wall_clock()
-        entry = self._batches.get(rows)
-        if entry is None:
-            entry = self._batches[rows] = [0, 0.0]
-        entry[0] += 1
-        entry[1] += scored.compute
+        size = self._sizes.get(rows)
+        if size is None:
+            size = self._sizes[rows] = _Size()
+        size.batches += 1
+        size.compute += compute
 
-    def success(self, took: float, queued: float) -> None:
-        """A request was answered."""
-        self.succeeded += 1
+    def successes(self, number: int, took: float, queued: float) -> None:
+        """So many requests were answered; what they took, and waited, together."""
+        self.succeeded += number
         self.succeeded_time += took
         self.queue += queued
 
@@ -59,16 +65,16 @@ class Counters:
         self.failed_time += took
 
     def stats(self) -> Stats:
-        batches = {rows: (int(count), int(seconds * NS)) for rows, (count, seconds) in sorted(self._batches.items())}
+        sizes = sorted(self._sizes.items())
         return Stats(
             success_count=self.succeeded,
             success_ns=int(self.succeeded_time * NS),
             fail_count=self.failed,
             fail_ns=int(self.failed_time * NS),
             queue_ns=int(self.queue * NS),
-            compute_ns=int(self.compute * NS),
-            inference_count=self.rows,
-            execution_count=sum(count for count, _ in batches.values()),
+            compute_ns=int(sum(size.compute for _, size in sizes) * NS),
+            inference_count=sum(rows * size.batches for rows, size in sizes),
+            execution_count=sum(size.batches for _, size in sizes),
             last_inference_ms=int(self._last * 1000),
-            batches=batches,
+            batches={rows: (size.batches, int(size.compute * NS)) for rows, size in sizes},
         )

@@ -1,32 +1,24 @@
 """
-Who runs out of time when, in steps of one millisecond.
+Who runs out of time when.
 
-A timer per request would cost 2.6 µs to set and cancel on uvloop; to enter and leave this table costs 0.5 µs, and
-one timer serves the whole deployment. Pure: the caller passes the time in and keeps that one timer.
+A timer per request would cost 2.6 µs to set and cancel on uvloop. Here one timer serves the whole deployment, and
+because callers of one deployment mostly have the same patience, their deadlines come in order: who comes in turn joins
+the end of a line, and leaves it from wherever he is, for one dict operation each. Only who comes out of turn is
+entered in a table. Pure: the caller passes the time in and keeps that one timer.
 """
 
 from __future__ import annotations
 
-import heapq
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Iterable
+from typing import Generic, TypeVar
 
 from gateway.core.deadline import Deadline
+from gateway.dispatch.steps import STEPS, Expiring, Steps
 
-__all__ = ["STEPS", "Expiring", "Expiry"]
+__all__ = ["STEP", "Expiry"]
 
-STEPS = 1000
-"""Per second."""
-
-SLACK = 4096
-"""Steps that may be kept in vain."""
-
-
-class Expiring(Protocol):
-    """What has a deadline."""
-
-    @property
-    def deadline(self) -> Deadline: ...
-
+STEP = 1 / STEPS
+"""Seconds by which deadlines in the line may be out of order."""
 
 Item = TypeVar("Item", bound=Expiring)
 
@@ -34,60 +26,74 @@ Item = TypeVar("Item", bound=Expiring)
 class Expiry(Generic[Item]):
     """Never early, and late by one step at most. Items must be hashable by identity, and their deadlines stay."""
 
-    __slots__ = ("_count", "_order", "_steps")
+    __slots__ = ("_apart", "_latest", "_line")
 
     def __init__(self) -> None:
-        self._steps: dict[int, set[Item]] = {}
-        """Emptied ones stay until their time comes, or until there are too many: made anew they would cost more."""
-        self._order: list[int] = []
-        """The steps as a heap."""
-        self._count = 0
+        self._line: dict[Item, bool] = {}
+        """In order of their coming: nobody's deadline is more than a step before one that came earlier."""
+        self._latest = float("-inf")
+        """No deadline in the line is later; whose it was may have left."""
+        self._apart: Steps[Item] = Steps()
+        """Who came out of turn."""
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._line) + len(self._apart)
+
+    def __bool__(self) -> bool:
+        return bool(self._line) or len(self._apart) > 0
 
     def add(self, item: Item) -> None:
-        step = int(item.deadline * STEPS) + 1
-        items = self._steps.get(step)
-        if items is None:
-            self._steps[step] = {item}
-            heapq.heappush(self._order, step)
-        elif item in items:
+        deadline = item.deadline
+        if deadline >= self._latest:
+            self._latest = deadline
+        elif deadline < self._latest - STEP and not self._is_in_turn(deadline):
+            self._apart.add(item)
             return
-        else:
-            items.add(item)
-        self._count += 1
+        self._line[item] = True
 
     def discard(self, item: Item) -> None:
-        items = self._steps.get(int(item.deadline * STEPS) + 1)
-        if items is not None and item in items:
-            items.remove(item)
-            self._count -= 1
-            if len(self._order) > 2 * self._count + SLACK:
-                self._sweep()
+        """One that is not here is no error."""
+        if not self._line.pop(item, False):
+            self._apart.discard(item)
+
+    def discard_all(self, items: Iterable[Item]) -> None:
+        leave = self._line.pop
+        for item in items:
+            if not leave(item, False):
+                self._apart.discard(item)
 
     def due(self, now: float) -> list[Item]:
-        """Everything whose time is over, earliest first; it is not in here any more."""
+        """Everything whose time is over; it is not in here any more."""
         found: list[Item] = []
-        while self._order and (self._order[0] <= now * STEPS or not self._steps[self._order[0]]):
-            found += self._steps.pop(heapq.heappop(self._order))
-        self._count -= len(found)
-        return found
+        for item in self._line:
+            if item.deadline > now:
+                break
+            found.append(item)
+        for item in found:
+            del self._line[item]
+        return found + self._apart.due(now)
 
     def clear(self) -> list[Item]:
         """Everybody, whenever their time comes; nobody is left in here."""
-        everybody = [item for items in self._steps.values() for item in items]
-        self._steps.clear()
-        self._order.clear()
-        self._count = 0
+        everybody = [*self._line, *self._apart.clear()]
+        self._line.clear()
         return everybody
 
     @property
     def next_at(self) -> float | None:
-        """When to look again; may be too early, never too late."""
-        return self._order[0] / STEPS if self._order else None
+        """When to look again; late by one step at most."""
+        first = next(iter(self._line), None)
+        apart = self._apart.next_at
+        if first is None:
+            return apart
+        return first.deadline if apart is None else min(first.deadline, apart)
 
-    def _sweep(self) -> None:
-        # Else callers with far deadlines would leave a step each behind until then.
-        self._steps = {step: items for step, items in self._steps.items() if items}
-        self._order = sorted(self._steps)
+    def _is_in_turn(self, deadline: Deadline) -> bool:
+        """Asked where ``_latest`` says no: whoever had that deadline may have left long ago."""
+        last = next(reversed(self._line), None)
+        if last is None:
+            self._latest = deadline
+            return True
+        # Those before the last one are later by a step at most, or he would not be in the line.
+        self._latest = max(deadline, last.deadline + STEP)
+        return deadline >= last.deadline

@@ -1,19 +1,32 @@
-"""Many callers' rows into one batch, and the batch's answer back into each caller's own."""
+"""
+Many callers' rows into one batch, and the batch's answer back into each caller's own.
+
+Done for every request, so the usual case, one row each and no texts, is cut in one go.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from struct import iter_unpack
 
 from gateway.core.errors import WorkerFailed
 from gateway.core.rows import Rows
 from gateway.core.scoring import Scored
+from gateway.dispatch.ticket import Ticket
 
 __all__ = ["join", "merge", "split"]
 
 
-def merge(parts: Sequence[Rows]) -> Rows:
-    """All rows in order; the parts share one layout, which ``Window`` sees to."""
-    return Rows.join(parts)
+def merge(tickets: Sequence[Ticket]) -> tuple[Rows, Sequence[int]]:
+    """All their rows in order, and how many are whose; they share one layout, which ``Window`` sees to."""
+    first = tickets[0].rows
+    if len(tickets) == 1:
+        return first, (first.count,)
+    parts = [ticket.rows for ticket in tickets]
+    counts = [part.count for part in parts]
+    if first.texts:
+        return Rows.join(parts), counts
+    return Rows(first.layout, sum(counts), b"".join([part.records for part in parts])), counts
 
 
 def split(scored: Scored, counts: Sequence[int]) -> list[Scored]:
@@ -21,18 +34,19 @@ def split(scored: Scored, counts: Sequence[int]) -> list[Scored]:
     rows = scored.rows
     if rows.count != sum(counts):
         raise WorkerFailed(f"the worker answered {rows.count} rows for {sum(counts)}")
-    if len(counts) == 1:
+    number = len(counts)
+    if number == 1:
         return [scored]
-    pieces: list[Scored] = []
     layout, width = rows.layout, rows.layout.width
     queue, compute, worker = scored.queue, scored.compute, scored.worker
+    if counts.count(1) == number and width and not rows.texts:
+        records = iter_unpack(f"{width}s", rows.records)
+        return [Scored(Rows(layout, 1, record), queue, compute, worker) for (record,) in records]
+    pieces: list[Scored] = []
     start = 0
     for count in counts:
         stop = start + count
-        # Without texts by hand: this runs per request, and cut() takes three times as long.
-        records = rows.records[start * width : stop * width]
-        piece = rows.cut(start, stop) if rows.texts else Rows(layout, count, records)
-        pieces.append(Scored(piece, queue, compute, worker))
+        pieces.append(Scored(rows.cut(start, stop), queue, compute, worker))
         start = stop
     return pieces
 

@@ -2,7 +2,7 @@
 One caller's place in line: its rows, its deadline and the future it waits on.
 
 A ticket resolves exactly once. Whoever comes later, be it the reply after the deadline or the deadline after the
-reply, finds it done and changes nothing. Plain and slotted rather than frozen: one is made per request.
+reply, finds it done and changes nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from typing import ClassVar
+
+import msgspec
 
 from gateway.core.deadline import Deadline
 from gateway.core.errors import GatewayError
@@ -20,36 +22,28 @@ from gateway.core.timeline import Timeline
 __all__ = ["Ticket", "TicketOfOneTry", "fresh"]
 
 
-class Ticket:
-    """Compared by identity, so that it can be a key."""
+class Ticket(msgspec.Struct, eq=False):
+    """
+    Compared by identity, so that it can be a key.
 
-    __slots__ = ("born", "deadline", "left", "parent", "parts", "reply", "rows", "timeline")
+    One is made per request, and a struct of msgspec takes a third of the time of a class with ``__init__``.
+    """
 
     has_one_try: ClassVar[bool] = False
     """Whether its rows are not scored again when a worker was lost with them. Of the class: it costs others nothing."""
 
-    def __init__(
-        self,
-        rows: Rows,
-        deadline: Deadline,
-        reply: asyncio.Future[Scored],
-        born: float,
-        *,
-        timeline: Timeline | None = None,
-        parent: Ticket | None = None,
-    ) -> None:
-        self.rows = rows
-        self.deadline = deadline
-        self.reply = reply
-        self.born = born
-        """When it came, on the batcher's clock."""
-        self.left = 0.0
-        """When its rows first left for a worker; 0 while they wait."""
-        self.timeline = timeline
-        """Told when the rows first leave."""
-        self.parent = parent
-        self.parts: Sequence[Ticket] = ()
-        """Of a request larger than one batch: the tickets that really stand in line."""
+    rows: Rows
+    deadline: Deadline
+    reply: asyncio.Future[Scored]
+    born: float
+    """When it came, on the batcher's clock."""
+    timeline: Timeline | None = None
+    """Told when the rows first leave."""
+    parent: Ticket | None = None
+    parts: Sequence[Ticket] = ()
+    """Of a request larger than one batch: the tickets that really stand in line."""
+    left: float = 0.0
+    """When its rows first left for a worker; 0 while they wait."""
 
     @property
     def is_done(self) -> bool:
@@ -75,13 +69,18 @@ class Ticket:
         self.reply.set_exception(fresh(error))
         return True
 
+    def leave(self, now: float, mark: int) -> None:
+        """A part of it is on its way to a worker, and the first one counts; ``mark`` is for the timeline."""
+        if not self.left:
+            self.left = now
+            if self.timeline is not None:
+                self.timeline.queue = mark
 
-class TicketOfOneTry(Ticket):
+
+class TicketOfOneTry(Ticket, eq=False):
     """Of whoever would rather have no answer: a mirror, whose request may be what kills workers."""
 
-    __slots__ = ()
-
-    has_one_try = True
+    has_one_try: ClassVar[bool] = True
 
 
 def fresh(error: GatewayError) -> GatewayError:

@@ -25,13 +25,18 @@ SHORTEST_RETRY = 0.05
 class WaitForecast:
     """Exponentially weighted averages of rows and seconds between completions, and of a batch's own duration."""
 
-    __slots__ = ("_batch", "_gap", "_last", "_rows")
+    __slots__ = ("_gap", "_last", "_rows", "_usual", "batch", "rate")
 
     def __init__(self) -> None:
         self._rows = 0.0
         self._gap = 0.0
-        self._batch = Usual(WEIGHT)
+        self._usual = Usual(WEIGHT)
         self._last: float | None = None
+        # Kept rather than worked out when asked: every request asks, and only a batch changes them.
+        self.batch = 0.0
+        """Seconds from leaving to the answer that a batch usually takes; 0 where nothing is known."""
+        self.rate: float | None = None
+        """Rows per second when busy; None until it was measured."""
 
     def completed(self, rows: int, sent: float, now: float, is_line: bool) -> None:
         """A batch of ``rows`` that left at ``sent`` was answered ``now``; ``is_line``: rows are waiting still."""
@@ -42,27 +47,22 @@ class WaitForecast:
             # Faster than the forecast, even alone: without this a rate that was once too low would stay so, because
             # it keeps the line so short that it is never measured again.
             self._learn(rows, took)
-        self._batch.learn(took)
+        self._usual.learn(took)
+        self.batch = self._usual.value
         self._last = now if is_line else None
 
     def interrupted(self) -> None:
         """A worker was lost: the time until the next completion says nothing about the rate."""
         self._last = None
 
-    @property
-    def batch(self) -> float:
-        """Seconds from leaving to the answer that a batch usually takes; 0 where nothing is known."""
-        return self._batch.value
-
-    @property
-    def rate(self) -> float | None:
-        """Rows per second when busy; None until it was measured."""
-        return self._rows / self._gap if self._gap > 0 else None
-
     def wait(self, rows_ahead: int) -> float:
         """Seconds until the answer of a row that has ``rows_ahead`` rows before it; 0 where nothing is known."""
         rate = self.rate
         return 0.0 if rate is None else (rows_ahead / rate + self.batch) * HEADROOM
+
+    def comfort(self, rows: int) -> float:
+        """Who has this many seconds left is never in ``excess`` of a line of ``rows``, as exactly as floats go."""
+        return self.wait(rows + 1)
 
     def retry_after(self, rows_too_many: float) -> float:
         """Seconds until ``rows_too_many`` rows will have left."""
@@ -72,8 +72,12 @@ class WaitForecast:
     def excess(self, rows_ahead: int, left: float) -> float:
         """Rows by which the line is too long for a caller who has ``left`` seconds; not above 0 when it is not."""
         rate = self.rate
-        return 0.0 if rate is None else rows_ahead - max(0.0, left / HEADROOM - self.batch) * rate
+        if rate is None:
+            return 0.0
+        working = left / HEADROOM - self.batch
+        return rows_ahead - working * rate if working > 0.0 else rows_ahead
 
     def _learn(self, rows: int, seconds: float) -> None:
         self._rows += WEIGHT * (rows - self._rows) if self._rows else rows
         self._gap += WEIGHT * (seconds - self._gap) if self._gap else seconds
+        self.rate = self._rows / self._gap if self._gap > 0 else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Generic, Protocol, TypeVar
 
-from gateway.core.rows import Rows
+from gateway.core.rows import Layout, Rows
 
 __all__ = ["Waiting", "Window"]
 
@@ -28,41 +28,42 @@ Item = TypeVar("Item", bound=Waiting)
 class Window(Generic[Item]):
     """Counts rows, not requests. Items must be hashable by identity."""
 
-    __slots__ = ("_arrivals", "_lanes", "rows")
+    __slots__ = ("_lane", "_lanes", "_layout", "_run", "rows")
 
     def __init__(self) -> None:
-        # A lane per layout, each in order of arrival; a dict, because its items also leave from the middle.
-        self._lanes: dict[int, dict[Item, int]] = {}
-        self._arrivals = 0
+        # A lane per layout, each in order of arrival; a dict, because its items also leave from the middle. Layouts
+        # are compared by identity.
+        self._lanes: dict[Layout | None, dict[Item, int]] = {}
+        self._layout: Layout | None = None
+        """Of the newest item; its lane stays while it is empty, and all others are gone when they are."""
+        self._lane: dict[Item, int] = {}
+        self._run = 0
+        """Counts how often the layout changed from one item to the next: tells across lanes who came first."""
         self.rows = 0
-        """Rows that wait."""
+        """Rows that wait. A request of no rows counts as one: it waits for its answer too."""
 
     def __bool__(self) -> bool:
-        # Not the same as ``rows > 0``: a request of no rows waits for its answer too.
-        return bool(self._lanes)
+        return self.rows > 0
 
     def __len__(self) -> int:
         return sum(len(lane) for lane in self._lanes.values())
 
     def put(self, item: Item) -> None:
         rows = item.rows
-        # The id is safe as a key: as long as the lane is not empty, its items keep the layout alive.
-        lane = self._lanes.get(id(rows.layout))
-        if lane is None:
-            lane = self._lanes[id(rows.layout)] = {}
-        self._arrivals += 1
-        lane[item] = self._arrivals
-        self.rows += rows.count
+        if rows.layout is not self._layout:
+            self._change(rows.layout)
+        self._lane[item] = self._run
+        self.rows += rows.count or 1
 
     def remove(self, item: Item) -> bool:
         """Let ``item`` leave without being served; False when it is not here, which is normal."""
-        key = id(item.rows.layout)
-        lane = self._lanes.get(key)
+        layout = item.rows.layout
+        lane = self._lanes.get(layout)
         if lane is None or lane.pop(item, None) is None:
             return False
-        if not lane:
-            del self._lanes[key]
-        self.rows -= item.rows.count
+        if not lane and layout is not self._layout:
+            del self._lanes[layout]
+        self.rows -= item.rows.count or 1
         return True
 
     def take(self, limit: int) -> list[Item]:
@@ -71,33 +72,49 @@ class Window(Generic[Item]):
 
         The oldest leaves even when it alone has more rows than ``limit``, which may have shrunk since it came.
         """
-        lanes = self._lanes
-        if not lanes:
-            return []
-        key = next(iter(lanes)) if len(lanes) == 1 else min(lanes, key=self._oldest)
-        lane = lanes[key]
-        batch: list[Item] = []
+        lane, lanes = self._lane, self._lanes
+        if len(lanes) < 2 and self.rows <= limit:  # all of them
+            batch = [*lane]
+            lane.clear()
+            self.rows = 0
+            return batch
+        filled = [layout for layout, lane in lanes.items() if lane]
+        oldest = min(filled, key=self._oldest)
+        lane = lanes[oldest]
+        batch = []
         room = limit
         for item in lane:
-            count = item.rows.count
+            count = item.rows.count or 1
             if count > room and batch:
                 break
             batch.append(item)
             room -= count
-        if len(batch) == len(lane):
-            del lanes[key]
-        else:
-            for item in batch:
-                del lane[item]
+        for item in batch:
+            del lane[item]
+        if not lane and oldest is not self._layout:
+            del lanes[oldest]
         self.rows -= limit - room
         return batch
 
     def clear(self) -> list[Item]:
         """Everything that waits, oldest first."""
-        everything = {item: arrival for lane in self._lanes.values() for item, arrival in lane.items()}
+        # Items of one run are of one lane, where they are in order; sorting keeps it.
+        everything = sorted([(run, item) for lane in self._lanes.values() for item, run in lane.items()], key=_run_of)
         self._lanes.clear()
+        self._layout, self._lane = None, {}
         self.rows = 0
-        return sorted(everything, key=everything.__getitem__)
+        return [item for _, item in everything]
 
-    def _oldest(self, key: int) -> int:
-        return next(iter(self._lanes[key].values()))
+    def _change(self, layout: Layout) -> None:
+        if not self._lane:
+            self._lanes.pop(self._layout, None)
+        self._run += 1
+        self._layout = layout
+        self._lane = self._lanes.setdefault(layout, {})
+
+    def _oldest(self, layout: Layout | None) -> int:
+        return next(iter(self._lanes[layout].values()))
+
+
+def _run_of(entry: tuple[int, object]) -> int:
+    return entry[0]

@@ -32,6 +32,11 @@ class Breaker:
         self.state = BreakerState.CLOSED
         self.open_until = 0.0
 
+    @property
+    def is_tried(self) -> bool:
+        """Whether a success would make a difference."""
+        return self._failures > 0 or self.state is not BreakerState.CLOSED
+
     def batches(self, now: float, most: int) -> int:
         """How many batches the worker may have now, of at most ``most``."""
         if self.state is BreakerState.CLOSED:

@@ -1,41 +1,39 @@
 """
-One worker, as the gateway sees it: a connection that is made again whenever it breaks, and one stream of batches.
+One worker, as the gateway sees it: what it is, what it does, and the batches that it has.
 
-``send`` never waits: it takes a place, queues the message and gives a future back. A writer task empties that queue,
-because gRPC allows one outstanding write; a reader task matches replies by number. When the stream ends for whatever
-reason (the worker died, hung past a batch's deadline and grace, or spoke nonsense), every batch it had fails with
-``WorkerLost`` at once, and the next connection is tried after a jittered back-off.
+``send`` never waits: it takes a place and puts the message on its way; how the batch ends is told by a callback, in
+the turn of the loop in which the reply arrives. ``Link`` keeps the connection and says here what becomes of it. When
+the stream ends for whatever reason (the worker died, hung past a batch's deadline and grace, or spoke nonsense), every
+batch it had fails with ``WorkerLost`` at once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections import deque
 from collections.abc import Callable
 from enum import Enum
-from typing import Any
 
 import structlog
 from google.protobuf.message import DecodeError
 
-from gateway.core.deadline import Clock, Deadline, left_ms
+from gateway.core.deadline import Clock, left_ms
 from gateway.core.description import Description
 from gateway.core.errors import WorkerFailed
-from gateway.core.rows import Layout, Rows
-from gateway.core.scoring import Scored, WorkerLost
-from gateway.pool.backoff import Backoff
+from gateway.core.rows import Layout
+from gateway.core.scoring import Outcome, WorkerLost
 from gateway.pool.breaker import Breaker, BreakerState
-from gateway.pool.codec import Refused, description_of, encode_batch, failure_of, scored_of
+from gateway.pool.codec import Refused, encode_batch, failure_of, scored_of
 from gateway.pool.config import PoolConfig
 from gateway.pool.flight import Flight, Outstanding
 from gateway.pool.prefetch import Prefetch
-from gateway.pool.transport import RPC_ERRORS, Stream, connect, describe, open_stream
+from gateway.pool.room import Room, Rooms
 from workers.wire.v1 import worker_pb2 as wire
 
-__all__ = ["ChannelState", "WorkerChannel"]
+__all__ = ["FROM_WIRE", "ChannelState", "WorkerChannel"]
 
 log = structlog.get_logger()
+
+NEVER = float("inf")
 
 
 class ChannelState(Enum):
@@ -58,18 +56,20 @@ FROM_WIRE = {
 
 
 class WorkerChannel:
-    """``run`` owns the connection until it is cancelled; everything else is called on the same loop."""
+    """
+    ``rooms`` is where its places are counted, ``on_change`` is called when they may have grown or it has left, and
+    ``on_refused`` gets a batch that the worker did not take.
+    """
 
     def __init__(
         self,
         address: str,
         config: PoolConfig,
+        rooms: Rooms,
         *,
         clock: Clock,
-        random: Callable[[], float],
         on_change: Callable[[], None],
-        on_description: Callable[[WorkerChannel, Description], None],
-        tls: ssl.SSLContext | None = None,
+        on_refused: Callable[[Outstanding], None],
     ) -> None:
         self.address = address
         self.state = ChannelState.CONNECTING
@@ -78,173 +78,76 @@ class WorkerChannel:
         """How often another process was found at the address than the last time."""
         self.lost_at: float | None = None
         """When it last stopped taking batches for more than a rest."""
-        self._config = config
-        self._clock = clock
-        self._on_change = on_change
-        self._on_description = on_description
-        self._tls = tls
-        self._backoff = Backoff(config.min_backoff_ms / 1000, config.max_backoff_ms / 1000, random)
+        self.has_answered = False
+        """Since its stream began."""
         self.breaker = Breaker(
             config.breaker_failures, config.breaker_open_ms / 1000, config.breaker_max_open_ms / 1000
         )
-        self._flight = Flight()
-        self._prefetch = Prefetch(on_change)
-        self._outbox: deque[bytes] = deque()
-        self._outbox_filled: asyncio.Future[None] | None = None
-        self._write_nowait: Callable[[bytes], bool] = _never
-        """Sends a message at once if that takes no waiting: saves a lone batch a turn of the loop."""
-        self._last_reason = ""
-        self._broken: asyncio.Future[str] | None = None
+        self.room = Room(rooms)
+        self.flight = Flight()
+        self._clock = clock
+        self._on_change = on_change
+        self._on_refused = on_refused
+        self._most = config.batches_in_flight
+        self._soon = config.soon_ms / 1000
+        self._grace = config.hang_grace_ms / 1000
+        self._prefetch = Prefetch(self._on_room)
+        self._put: Callable[[bytes], None] | None = None
+        self._give_up: Callable[[str], None] | None = None
         self._watch: asyncio.TimerHandle | None = None
-        self._watch_at = 0.0
-        self._inputs = self._outputs = Layout.of(())
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it takes batches at all."""
-        return self.state is ChannelState.READY and self._most_batches() > 0
+        self._watch_at = NEVER
+        self.inputs = self._outputs = Layout.of(())
+        """What its model takes."""
 
     @property
     def is_connected(self) -> bool:
         return self.state not in (ChannelState.CONNECTING, ChannelState.LOST)
 
-    @property
-    def places(self) -> int:
-        """Batches that it takes now; negative when it was given more than that."""
-        spare = self.spare
-        return spare if spare <= 0 or self._prefetch.is_open else 0
-
-    @property
-    def spare(self) -> int:
-        """The same, and batches that it could take ahead of their time."""
-        return self._most_batches() - len(self._flight) if self.state is ChannelState.READY else 0
-
-    @property
-    def rows_in_flight(self) -> int:
-        return self._flight.rows
-
-    @property
-    def batches_in_flight(self) -> int:
-        return len(self._flight)
-
     def takes(self, layout: Layout) -> bool:
         """Whether rows of this layout are what its model takes; they are not after it was replaced by another."""
-        inputs = self._inputs
+        inputs = self.inputs
         return layout is inputs or not inputs.is_resolved or layout.columns == inputs.columns
 
-    def send(self, rows: Rows, deadline: Deadline) -> asyncio.Future[Scored]:
-        """Only while ``is_open``. The future fails with ``Refused`` when the worker would not take the batch."""
-        now = self._clock()
-        loop = asyncio.get_running_loop()
-        overdue_at = deadline + self._config.hang_grace_ms / 1000
-        batch = Outstanding(rows.count, overdue_at, loop.create_future())
-        number = self._flight.add(batch)
-        if len(self._flight) == 1:
-            self._prefetch.begins()
-        message = encode_batch(number, rows, max(1, left_ms(deadline, now)), self._inputs.is_resolved)
-        if self._outbox or not self._write_nowait(message):
-            self._outbox.append(message)
-            filled = self._outbox_filled
-            if filled is not None and not filled.done():
-                filled.set_result(None)
-        if self._watch is None or overdue_at < self._watch_at:
-            self._set_watch(loop, overdue_at, now)
-        return batch.reply
+    def send(self, batch: Outstanding) -> None:
+        """Only while there is a stream. The batch's ``on_end`` is called once, unless ``on_refused`` is."""
+        assert self._put is not None  # noqa: S101  # whoever has room has a stream
+        now, flight = self._clock(), self.flight
+        rows, deadline = batch.rows, batch.deadline
+        message = encode_batch(flight.next_number, rows, max(1, left_ms(deadline, now)), self.inputs.is_resolved)
+        batch.overdue_at = overdue_at = deadline + self._grace
+        batches, prefetch = flight.add(batch), self._prefetch
+        if batches == 1:
+            prefetch.begins()
+        self.room.hold(batches, prefetch.is_open)
+        self._put(message)
+        if overdue_at < self._watch_at:
+            self._set_watch(overdue_at, now)
 
-    async def run(self) -> None:
-        """Keep a stream to the worker, for ever; cancel it to end."""
-        while True:
-            try:
-                reason = await self._session()
-            except RPC_ERRORS as error:
-                reason = _told(error)
-            except TimeoutError:
-                reason = "no answer in time"
-            except (WorkerFailed, DecodeError, asyncio.InvalidStateError) as error:
-                reason = str(error)
-            if self.state is not ChannelState.LOST:
-                self.state = ChannelState.CONNECTING
-            if reason != self._last_reason:
-                # Before its first word it is simply not up yet.
-                tell = log.debug if self.description is None else log.info
-                tell("pool.disconnected", worker=self.address, reason=reason)
-                self._last_reason = reason
-            await asyncio.sleep(self._backoff.delay())
+    # --- what becomes of the stream ----------------------------------------------------------------------------
 
-    async def _session(self) -> str:
-        """From one connection to its end; why it ended."""
-        config = self._config
-        async with connect(self.address, config, self._tls) as channel:
-            description = description_of(await describe(channel, config.load_timeout_ms / 1000))
-            stream = open_stream(channel)
-            async with asyncio.timeout(config.connect_timeout_ms / 1000):
-                first = await stream.read()
-            if not isinstance(first, bytes):
-                return "the stream ended before it began"
-            reply = wire.Reply.FromString(first)
-            if reply.state not in FROM_WIRE:
-                return "the first reply was not a state"
-            self._on_described(description)
-            return await self._serve(stream, FROM_WIRE[reply.state])
-
-    def _on_described(self, description: Description) -> None:
+    def describe(self, description: Description) -> None:
+        """What is loaded there now."""
         before = self.description
-        self._on_description(self, description)
         self.restarts += before is not None and before.pid != description.pid
         self.description = description
-        self._inputs = Layout.of(description.signature.inputs)
+        self.inputs = Layout.of(description.signature.inputs)
         self._outputs = Layout.of(description.signature.outputs)
 
-    async def _serve(self, stream: Stream, state: ChannelState) -> str:
-        loop = asyncio.get_running_loop()
-        self._outbox.clear()
-        broken = self._broken = loop.create_future()
-        # h2grpc offers two shortcuts past the tasks; grpc.aio has neither.
-        self._write_nowait = getattr(stream, "write_nowait", _never)
-        if (listen := getattr(stream, "listen", None)) is not None:
-            listen(self._on_message)
-        tasks = [loop.create_task(self._write(stream)), loop.create_task(self._read(stream))]
-        self._last_reason = ""
-        began = self._clock()
+    def begin(self, state: ChannelState, put: Callable[[bytes], None], give_up: Callable[[str], None]) -> None:
+        """There is a stream: ``put`` sends a message on it, ``give_up`` ends it for a reason."""
+        self._put, self._give_up = put, give_up
+        self.has_answered = False
         self._enter(state)
-        log.info("pool.connected", worker=self.address, restarts=self.restarts)
         self._on_change()
-        reason = "closed"
-        try:
-            await asyncio.wait([broken, *tasks], return_when=asyncio.FIRST_COMPLETED)
-            reason = broken.result() if broken.done() else _reason(tasks)
-        finally:
-            if self._clock() - began > self._config.max_backoff_ms / 1000:
-                self._backoff.reset()  # it was no crash at start
-            self._lose(reason)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        return reason
 
-    async def _write(self, stream: Stream) -> None:
-        outbox = self._outbox
-        loop = asyncio.get_running_loop()
-        while True:
-            while outbox:
-                await stream.write(outbox.popleft())
-            self._outbox_filled = loop.create_future()
-            await self._outbox_filled
-
-    async def _read(self, stream: Stream) -> None:
-        while True:
-            message = await stream.read()
-            if not isinstance(message, bytes):  # EOF
-                return
-            self._on_message(message)
-
-    def _on_message(self, message: bytes) -> None:
-        """Never raises: nonsense ends the session."""
+    def on_message(self, message: bytes) -> None:
+        """Never raises: nonsense ends the stream, and what comes after its end is not heard."""
+        if self._give_up is None:
+            return
         try:
             reply = wire.Reply.FromString(message)
         except DecodeError as error:
-            if self._broken is not None and not self._broken.done():
-                self._broken.set_result(f"nonsense: {error}")
+            self._give_up(f"nonsense: {error}")
             return
         if reply.id:
             self._on_reply(reply)
@@ -252,69 +155,90 @@ class WorkerChannel:
             self._enter(FROM_WIRE.get(reply.state, self.state))
             self._on_change()
 
+    def lose(self, reason: str) -> None:
+        """The stream is over: tell everybody who waits, at once."""
+        was_draining = self.state is ChannelState.DRAINING
+        lost = self.flight.lose()
+        self._put = self._give_up = None
+        self._prefetch.ends()
+        self._unset_watch()
+        self._enter(ChannelState.LOST)
+        if lost:
+            log.warning("pool.worker_lost", worker=self.address, batches=len(lost), reason=reason)
+            if not was_draining:
+                self._count_failure()
+        for batch in lost:
+            # The reason may name paths and hosts: it is for the log, not for a caller.
+            batch.on_end(WorkerLost("the worker was lost before it answered", self.address))
+        self._on_change()
+
+    # --- what the worker says ----------------------------------------------------------------------------------
+
     def _on_reply(self, reply: wire.Reply) -> None:
-        batch = self._flight.land(reply.id)
+        flight, prefetch = self.flight, self._prefetch
+        batch = flight.land(reply.id)
         if batch is None:
             log.warning("pool.reply_to_nobody", worker=self.address)
             return
-        if len(self._flight):
-            self._prefetch.begins()  # the next one, which was there already
+        batches = len(flight)
+        if batches:
+            prefetch.begins()  # the next one, which was there already
         else:
-            self._prefetch.ends()
-        error: WorkerFailed | Exception | None = None
-        scored: Scored | None = None
+            prefetch.ends()
+        self.room.hold(batches, prefetch.is_open)
+        outcome: Outcome
         try:
             if reply.HasField("failure"):
-                error = failure_of(reply.failure, self.address)
+                outcome = failure_of(reply.failure, self.address)
             else:
-                scored = scored_of(reply, batch.rows, self._outputs, self.address)
-                self._prefetch.computed(scored.compute)
+                outcome = scored_of(reply, batch.rows.count, self._outputs, self.address)
+                prefetch.computed(outcome.compute)
         except WorkerFailed as nonsense:
-            error = nonsense
-        if isinstance(error, Refused):
-            self._enter(ChannelState.DRAINING)  # it says so itself as well, but this came first
-        elif isinstance(error, WorkerFailed):
-            log.warning("pool.worker_failed", worker=self.address, reason=str(error))
-            self._count_failure()
-        else:
-            self.breaker.succeeded()
-            self._backoff.reset()
-        if not batch.reply.done():
-            if scored is not None:
-                batch.reply.set_result(scored)
-            elif error is not None:
-                batch.reply.set_exception(error)
+            outcome = nonsense
+        if isinstance(outcome, WorkerFailed):
+            self._on_failure(batch, outcome)
+        else:  # an answer, or an error of the model, which is none of the worker
+            self.has_answered = True
+            if self.breaker.is_tried:
+                self.breaker.succeeded()
+                self._set_room()
+            batch.on_end(outcome)
         self._on_change()
 
-    def _lose(self, reason: str) -> None:
-        """The stream is over: tell everybody who waits, at once."""
-        was_draining = self.state is ChannelState.DRAINING
-        self._enter(ChannelState.LOST)
-        self._broken = None
-        self._write_nowait = _never
-        self._prefetch.ends()
-        # The reason may name paths and hosts: it is for the log, not for a caller.
-        batches = self._flight.lose(lambda: WorkerLost("the worker was lost before it answered", self.address))
-        if batches:
-            log.warning("pool.worker_lost", worker=self.address, batches=batches, reason=reason)
-            if not was_draining:
-                self._count_failure()
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
-        self._on_change()
+    def _on_failure(self, batch: Outstanding, failure: WorkerFailed) -> None:
+        if isinstance(failure, Refused):
+            self._enter(ChannelState.DRAINING)  # it says so itself as well, but this came first
+            self._on_refused(batch)
+        else:
+            log.warning("pool.worker_failed", worker=self.address, reason=str(failure))
+            self._count_failure()
+            batch.on_end(failure)
 
     def _enter(self, state: ChannelState) -> None:
         if state in (ChannelState.DRAINING, ChannelState.LOST) and self.state is not state:
             self.lost_at = self._clock()
             # "Soon" ends at some time, and somebody may be waiting for nothing then.
-            asyncio.get_running_loop().call_later(self._config.soon_ms / 1000, self._on_change)
+            asyncio.get_running_loop().call_later(self._soon, self._on_change)
         self.state = state
+        self._set_room()
+
+    # --- how much it takes -------------------------------------------------------------------------------------
+
+    def _set_room(self) -> None:
+        """After every change of the state, the breaker or the prefetch; batches come and go more often."""
+        most = self.breaker.batches(self._clock(), self._most) if self.state is ChannelState.READY else 0
+        self.room.limit(most)
+        self.room.hold(len(self.flight), self._prefetch.is_open)
+
+    def _on_room(self) -> None:
+        self._set_room()
+        self._on_change()
 
     def _count_failure(self) -> None:
         now = self._clock()
         if self.breaker.failed(now):
             log.warning("pool.breaker_opened", worker=self.address)
+            self._set_room()
             asyncio.get_running_loop().call_later(max(0.001, self.breaker.open_until - now), self._on_half_open)
 
     def _on_half_open(self) -> None:
@@ -322,50 +246,27 @@ class WorkerChannel:
         if self.breaker.state is BreakerState.OPEN and now < self.breaker.open_until:
             asyncio.get_running_loop().call_later(max(0.001, self.breaker.open_until - now), self._on_half_open)
         else:
-            self._on_change()
+            self._on_room()
 
-    def _most_batches(self) -> int:
-        most = self._config.batches_in_flight
-        if self.breaker.state is BreakerState.CLOSED:
-            return most
-        return self.breaker.batches(self._clock(), most)
+    # --- whether it hangs --------------------------------------------------------------------------------------
 
-    def _set_watch(self, loop: asyncio.AbstractEventLoop, at: float, now: float) -> None:
+    def _set_watch(self, at: float, now: float) -> None:
+        self._unset_watch()
+        self._watch_at = at
+        self._watch = asyncio.get_running_loop().call_later(max(0.001, at - now), self._look_for_hang)
+
+    def _unset_watch(self) -> None:
+        self._watch_at = NEVER
         if self._watch is not None:
             self._watch.cancel()
-        self._watch_at = at
-        self._watch = loop.call_later(max(0.001, at - now), self._look_for_hang)
+            self._watch = None
 
     def _look_for_hang(self) -> None:
-        self._watch = None
-        now = self._clock()
-        at = self._flight.overdue_at
+        self._unset_watch()
+        now, at = self._clock(), self.flight.overdue_at
         if at is None:
             return
         if at > now:
-            self._set_watch(asyncio.get_running_loop(), at, now)
-        elif self._broken is not None and not self._broken.done():
-            self._broken.set_result("no answer long after the deadline")
-
-
-def _never(message: bytes) -> bool:  # noqa: ARG001
-    """The ``write_nowait`` of an engine that has none, and of no connection."""
-    return False
-
-
-def _told(error: Any) -> str:
-    """What either engine's error says."""
-    return f"{error.code().name}: {error.details()}"
-
-
-def _reason(tasks: list[asyncio.Task[None]]) -> str:
-    """Why the stream's tasks ended, the reader's word first."""
-    for task in reversed(tasks):
-        if not task.done() or task.cancelled():
-            continue
-        error = task.exception()
-        if isinstance(error, RPC_ERRORS):
-            return _told(error)
-        if error is not None:
-            return f"{type(error).__name__}: {error}"
-    return "the stream ended"
+            self._set_watch(at, now)
+        elif self._give_up is not None:
+            self._give_up("no answer long after the deadline")

@@ -2,62 +2,65 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from gateway.core.errors import GatewayError
-from gateway.core.scoring import Scored
+import msgspec
+
+from gateway.core.deadline import Deadline
+from gateway.core.rows import Rows
+from gateway.core.scoring import Outcome
 
 __all__ = ["Flight", "Outstanding"]
 
 
-@dataclass(slots=True)
-class Outstanding:
-    """One batch. Plain rather than frozen: one is made per batch."""
+class Outstanding(msgspec.Struct, eq=False):
+    """One batch, from the choice of its worker to its end."""
 
-    rows: int
-    overdue_at: float
-    """When its worker counts as hung."""
-    reply: asyncio.Future[Scored]
+    rows: Rows
+    deadline: Deadline
+    on_end: Callable[[Outcome], None]
+    avoid: str = ""
+    """The worker that should not get it."""
+    refusals: int = 0
+    overdue_at: float = 0.0
+    """When the worker that has it counts as hung."""
 
 
 class Flight:
     """Numbers start at 1 and are never used twice, so a reply from an earlier stream finds nobody."""
 
-    __slots__ = ("_last", "_waiting", "rows")
+    __slots__ = ("_waiting", "next_number", "rows")
 
     def __init__(self) -> None:
         self._waiting: dict[int, Outstanding] = {}
-        self._last = 0
+        self.next_number = 1
+        """The one that the next batch gets."""
         self.rows = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def add(self, batch: Outstanding) -> int:
-        """The batch's number."""
-        self._last += 1
-        self._waiting[self._last] = batch
-        self.rows += batch.rows
-        return self._last
+        """How many there are now."""
+        waiting, number = self._waiting, self.next_number
+        waiting[number] = batch
+        self.next_number = number + 1
+        self.rows += batch.rows.count
+        return len(waiting)
 
     def land(self, number: int) -> Outstanding | None:
         """The batch is answered; None when nobody waits for that number."""
         batch = self._waiting.pop(number, None)
         if batch is not None:
-            self.rows -= batch.rows
+            self.rows -= batch.rows.count
         return batch
 
-    def lose(self, error: Callable[[], GatewayError]) -> int:
-        """Nothing will be answered any more, and each waiter gets an ``error`` of its own; how many there were."""
+    def lose(self) -> list[Outstanding]:
+        """None of them will be answered any more."""
         lost = list(self._waiting.values())
         self._waiting.clear()
         self.rows = 0
-        for batch in lost:
-            if not batch.reply.done():
-                batch.reply.set_exception(error())
-        return len(lost)
+        return lost
 
     @property
     def overdue_at(self) -> float | None:

@@ -19,6 +19,15 @@ class Pickable(Protocol):
     @property
     def address(self) -> str: ...
     @property
+    def room(self) -> HasRoom: ...
+    @property
+    def flight(self) -> HasRows: ...
+
+
+class HasRoom(Protocol):
+    """What a worker takes."""
+
+    @property
     def is_open(self) -> bool:
         """Whether it takes batches at all."""
         ...
@@ -28,8 +37,12 @@ class Pickable(Protocol):
         """Batches that it takes without making them wait."""
         ...
 
+
+class HasRows(Protocol):
+    """What a worker has."""
+
     @property
-    def rows_in_flight(self) -> int: ...
+    def rows(self) -> int: ...
 
 
 Worker = TypeVar("Worker", bound=Pickable)
@@ -42,13 +55,16 @@ def pick(workers: Sequence[Worker], turn: int, avoid: str = "") -> Worker | None
     When every place is taken, the least loaded worker gets a batch more: whoever asked first had its reasons.
     """
     number = len(workers)
+    if number == 1:
+        return workers[0] if workers[0].room.is_open else None
     best: Worker | None = None
     best_load = (0, 0, 0)
     for i in range(number):
         worker = workers[(turn + i) % number]
-        if not worker.is_open:
+        room = worker.room
+        if not room.is_open:
             continue
-        load = (worker.address == avoid, worker.places <= 0, worker.rows_in_flight)
+        load = (worker.address == avoid, room.places <= 0, worker.flight.rows)
         if best is None or load < best_load:
             best, best_load = worker, load
     return best

@@ -12,18 +12,21 @@ import random as jitter
 import ssl
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 
 from gateway.core.deadline import Clock, Deadline
 from gateway.core.description import Description
-from gateway.core.errors import ConfigError, DeadlineExceeded, NotReady, WorkerFailed
+from gateway.core.errors import ConfigError, DeadlineExceeded, GatewayError, NotReady, WorkerFailed
 from gateway.core.rows import Rows
-from gateway.core.scoring import Scored
+from gateway.core.scoring import Outcome, Scored
 from gateway.pool.channel import ChannelState, WorkerChannel
-from gateway.pool.codec import Refused
 from gateway.pool.config import PoolConfig
+from gateway.pool.flight import Outstanding
+from gateway.pool.link import Link
 from gateway.pool.pick import pick
+from gateway.pool.room import Rooms
 from gateway.pool.snapshot import WorkerSnapshot
 from gateway.pool.transport import takes_tls
 
@@ -32,8 +35,8 @@ __all__ = ["Pool"]
 log = structlog.get_logger()
 
 
-class Pool:
-    """``gateway.core.scoring.Scorer`` over one stream per worker."""
+class Pool(Rooms):
+    """``gateway.core.scoring.Scorer`` over one stream per worker; the rooms of the workers keep its ``places``."""
 
     def __init__(
         self,
@@ -46,12 +49,13 @@ class Pool:
         clock: Clock = time.monotonic,
         random: Callable[[], float] = jitter.random,
     ) -> None:
+        super().__init__()
         self.name = name
         """``endpoint/deployment``, for logs and messages."""
         self._config = config
         self._clock = clock
         self._publish = on_description
-        self._callbacks: list[Callable[[], None]] = []
+        self._callbacks: tuple[Callable[[], None], ...] = ()
         self._turn = 0
         self._stop: asyncio.Event | None = None
         self._ended: asyncio.Event | None = None
@@ -60,57 +64,38 @@ class Pool:
         if tls is not None and not takes_tls(config):
             raise ConfigError("pool.grpc_engine", "expected h2grpc, and ngh2 installed, for TLS to workers")
         self._channels = [
-            WorkerChannel(
-                address,
-                config,
-                clock=clock,
-                random=random,
-                on_change=self._on_change,
-                on_description=self._on_description,
-                tls=tls,
-            )
+            WorkerChannel(address, config, self, clock=clock, on_change=self._on_change, on_refused=self._on_refused)
             for address in addresses
         ]
-
-    @property
-    def places(self) -> int:
-        return sum([channel.places for channel in self._channels if channel.places > 0])
-
-    @property
-    def spare(self) -> int:
-        return sum([channel.spare for channel in self._channels if channel.spare > 0])
+        self._links = [
+            Link(channel, config, clock=clock, random=random, on_description=self._on_description, tls=tls)
+            for channel in self._channels
+        ]
 
     @property
     def is_ready(self) -> bool:
         """True also shortly after the last worker was lost, because its restart takes milliseconds."""
-        # Asked for every request while all places are taken: a generator would cost twice as much.
-        for channel in self._channels:  # noqa: SIM110
-            if channel.is_open or self._is_back_soon(channel):
-                return True
-        return False
+        return self.open > 0 or any(self._is_back_soon(channel) for channel in self._channels)
 
     def on_place(self, callback: Callable[[], None]) -> None:
-        self._callbacks.append(callback)
+        self._callbacks += (callback,)
 
     def off_place(self, callback: Callable[[], None]) -> None:
-        if callback in self._callbacks:
-            self._callbacks.remove(callback)
+        callbacks = list(self._callbacks)
+        if callback in callbacks:
+            callbacks.remove(callback)
+            self._callbacks = tuple(callbacks)
 
-    async def score(self, rows: Rows, deadline: Deadline, avoid: str = "") -> Scored:
+    def send(self, rows: Rows, deadline: Deadline, on_end: Callable[[Outcome], None], avoid: str = "") -> None:
         if deadline <= self._clock():
             raise DeadlineExceeded("the deadline passed before a worker had a place")
-        for _ in self._channels:
-            self._turn += 1
-            worker = pick(self._channels, self._turn, avoid)
-            if worker is None:
-                break
-            if not worker.takes(rows.layout):
-                raise NotReady(f"the model of {self.name} has just been replaced by another")
-            try:
-                return await worker.send(rows, deadline)
-            except Refused:
-                continue  # it is draining, so the next choice is another
-        raise NotReady(f"no worker of {self.name} takes batches at the moment")
+        self._give(Outstanding(rows, deadline, on_end, avoid))
+
+    async def score(self, rows: Rows, deadline: Deadline, avoid: str = "") -> Scored:
+        """The same for whoever would rather wait."""
+        reply: asyncio.Future[Scored] = asyncio.get_running_loop().create_future()
+        self.send(rows, deadline, partial(_settle, reply), avoid)
+        return await reply
 
     def snapshot(self) -> list[WorkerSnapshot]:
         """One entry per worker, for whoever is on call."""
@@ -121,7 +106,7 @@ class Pool:
         self._stop, self._ended = asyncio.Event(), asyncio.Event()
         try:
             async with asyncio.TaskGroup() as tasks:
-                running = [tasks.create_task(channel.run()) for channel in self._channels]
+                running = [tasks.create_task(link.run()) for link in self._links]
                 await self._stop.wait()
                 for task in running:
                     task.cancel()
@@ -134,6 +119,29 @@ class Pool:
             self._stop.set()
             await self._ended.wait()
 
+    def _give(self, batch: Outstanding) -> None:
+        self._turn += 1
+        worker = pick(self._channels, self._turn, batch.avoid)
+        if worker is None:
+            raise self._nobody_takes()
+        layout = batch.rows.layout
+        if layout is not worker.inputs and not worker.takes(layout):
+            raise NotReady(f"the model of {self.name} has just been replaced by another")
+        worker.send(batch)
+
+    def _on_refused(self, batch: Outstanding) -> None:
+        """The worker is draining, so the next choice is another."""
+        batch.refusals += 1
+        try:
+            if batch.refusals >= len(self._channels):
+                raise self._nobody_takes()
+            self._give(batch)
+        except GatewayError as error:
+            batch.on_end(error)
+
+    def _nobody_takes(self) -> NotReady:
+        return NotReady(f"no worker of {self.name} takes batches at the moment")
+
     def _is_back_soon(self, channel: WorkerChannel) -> bool:
         if channel.state is ChannelState.RESTING:
             return True
@@ -142,7 +150,7 @@ class Pool:
         return channel.lost_at is not None and self._clock() - channel.lost_at < self._config.soon_ms / 1000
 
     def _on_change(self) -> None:
-        for callback in tuple(self._callbacks):
+        for callback in self._callbacks:
             callback()
 
     def _on_description(self, channel: WorkerChannel, description: Description) -> None:
@@ -157,3 +165,12 @@ class Pool:
         self.description = description
         if self._publish is not None:
             self._publish(description)
+
+
+def _settle(reply: asyncio.Future[Scored], outcome: Outcome) -> None:
+    if reply.done():  # nobody waits any more
+        return
+    if isinstance(outcome, Scored):
+        reply.set_result(outcome)
+    else:
+        reply.set_exception(outcome)

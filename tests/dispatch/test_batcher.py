@@ -16,12 +16,13 @@ from gateway.core.errors import (
     Overloaded,
     WorkerFailed,
 )
+from gateway.core.rows import Rows
 from gateway.core.scoring import WorkerLost
 from gateway.core.timeline import Timeline
 from gateway.dispatch.batcher import Batcher
 from gateway.dispatch.config import BatchConfig
 from gateway.dispatch.ticket import Ticket
-from tests.support.held_scorer import OTHER_LAYOUT, HeldScorer, numbers, rows_of
+from tests.support.held_scorer import LAYOUT, OTHER_LAYOUT, HeldScorer, numbers, rows_of
 from tests.support.virtual_loop import VirtualLoop, on_virtual_time, settle
 
 
@@ -483,15 +484,71 @@ async def test_a_request_is_refused_while_no_worker_can_serve() -> None:
 @on_virtual_time
 async def test_a_bug_in_the_scorer_fails_the_batch_and_nothing_else() -> None:
     bench = Bench()
-    ticket = bench.ask(1)
-    await settle()
-    bench.scorer.fail(ZeroDivisionError("a bug"))
-    result = await outcome(ticket)
+    bench.scorer.refusal = ZeroDivisionError("a bug")
+    result = await outcome(bench.ask(1))
+    bench.scorer.refusal = None
     after = bench.ask(2)
     await settle()
     bench.scorer.answer()
 
     assert (result, await outcome(after)) == (WorkerFailed, [1002])
+
+
+@on_virtual_time
+async def test_a_batch_that_cannot_leave_fails_at_once() -> None:
+    bench = Bench()
+    bench.scorer.refusal = NotReady("just gone")
+    ticket = bench.ask(1)
+    before = bench.loop.now
+
+    assert (await outcome(ticket), bench.loop.now, bench.batcher.rows_in_flight) == (NotReady, before, 0)
+
+
+@on_virtual_time
+async def test_an_answer_that_cannot_be_cut_fails_its_batch_and_nothing_else() -> None:
+    bench = Bench()
+    tickets = [bench.ask(1), bench.ask(2)]
+    await settle()
+    bench.scorer.answer_with(Rows(LAYOUT, 2, bytes(15)))
+    results = [await outcome(ticket) for ticket in tickets]
+    after = bench.ask(3)
+    await settle()
+    bench.scorer.answer()
+
+    assert (results, await outcome(after)) == ([WorkerFailed, WorkerFailed], [1003])
+
+
+@on_virtual_time
+async def test_only_the_first_end_of_a_batch_counts() -> None:
+    bench = Bench()
+    ticket = bench.ask(1)
+    await settle()
+    batch = bench.scorer.held[0]
+    bench.scorer.answer()
+    batch.on_end(WorkerLost("gone", "w1"))
+    await settle()
+
+    assert (await outcome(ticket), bench.batcher.rows_in_flight, bench.scorer.seen) == ([1001], 0, [[1]])
+
+
+@on_virtual_time
+async def test_everybody_is_answered_in_the_turn_in_which_the_answer_comes() -> None:
+    bench = Bench()
+    tickets = [bench.ask(1), bench.ask(2)]
+    await settle()
+    bench.scorer.answer()
+
+    assert [ticket.is_answered for ticket in tickets] == [True, True]
+
+
+@on_virtual_time
+async def test_requests_without_rows_fill_the_line_too() -> None:
+    bench = Bench(max_rows=2, max_queue_rows=2)
+    await bench.fill()
+    bench.ask()
+    bench.ask()
+    with pytest.raises(Overloaded):
+        bench.ask()
 
 
 # --- large requests ------------------------------------------------------------------------------------------------
@@ -687,6 +744,30 @@ async def test_closing_ends_when_the_last_row_has_expired_in_the_line() -> None:
     await closing
 
     assert bench.loop.now == started
+
+
+@on_virtual_time
+async def test_what_is_answered_after_closing_is_heard_by_nobody() -> None:
+    bench = Bench()
+    ticket = bench.ask(1, seconds=60)
+    await settle()
+    await bench.batcher.close(1)
+    bench.scorer.answer()
+    await settle()
+
+    assert (await outcome(ticket), bench.batcher.rows_in_flight) == (NotReady, 0)
+
+
+@on_virtual_time
+async def test_a_batch_that_is_lost_after_closing_is_not_tried_again() -> None:
+    bench = Bench()
+    bench.ask(1, seconds=60)
+    await settle()
+    await bench.batcher.close(1)
+    bench.scorer.fail(WorkerLost("gone", "w1"))
+    await settle()
+
+    assert bench.scorer.seen == [[1]]
 
 
 @on_virtual_time

@@ -9,6 +9,7 @@ stays behind.
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -30,6 +31,13 @@ GUILTY = 7
 """Rows whose number is a multiple of this are refused by the model."""
 
 
+class Thorough(Batcher):
+    """Lets nobody in without having worked out everything."""
+
+    def _set_comfort(self) -> None:
+        self._comfort = math.inf
+
+
 @dataclass(eq=False)
 class Caller:
     values: list[int]
@@ -39,12 +47,13 @@ class Caller:
 
 
 class World:
-    def __init__(self, places: int, is_idempotent: bool, goal: float | None) -> None:
+    def __init__(self, places: int, is_idempotent: bool, goal: float | None, kind: type[Batcher] = Batcher) -> None:
         self.loop = cast("VirtualLoop", asyncio.get_running_loop())
         self.scorer = HeldScorer(places)
         config = BatchConfig(max_rows=4, max_queue_rows=40, latency_goal_ms=goal)
-        self.batcher = Batcher("e/d", config, self.scorer, is_idempotent=is_idempotent, clock=self.loop.time)
+        self.batcher = kind("e/d", config, self.scorer, is_idempotent=is_idempotent, clock=self.loop.time)
         self.callers: list[Caller] = []
+        self.refused: list[tuple[float, list[int], str]] = []
         self.next_value = 1
 
     def arrive(self, rows: int, milliseconds: int, other: bool) -> None:
@@ -53,19 +62,24 @@ class World:
         layout = OTHER_LAYOUT if other else LAYOUT
         try:
             ticket = self.batcher.accept(rows_of(*values, layout=layout), self.loop.now + milliseconds / 1000)
-        except (Overloaded, NotReady):
+        except (Overloaded, NotReady) as refused:
+            self.refused.append((self.loop.now, values, str(refused)))
             return
         caller = Caller(values, ticket)
         self.callers.append(caller)
         ticket.reply.add_done_callback(lambda reply: caller.heard.append((self.loop.now, _what(reply))))
 
-    def leave(self, index: int) -> None:
+    def leave(self, index: int, is_cancelled: bool) -> None:
         if self.callers:
             caller = self.callers[index % len(self.callers)]
             caller.has_left = True
-            self.batcher.withdraw(caller.ticket)
+            if is_cancelled:  # a task that waits for the reply: its own turn comes later
+                caller.ticket.reply.cancel()
+                self.loop.call_soon(self.batcher.withdraw, caller.ticket)
+            else:
+                self.batcher.withdraw(caller.ticket)
 
-    def work(self, index: int) -> None:
+    def work(self, index: int, is_said_twice: bool = False) -> None:
         """A worker finishes a batch as the model would."""
         if self.scorer.held:
             batch = self.scorer.held[index % len(self.scorer.held)]
@@ -73,6 +87,12 @@ class World:
                 self.scorer.fail(ModelFailed("guilty"), batch)
             else:
                 self.scorer.answer(batch)
+            if is_said_twice:
+                batch.on_end(WorkerLost("gone", batch.worker))
+
+    def refuse(self, is_on: bool) -> None:
+        """From now on no batch can leave, or all can."""
+        self.scorer.refusal = NotReady("just gone") if is_on else None
 
     def lose(self, index: int) -> None:
         if self.scorer.held:
@@ -91,12 +111,50 @@ NUMBER = st.integers(0, 50)
 STEP = st.one_of(
     st.tuples(st.just("arrive"), st.integers(0, 9), st.integers(1, 200), st.booleans()),
     st.tuples(st.just("arrive"), st.integers(1, 2), st.integers(1, 200), st.just(False)),
-    st.tuples(st.just("leave"), NUMBER, st.just(0), st.just(False)),
-    st.tuples(st.just("work"), NUMBER, st.just(0), st.just(False)),
+    st.tuples(st.just("leave"), NUMBER, st.just(0), st.booleans()),
+    st.tuples(st.just("work"), NUMBER, st.just(0), st.booleans()),
+    st.tuples(st.just("refuse"), st.just(0), st.just(0), st.booleans()),
     st.tuples(st.just("lose"), NUMBER, st.just(0), st.just(False)),
     st.tuples(st.just("turn"), st.integers(1, 5), st.just(0), st.just(False)),
     st.tuples(st.just("time"), st.integers(1, 100), st.just(0), st.just(False)),
 )
+
+
+Steps = list[tuple[str, int, int, bool]]
+
+
+async def play(
+    steps: Steps, places: int, is_idempotent: bool, goal: float | None, kind: type[Batcher] = Batcher
+) -> World:
+    world = World(places, is_idempotent, goal, kind)
+    for what, number, milliseconds, flag in steps:
+        if what == "arrive":
+            world.arrive(number, milliseconds, flag)
+        elif what == "leave":
+            world.leave(number, flag)
+        elif what == "work":
+            world.work(number, flag)
+        elif what == "refuse":
+            world.refuse(flag)
+        elif what == "lose":
+            world.lose(number)
+        elif what == "time":
+            await asyncio.sleep(number / 1000)
+        else:
+            for _ in range(number):
+                await asyncio.sleep(0)
+    closing = asyncio.create_task(world.batcher.close(5))
+    await settle()
+    while world.scorer.held:
+        world.work(0)
+        await settle()
+    before = world.loop.now
+    await closing
+
+    assert world.loop.now == before  # nobody was forgotten until the drain time was over
+
+    await settle()
+    return world
 
 
 @settings(max_examples=300, deadline=None)
@@ -107,38 +165,9 @@ STEP = st.one_of(
     goal=st.sampled_from([None, 20.0]),
 )
 def test_everybody_hears_exactly_once_of_his_own_rows_and_in_time(
-    steps: list[tuple[str, int, int, bool]], places: int, is_idempotent: bool, goal: float | None
+    steps: Steps, places: int, is_idempotent: bool, goal: float | None
 ) -> None:
-    async def scenario() -> World:
-        world = World(places, is_idempotent, goal)
-        for what, number, milliseconds, flag in steps:
-            if what == "arrive":
-                world.arrive(number, milliseconds, flag)
-            elif what == "leave":
-                world.leave(number)
-            elif what == "work":
-                world.work(number)
-            elif what == "lose":
-                world.lose(number)
-            elif what == "time":
-                await asyncio.sleep(number / 1000)
-            else:
-                for _ in range(number):
-                    await asyncio.sleep(0)
-        closing = asyncio.create_task(world.batcher.close(5))
-        await settle()
-        while world.scorer.held:
-            world.work(0)
-            await settle()
-        before = world.loop.now
-        await closing
-
-        assert world.loop.now == before  # nobody was forgotten until the drain time was over
-
-        await settle()
-        return world
-
-    world = run_virtually(scenario())
+    world = run_virtually(play(steps, places, is_idempotent, goal))
 
     assert world.batcher.rows_waiting == world.batcher.rows_in_flight == 0
 
@@ -159,13 +188,27 @@ def test_everybody_hears_exactly_once_of_his_own_rows_and_in_time(
             # Rows give way to those behind them when less time is left than a batch takes, and none took longer than
             # this world is old.
             assert caller.ticket.deadline - at <= at - BEGIN + 1e-6
+        elif what is NotReady:
+            assert any(step == ("refuse", 0, 0, True) for step in steps)
         else:
             assert what in (None, WorkerFailed)
 
 
+@settings(max_examples=200, deadline=None)
+@given(steps=st.lists(STEP, max_size=60), places=st.integers(1, 2), goal=st.sampled_from([None, 20.0]))
+def test_a_quick_look_at_who_comes_lets_in_whom_a_thorough_one_lets_in(
+    steps: Steps, places: int, goal: float | None
+) -> None:
+    quick = run_virtually(play(steps, places, True, goal))
+    thorough = run_virtually(play(steps, places, True, goal, Thorough))
+
+    assert quick.refused == thorough.refused
+    assert [caller.heard for caller in quick.callers] == [caller.heard for caller in thorough.callers]
+
+
 @settings(max_examples=100, deadline=None)
 @given(steps=st.lists(STEP, max_size=60))
-def test_no_row_is_computed_more_often_than_its_promises_allow(steps: list[tuple[str, int, int, bool]]) -> None:
+def test_no_row_is_computed_more_often_than_its_promises_allow(steps: Steps) -> None:
     """Without losses, an innocent request that shared no batch with a guilty one is scored exactly once."""
 
     async def scenario() -> World:

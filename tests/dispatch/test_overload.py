@@ -10,7 +10,7 @@ from collections.abc import Callable
 from gateway.core.deadline import Deadline
 from gateway.core.errors import DeadlineExceeded, Overloaded
 from gateway.core.rows import Rows
-from gateway.core.scoring import Scored
+from gateway.core.scoring import Outcome, Scored
 from gateway.dispatch.batcher import Batcher
 from gateway.dispatch.config import BatchConfig
 from tests.support.held_scorer import rows_of
@@ -38,7 +38,7 @@ class Pausing:
     def off_place(self, callback: Callable[[], None]) -> None:
         self._callbacks.remove(callback)
 
-    async def score(self, rows: Rows, deadline: Deadline, avoid: str = "") -> Scored:
+    def send(self, rows: Rows, deadline: Deadline, on_end: Callable[[Outcome], None], avoid: str = "") -> None:
         self.places -= 1
         now = self._loop.time()
         start = max(now, self._free_at)
@@ -47,12 +47,14 @@ class Pausing:
             self._pause_at = start + PAUSE_EVERY
             took += PAUSE
         self._free_at = start + took
-        await asyncio.sleep(self._free_at - now)
+        self._loop.call_at(self._free_at, self._end, rows, on_end, took)
+
+    def _end(self, rows: Rows, on_end: Callable[[Outcome], None], took: float) -> None:
         self.places += 1
         self.computed += rows.count
+        on_end(Scored(rows, 0.0, took, "w"))
         for callback in self._callbacks:
-            self._loop.call_soon(callback)
-        return Scored(rows, 0.0, took, "w")
+            callback()
 
 
 @on_virtual_time

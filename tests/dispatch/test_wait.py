@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.dispatch.wait import HEADROOM, WaitForecast
 
@@ -77,3 +79,21 @@ def test_a_rate_that_became_faster_is_noticed_even_without_a_line() -> None:
 
     assert forecast.rate is not None
     assert forecast.rate > 300
+
+
+@given(
+    batches=st.lists(st.tuples(st.integers(1, 64), st.floats(1e-6, 10), st.booleans()), max_size=20),
+    most=st.integers(0, 10_000),
+    share=st.floats(0, 1),
+    more=st.floats(0, 10),
+)
+def test_who_has_time_enough_for_the_longest_line_is_never_one_too_many(
+    batches: list[tuple[int, float, bool]], most: int, share: float, more: float
+) -> None:
+    forecast = WaitForecast()
+    now = 0.0
+    for rows, seconds, is_line in batches:
+        now += seconds
+        forecast.completed(rows, now - seconds, now, is_line)
+
+    assert forecast.excess(int(share * most), forecast.comfort(most) + more) <= 0

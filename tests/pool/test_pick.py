@@ -8,9 +8,17 @@ from gateway.pool.pick import pick
 @dataclass(frozen=True)
 class Worker:
     address: str
-    rows_in_flight: int = 0
+    rows: int = 0
     places: int = 1
     is_open: bool = True
+
+    @property
+    def room(self) -> Worker:
+        return self
+
+    @property
+    def flight(self) -> Worker:
+        return self
 
 
 def test_the_fewest_rows_win() -> None:

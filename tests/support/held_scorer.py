@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.core.deadline import Deadline
+from gateway.core.errors import GatewayError
 from gateway.core.rows import Layout, Rows
-from gateway.core.scoring import Scored
+from gateway.core.scoring import Outcome, Scored
 from gateway.core.signature import Column, Kind
 from gateway.core.tensor import BY_NAME
 
@@ -34,7 +34,7 @@ class HeldBatch:
     rows: Rows
     deadline: Deadline
     avoid: str
-    outcome: asyncio.Future[Scored]
+    on_end: Callable[[Outcome], None]
     worker: str
 
     @property
@@ -50,6 +50,8 @@ class HeldScorer:
         self.spare = 0
         """Of a worker that computes: places for full batches only."""
         self.is_ready = True
+        self.refusal: BaseException | None = None
+        """What ``send`` raises."""
         self.held: list[HeldBatch] = []
         self.seen: list[list[int]] = []
         """The values of every batch that ever came, in order."""
@@ -62,34 +64,26 @@ class HeldScorer:
     def off_place(self, callback: Callable[[], None]) -> None:
         self._callbacks.remove(callback)
 
-    async def score(self, rows: Rows, deadline: Deadline, avoid: str = "") -> Scored:
+    def send(self, rows: Rows, deadline: Deadline, on_end: Callable[[Outcome], None], avoid: str = "") -> None:
         assert self.places + self.spare > 0, "dispatch sent a batch without a place"
+        if self.refusal is not None:
+            raise self.refusal
         self.places -= 1
         self._count += 1
-        batch = HeldBatch(rows, deadline, avoid, asyncio.get_running_loop().create_future(), f"w{self._count}")
+        batch = HeldBatch(rows, deadline, avoid, on_end, f"w{self._count}")
         self.held.append(batch)
         self.seen.append(batch.values)
-        try:
-            return await batch.outcome
-        finally:
-            if batch in self.held:
-                self.held.remove(batch)
 
     def answer(self, batch: HeldBatch | None = None) -> None:
         batch = batch or self.held[0]
-        rows = rows_of(*[value + 1000 for value in batch.values])
-        batch.outcome.set_result(Scored(rows, 0.0, 0.25, batch.worker))
-        self._free(batch)
+        self._end(batch, Scored(rows_of(*[value + 1000 for value in batch.values]), 0.0, 0.25, batch.worker))
 
     def answer_with(self, rows: Rows) -> None:
         batch = self.held[0]
-        batch.outcome.set_result(Scored(rows, 0.0, 0.25, batch.worker))
-        self._free(batch)
+        self._end(batch, Scored(rows, 0.0, 0.25, batch.worker))
 
-    def fail(self, error: BaseException, batch: HeldBatch | None = None) -> None:
-        batch = batch or self.held[0]
-        batch.outcome.set_exception(error)
-        self._free(batch)
+    def fail(self, error: GatewayError, batch: HeldBatch | None = None) -> None:
+        self._end(batch or self.held[0], error)
 
     def change(self, *, places: int | None = None, is_ready: bool | None = None) -> None:
         """Workers came or went."""
@@ -97,9 +91,10 @@ class HeldScorer:
         self.is_ready = self.is_ready if is_ready is None else is_ready
         self._notify()
 
-    def _free(self, batch: HeldBatch) -> None:
+    def _end(self, batch: HeldBatch, outcome: Outcome) -> None:
         self.held.remove(batch)
         self.places += 1
+        batch.on_end(outcome)
         self._notify()
 
     def _notify(self) -> None:

@@ -1,0 +1,115 @@
+"""
+Everybody who was let in and has not heard yet: each hears once, at his deadline at the latest, and is then forgotten.
+
+Whoever hears leaves nothing behind: not in the line, not with the alarm, and of a large request none of its parts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+
+from gateway.core.deadline import Clock
+from gateway.core.errors import DeadlineExceeded, GatewayError
+from gateway.core.scoring import Scored
+from gateway.dispatch import parts
+from gateway.dispatch.alarm import Alarm
+from gateway.dispatch.counters import Counters
+from gateway.dispatch.ticket import Ticket
+from gateway.dispatch.window import Window
+
+__all__ = ["Callers", "expired"]
+
+
+class Callers:
+    """Of one deployment; ``window`` is where their tickets wait."""
+
+    def __init__(self, window: Window[Ticket], counters: Counters, clock: Clock) -> None:
+        self._window = window
+        self._counters = counters
+        self._clock = clock
+        self.alarm = Alarm(clock, self._on_deadline)
+        """Must watch whoever is let in."""
+        self._all_heard: asyncio.Event | None = None
+
+    def put_parts(self, whole: Ticket, limit: int, loop: asyncio.AbstractEventLoop) -> None:
+        """In line go tickets of ``limit`` rows at most; ``whole`` hears when all of them are answered, or one fails."""
+        for part in parts.cut(whole, limit, loop):
+            part.reply.add_done_callback(partial(self._on_part, whole))
+            self._window.put(part)
+
+    def answer(self, tickets: Sequence[Ticket], answers: Sequence[Scored], now: float) -> None:
+        """Who expired meanwhile, or has left, hears nothing any more."""
+        number, took, queued = len(tickets), 0.0, 0.0
+        for ticket, answer in zip(tickets, answers, strict=True):
+            try:
+                ticket.reply.set_result(answer)
+            except asyncio.InvalidStateError:
+                number -= 1
+                continue
+            if ticket.parent is None:
+                born = ticket.born
+                took += now - born
+                queued += ticket.left - born
+            else:  # of all parts together only the whole counts
+                number -= 1
+        self._counters.successes(number, took, queued)
+        self.alarm.forget_all(tickets)
+        if self._all_heard is not None:
+            self._look_if_all_heard()
+
+    def fail(self, ticket: Ticket, error: GatewayError) -> None:
+        if not ticket.fail(error) or ticket.parent is not None:
+            return
+        self._forget(ticket)
+        self._counters.failure(self._clock() - ticket.born)
+        for part in ticket.parts:
+            self._window.remove(part)
+            part.reply.cancel()
+
+    def fail_all(self, tickets: Sequence[Ticket], error: GatewayError) -> None:
+        for ticket in tickets:
+            self.fail(ticket, error)
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """He has left."""
+        ticket.reply.cancel()
+        for part in ticket.parts or (ticket,):
+            self._window.remove(part)
+            part.reply.cancel()
+        self._forget(ticket)
+
+    async def all_heard(self) -> None:
+        """Nobody may be let in any more."""
+        self._all_heard = asyncio.Event()
+        self._look_if_all_heard()
+        await self._all_heard.wait()
+
+    def dismiss(self, error: GatewayError) -> None:
+        """Whoever is still here hears ``error``; no timer is left."""
+        self.fail_all(self.alarm.stop(), error)
+
+    def _on_part(self, whole: Ticket, reply: asyncio.Future[Scored]) -> None:
+        outcome = parts.outcome(whole, reply)
+        if isinstance(outcome, GatewayError):
+            self.fail(whole, outcome)
+        elif outcome is not None:
+            self.answer([whole], [outcome], self._clock())
+
+    def _on_deadline(self, ticket: Ticket) -> None:
+        self._window.remove(ticket)
+        self.fail(ticket, expired())
+        self._look_if_all_heard()
+
+    def _forget(self, ticket: Ticket) -> None:
+        self.alarm.forget(ticket)
+        self._look_if_all_heard()
+
+    def _look_if_all_heard(self) -> None:
+        if self._all_heard is not None and not self.alarm:
+            self._all_heard.set()
+
+
+def expired() -> DeadlineExceeded:
+    return DeadlineExceeded("the deadline passed before the answer was there")
