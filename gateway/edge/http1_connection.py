@@ -178,7 +178,6 @@ class Connection(Receiver):
                     self._next = coming = self._loop.create_future()
                     self._rest()
                     work = await coming
-                    del coming  # it holds ``work``
             is_clean = True
         finally:
             if not is_clean and self._transport is not None:

@@ -422,6 +422,34 @@ async def test_a_head_that_came_before_is_not_parsed_again() -> None:
     connection.connection_lost(None)
 
 
+async def test_what_is_recognized_waits_until_the_one_before_it_is_answered() -> None:
+    connection, _, owner = connect()
+    await answered(connection, owner, SCORE % (1, b"a"))
+    connection.data_received(SCORE % (1, b"b"))
+    connection.data_received(SCORE % (1, b"c"))
+    await turns()
+
+    assert owner.exchange.bodies == [b"a", b"b"]
+
+    connection.connection_lost(None)
+
+
+async def test_a_body_that_looks_like_a_request_is_a_body() -> None:
+    connection, _, owner = connect()
+    inner = SCORE % (1, b"b")
+    await answered(connection, owner, SCORE % (1, b"a"))
+    connection.data_received(SCORE % (2 * len(inner), b""))
+    connection.data_received(inner)
+    await turns()
+    begun = list(owner.exchange.bodies)
+    connection.data_received(inner)
+    await turns()
+
+    assert (begun, owner.exchange.bodies) == ([b"a"], [b"a", inner + inner])
+
+    connection.connection_lost(None)
+
+
 async def test_what_is_recognized_is_answered_in_order_with_what_is_not() -> None:
     connection, transport, owner = connect()
     score = [SCORE % (1, b"%d" % i) for i in range(6)]

@@ -158,6 +158,13 @@ def test_what_was_asked_before_changes_no_answer(asked: list[tuple[str, str]], l
             assert outcome(router, method, path) == outcome(HttpRouter(ROUTES), method, path)
 
 
+def test_a_path_that_is_known_for_one_method_is_not_for_another() -> None:
+    router = HttpRouter(ROUTES)
+    router.resolve("GET", "/v2/models/m")
+    with pytest.raises(MethodNotAllowed):
+        router.resolve("GETS", "/v2/models/m")
+
+
 def test_callers_who_make_up_paths_do_not_fill_the_memory() -> None:
     router = HttpRouter(ROUTES)
     for number in range(5000):
