@@ -15,7 +15,8 @@ answered is remembered, so nobody without a key fills the memory; callers choose
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import chain, pairwise
 from math import prod
 from typing import Any
@@ -62,11 +63,13 @@ class Kind(Struct, kw_only=True):
     """Bytes of its tensors."""
     outputs: tuple[str, ...] | None = None
     """Which ones the caller asks for, empty for all. None where the kind is not remembered, and what follows empty."""
-    names: tuple[str, ...] = ()
-    datatypes: tuple[str, ...] = ()
-    shapes: tuple[tuple[int, ...], ...] = ()
-    texts: tuple[tuple[int, bytes], ...] = ()
-    """Places of BYTES tensors; of one that has a single element, how its bytes must begin: with their length."""
+    tensors: Callable[[_Pieces], Iterable[Tensor]] = lambda _: ()
+    """Makes them of the elements of each."""
+    texts: tuple[tuple[int, bytes, Callable[[bytes], Tensor]], ...] = ()
+    """
+    Places of BYTES tensors, which may be wrong in themselves; how the bytes of one with a single element must begin,
+    which is with their length; and what looks closer.
+    """
 
 
 class Inference(Struct):
@@ -85,10 +88,11 @@ class Inference(Struct):
     def tensors(self) -> Tensors:
         """Raises ``InvalidInput``, or ``NotSupported`` for shared memory."""
         kind, raws = self.kind, self.pieces[3::2]
-        for place, start in kind.texts:
-            if not start or raws[place][:4] != start:
-                raw_tensor(kind.names[place], kind.datatypes[place], kind.shapes[place], raws[place])
-        return Tensors(list(map(Tensor, kind.names, kind.datatypes, kind.shapes, raws)))
+        if kind.texts:
+            for place, start, check in kind.texts:
+                if not start or raws[place][:4] != start:
+                    check(raws[place])
+        return Tensors(list(kind.tensors(raws)))
 
     def message(self) -> ModelInferRequest:
         """The whole of it."""
@@ -185,16 +189,16 @@ def _known(kind: Kind, message: ModelInferRequest, tensors: Sequence[Tensor]) ->
     texts = []
     for place, (tensor, raw) in enumerate(zip(tensors, message.raw_input_contents, strict=True)):
         if tensor.datatype == "BYTES":
-            texts.append((place, (len(raw) - 4).to_bytes(4, "little") if prod(tensor.shape) == 1 else b""))
+            start = (len(raw) - 4).to_bytes(4, "little") if prod(tensor.shape) == 1 else b""
+            texts.append((place, start, partial(raw_tensor, tensor.name, tensor.datatype, tensor.shape)))
+    heads = zip(*[(tensor.name, tensor.datatype, tensor.shape) for tensor in tensors], strict=True)
     return Kind(
         model=kind.model,
         version=kind.version,
         timeout=kind.timeout,
         size=kind.size,
         outputs=tuple(output.name for output in message.outputs),
-        names=tuple(tensor.name for tensor in tensors),
-        datatypes=tuple(tensor.datatype for tensor in tensors),
-        shapes=tuple(tensor.shape for tensor in tensors),
+        tensors=partial(map, Tensor, *heads),
         texts=tuple(texts),
     )
 
