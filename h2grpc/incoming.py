@@ -18,7 +18,7 @@ from h2grpc.counters import Counters
 from h2grpc.deadlines import Deadlines
 from h2grpc.errors import MessageTooLarge, WireError
 from h2grpc.events import Event, Message
-from h2grpc.framing import MessageReader
+from h2grpc.framing import HEAD, MessageReader, head_of
 from h2grpc.limits import Limits
 from h2grpc.watch import Watch
 
@@ -33,13 +33,14 @@ _FRAME: Final = 16_384
 class Incoming(Watch):
     """Knows the calls that are open."""
 
-    __slots__ = ("_events", "_lost_at_most", "_newest", "_told", "calls", "deadlines")
+    __slots__ = ("_events", "_longest", "_lost_at_most", "_newest", "_told", "calls", "deadlines")
 
     def __init__(self, engine: ngh2.Connection, limits: Limits, counters: Counters, now: float) -> None:
         super().__init__(engine, limits, counters, now)
         self.calls: dict[int, Call] = {}
         self.deadlines = Deadlines()
         self._events: list[Event] = []
+        self._longest = limits.max_receive_message
         self._lost_at_most = 0
         self._newest = self._told = 0
         """The last call that the peer began, and the last that a driver may know of."""
@@ -93,16 +94,13 @@ class Incoming(Watch):
         data = event.data
         if data:
             call.unacknowledged += len(data)
-            if (reader := call.reader) is None:
-                reader = call.reader = MessageReader(self.limits.max_receive_message)
-            try:
-                for is_compressed, message in reader.feed(data):
-                    if is_compressed:
-                        message = decompress(call.encoding, message, self.limits.max_receive_message)  # noqa: PLW2901
-                    call.unread += len(message)
-                    self._events.append(Message(call, message))
-            except WireError as error:
-                self._fail(call, error)
+            reader, size = call.reader, len(data) - HEAD
+            is_whole = reader is not None and not reader.held and size >= 0 and head_of(data) == (0, size)
+            if is_whole and size <= self._longest:
+                # One message that is not compressed, as nearly always in a stream; its first one makes the reader.
+                call.unread += size
+                self._events.append(Message(call, data[HEAD:]))
+            elif not self._take_in(call, data):
                 return
             if call.unread <= self.limits.max_unread:
                 self._acknowledge(call.stream_id, call.unacknowledged)
@@ -119,6 +117,21 @@ class Incoming(Watch):
     def _on_trailers(self, event: ngh2.TrailersReceived) -> None:
         if (call := self.calls.get(event.stream_id)) is not None:
             self._finish_reading(call)
+
+    def _take_in(self, call: Call, data: bytes) -> bool:
+        """Messages in whatever pieces; False if they failed the call."""
+        if (reader := call.reader) is None:
+            reader = call.reader = MessageReader(self._longest)
+        try:
+            for is_compressed, message in reader.feed(data):
+                if is_compressed:
+                    message = decompress(call.encoding, message, self._longest)  # noqa: PLW2901
+                call.unread += len(message)
+                self._events.append(Message(call, message))
+        except WireError as error:
+            self._fail(call, error)
+            return False
+        return True
 
     def _finish_reading(self, call: Call) -> None:
         try:
