@@ -138,7 +138,7 @@ class ServerConnection(LeavingConnection):
     @property
     def wants_flush(self) -> bool:
         """Whether ``data_to_send`` has something to do; cheap to ask."""
-        return self._engine.want_write or self._is_ended or bool(self._answered_early)
+        return self._is_ended or self._engine.want_write or bool(self._answered_early)
 
     @property
     def has_more(self) -> bool:
