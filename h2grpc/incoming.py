@@ -12,7 +12,7 @@ from typing import Final
 import ngh2
 
 from h2grpc.call import Call
-from h2grpc.call_state import State
+from h2grpc.call_state import DONE
 from h2grpc.compression import decompress
 from h2grpc.counters import Counters
 from h2grpc.deadlines import Deadlines
@@ -43,7 +43,7 @@ class Incoming(Watch):
         self._longest = limits.max_receive_message
         self._lost_at_most = 0
         self._newest = self._told = 0
-        """The last call that the peer began, and the last that a driver may know of."""
+        """The last stream that the peer began, and the last that a driver may know of."""
 
     @property
     def receive_window(self) -> int:
@@ -140,7 +140,7 @@ class Incoming(Watch):
         except WireError as error:
             self._fail(call, error)
             return
-        call.receiving = State.DONE
+        call.receiving = DONE
         self._received_end(call)
 
     def _charge(self, call: Call) -> bool:

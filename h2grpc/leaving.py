@@ -24,13 +24,13 @@ _DRAIN_WAIT: Final = 1.0
 
 
 class LeavingConnection(PatientConnection):
-    __slots__ = ("_drain_at", "_drained_at", "_idle_since", "_is_draining", "_leave_at", "_was_used")
+    __slots__ = ("_drain_at", "_drained_at", "_idle_since", "_is_draining", "_leave_at", "_newest_seen")
 
     def __init__(self, limits: Limits, counters: Counters, now: float, *, serves_others: bool) -> None:
         super().__init__(limits, counters, now, serves_others=serves_others)
         self._idle_since = now
-        self._was_used = False
-        """Whether a call has begun since the last look: short ones come and go between two looks."""
+        self._newest_seen = 0
+        """The last request at the last look: short ones come and go between two looks."""
         self._drain_at: float | None = None
         self._drained_at: float | None = None
         self._is_draining = False
@@ -85,8 +85,8 @@ class LeavingConnection(PatientConnection):
         if self._leave_at is not None and now >= self._leave_at:
             self.leave("the connection has come of age")
             return
-        if self.is_busy or self._was_used:
-            self._idle_since, self._was_used = now, False
+        if self.is_busy or self._newest != self._newest_seen:
+            self._idle_since, self._newest_seen = now, self._newest
         empty_at = None
         if self._drained_at is not None:
             empty_at = max(self._drained_at, self._idle_since) + limits.linger

@@ -54,7 +54,8 @@ FOR_APPLICATIONS: Final = frozenset(
 )
 
 _KEY: Final = re.compile(rb"[0-9a-z_.\-]+")
-_is_printable: Final = re.compile(rb"[\x20-\x7e]*").fullmatch
+_VALUE: Final = re.compile(rb"[\x20-\x7e]*")
+_PRINTABLE: Final = bytes(range(0x20, 0x7F))
 _flat: Final = chain.from_iterable
 
 _names: Final[dict[str, bytes]] = {}
@@ -105,7 +106,7 @@ def encode(pairs: Iterable[tuple[str, str | bytes]], limit: int = LIMIT) -> list
     except (KeyError, TypeError, AttributeError, UnicodeEncodeError):
         return _encode(pairs, limit)
     wire = b"".join(_flat(headers))
-    if _is_printable(wire) is None or len(wire) + PER_ENTRY * len(headers) > limit:
+    if wire.translate(None, _PRINTABLE) or len(wire) + PER_ENTRY * len(headers) > limit:
         return _encode(pairs, limit)
     return headers
 
@@ -123,7 +124,7 @@ def _encode(pairs: tuple[tuple[str, str | bytes], ...], limit: int) -> list[tupl
         raw = value.encode("utf-8") if isinstance(value, str) else bytes(value)
         if name[-4:] == b"-bin":
             raw = b64encode(raw).rstrip(b"=")
-        elif _is_printable(raw) is None:
+        elif _VALUE.fullmatch(raw) is None:
             raise BadMetadata(f"the value of the metadata key {key!r} is not printable ASCII; take a key with -bin")
         else:
             raw = raw.strip(b" ")  # HTTP/2 refuses what HTTP/1.1 ignored

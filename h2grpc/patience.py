@@ -13,7 +13,7 @@ from typing import Final
 
 import ngh2
 
-from h2grpc.call_state import State
+from h2grpc.call_state import OPEN, State
 from h2grpc.counters import Counters
 from h2grpc.limits import Limits
 from h2grpc.other_protocol import OtherConnection
@@ -81,7 +81,7 @@ class PatientConnection(OtherConnection):
 
 
 def _is_awaited(receiving: State, is_stream: bool) -> bool:
-    return receiving is State.OPEN and not is_stream
+    return receiving is OPEN and not is_stream
 
 
 def _seen(before: dict[int, float], streams: Iterable[int], now: float) -> dict[int, float]:

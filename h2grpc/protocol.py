@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final
 import ngh2
 
 from h2grpc.call import Call
-from h2grpc.call_state import State
+from h2grpc.call_state import RESET
 from h2grpc.counters import Counters
 from h2grpc.events import ConnectionEnded, Event, GoingAway
 from h2grpc.incoming import Incoming
@@ -113,10 +113,6 @@ class Connection(Incoming):
             self._events = []
             self._told = self._newest
         return events
-
-    @property
-    def has_events(self) -> bool:
-        return bool(self._events)
 
     def data_to_send(self) -> bytes:
         """At most ``limits.write_chunk`` bytes; nothing if there is nothing that the peer's windows allow."""
@@ -235,6 +231,6 @@ class Connection(Incoming):
             self.calls.pop(call.stream_id, None)
             self.counters["held_bytes"] -= call.charged
             call.charged = call.unacknowledged = 0
-            call.receiving = call.sending = State.RESET
+            call.receiving = call.sending = RESET
             self._call_lost(call, Status.UNAVAILABLE, reason)
         self._events.append(ConnectionEnded(error_code, reason))

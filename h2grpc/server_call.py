@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from h2grpc.call import Call
-from h2grpc.call_state import State
+from h2grpc.call_state import OPEN
 from h2grpc.opening import NONE, Headers, Opening
 
 __all__ = ["ServerCall"]
@@ -12,7 +12,7 @@ __all__ = ["ServerCall"]
 class ServerCall(Call):
     """Among the events of its connection it says that it has begun."""
 
-    receiving = State.OPEN
+    receiving = OPEN
 
     def __init__(self, stream_id: int, opening: Opening = NONE) -> None:
         self.stream_id, self.opening = stream_id, opening

@@ -12,7 +12,7 @@ from typing import Any
 
 from h2grpc import metadata
 from h2grpc.call import Call
-from h2grpc.call_state import State
+from h2grpc.call_state import IDLE, OPEN
 from h2grpc.context import MORE_MESSAGES, NO_MESSAGE, AbortError, ServicerContext
 from h2grpc.errors import WireError
 from h2grpc.events import CallLost, ConnectionEnded, Event, HalfClosed, Message, OtherArrived, OtherLost
@@ -50,7 +50,7 @@ class ServerDriver(ServerTransport):
             details = f"a message of {len(data)} bytes; the limit is {limit}"
             self.finish(context, Status.RESOURCE_EXHAUSTED, details)
             raise AbortError(details)
-        if context.call.sending is State.IDLE:
+        if context.call.sending is IDLE:
             self.connection.send_headers(context.call)
         self.connection.send_message(context.call, data)
         self.flush_soon()
@@ -60,9 +60,9 @@ class ServerDriver(ServerTransport):
         call, connection, limit = context.call, self.connection, self.limits.max_send_message
         if (limit is not None and len(data) > limit) or not connection.may_write(call):
             return False
-        if call.sending is State.IDLE:
+        if call.sending is IDLE:
             connection.send_headers(call)
-        elif call.sending is not State.OPEN:  # lost, and about to be told
+        elif call.sending is not OPEN:  # lost, and about to be told
             return False
         connection.send_message(call, data)
         self.flush_now()
@@ -95,7 +95,7 @@ class ServerDriver(ServerTransport):
         if context.is_over:
             return
         call, limit = context.call, self.limits.max_send_message
-        is_short = context.is_plain and call.sending is State.IDLE and call.compression is None
+        is_short = context.is_plain and call.sending is IDLE and call.compression is None
         if is_short and (limit is None or len(data) <= limit):
             connection, trailing = self.connection, context.trailing
             connection.send_answer(call, data, [*OK, *metadata.encode(trailing)] if trailing else OK)
@@ -137,7 +137,7 @@ class ServerDriver(ServerTransport):
                 self.flush_soon()
 
     def _on_started(self, call: ServerCall) -> None:
-        if call.sending is not State.IDLE:
+        if call.sending is not IDLE:
             return  # lost in the same turn
         counters, home, path = self.counters, self._home, call.opening.path
         counters["started"] += 1

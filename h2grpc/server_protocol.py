@@ -15,7 +15,7 @@ import ngh2
 
 from h2grpc.bucket import Bucket
 from h2grpc.call import Call
-from h2grpc.call_state import Move, State
+from h2grpc.call_state import DONE, IDLE, RESET, Move
 from h2grpc.compression import ACCEPTED, compress
 from h2grpc.counters import Counters
 from h2grpc.errors import WireError
@@ -74,7 +74,7 @@ class ServerConnection(LeavingConnection):
 
     def send_status(self, call: Call, status: Status, details: str = "", trailers: Headers = ()) -> None:
         """The end of the call; it is forgotten here."""
-        is_only = call.sending is State.IDLE
+        is_only = call.sending is IDLE
         call.send(Move.END)
         self._has_worked = True
         self._answered.append(call.stream_id)
@@ -91,12 +91,12 @@ class ServerConnection(LeavingConnection):
             else:
                 self._engine.send_trailers(call.stream_id, end)
         self._forget(call)
-        if call.receiving is not State.DONE:
+        if call.receiving is not DONE:
             self._answered_early.append(call.stream_id)
 
     def send_answer(self, call: Call, message: bytes, trailers: Headers = OK) -> None:
         """A whole unary answer, uncompressed and with nothing special about it; ``trailers`` include the status."""
-        call.sending = State.DONE
+        call.sending = DONE
         self._has_worked = True
         engine, stream_id = self._engine, call.stream_id
         self._answered.append(stream_id)
@@ -106,7 +106,10 @@ class ServerConnection(LeavingConnection):
             engine.send_trailers(stream_id, trailers)
         except GONE:
             pass
-        self._forget(call)
+        if call.reader is None and call.deadline is None:
+            self.calls.pop(stream_id, None)  # there is nothing else to forget
+        else:
+            self._forget(call)
 
     def reset(self, call: Call, error_code: int = ngh2.ErrorCode.CANCEL) -> None:
         """End the call without an answer."""
@@ -143,7 +146,12 @@ class ServerConnection(LeavingConnection):
     @property
     def has_more(self) -> bool:
         """Whether ``data_to_send`` has something to do besides what it gave last."""
-        return bool(self._answered_early) or bool(self._last_words)
+        return bool(self._answered_early or self._last_words)
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether that is so, or ``events`` has something."""
+        return bool(self._events or self._answered_early or self._last_words)
 
     def data_to_send(self) -> bytes:
         data = super().data_to_send()
@@ -167,7 +175,7 @@ class ServerConnection(LeavingConnection):
     # What the engine tells
 
     def _on_request(self, event: ngh2.RequestReceived) -> None:
-        self._was_used = True
+        self._newest = stream_id = event.stream_id
         opening = self._opening
         if event.headers != opening.headers:
             known = opening.followed_by(event.headers, self.limits.max_metadata) or self._read(event)
@@ -175,16 +183,15 @@ class ServerConnection(LeavingConnection):
                 return
             self._opening = opening = known
         if len(self.calls) >= self.limits.max_streams:
-            self._refuse_stream(event.stream_id)
+            self._refuse_stream(stream_id)
             return
-        self._newest = stream_id = event.stream_id
         self.calls[stream_id] = call = ServerCall(stream_id, opening)
         if opening.timeout is not None:
             call.deadline = at = self._now + opening.timeout
             self.deadlines.add(stream_id, at)
         self._events.append(call)
         if event.end_stream:
-            call.receiving = State.DONE
+            call.receiving = DONE
             self._events.append(HalfClosed(call))
 
     def _read(self, event: ngh2.RequestReceived) -> Opening | None:
@@ -205,7 +212,7 @@ class ServerConnection(LeavingConnection):
             except WireError as error:
                 self.calls[stream_id] = call = ServerCall(stream_id)
                 if event.end_stream:
-                    call.receiving = State.DONE
+                    call.receiving = DONE
                 self.send_status(call, error.status, str(error))
         return None
 
@@ -225,7 +232,7 @@ class ServerConnection(LeavingConnection):
                     self._engine.acknowledge_received_data(len(data), stream_id)
                 except ngh2.NGH2Error:
                     pass  # the stream or the connection has ended meanwhile, and its window with it
-                call.receiving = State.DONE
+                call.receiving = DONE
                 if stream_id > self._told:
                     call.message = data[HEAD:]
                 else:
@@ -250,13 +257,13 @@ class ServerConnection(LeavingConnection):
 
     def _fail(self, call: Call, error: WireError) -> None:
         self.counters["refused"] += 1
-        if call.sending is not State.DONE:
+        if call.sending is not DONE:
             self.send_status(call, error.status, str(error))
         self._events.append(CallLost(call, error.status, str(error)))
 
     def _reset(self, call: Call, _error_code: int) -> None:
         self.counters["cancelled"] += 1
-        call.receiving = call.sending = State.RESET
+        call.receiving = call.sending = RESET
         self._forget(call)
         self._events.append(CallLost(call, Status.CANCELLED, "the caller has left"))
 

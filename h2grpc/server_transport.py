@@ -171,7 +171,7 @@ class ServerTransport(asyncio.Protocol):
         data = connection.data_to_send()
         if data:
             transport.write(data)
-        if len(data) >= self.limits.write_chunk or connection.has_more or connection.has_events or self._blocked:
+        if len(data) >= self.limits.write_chunk or connection.has_rest or self._blocked:
             self.flush_soon()
 
     def _flush(self) -> None:
