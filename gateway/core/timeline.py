@@ -42,11 +42,11 @@ class Timeline(Struct, gc=False):
     queue: int = 0
     """Its rows leave for a worker, or it is over and they never did."""
     worker: int = 0
-    compute: float = -1.0
-    """Seconds; the worker's own figure, within ``worker``. Negative where there is none."""
     answer: int = 0
     done: int = 0
     """When it was counted; no stage ends there."""
+    compute: int = -1
+    """How long, not when; the worker's own figure, within ``worker``. Negative where there is none."""
 
     def mark(self, stage: str) -> None:
         """``stage`` ends now; it began where the one before it ended."""
@@ -62,7 +62,7 @@ class Timeline(Struct, gc=False):
                 found.append((stage, (ended - at) / _NS))
                 at = ended
             if stage == "worker" and self.compute >= 0:
-                found.append(("compute", self.compute))
+                found.append(("compute", self.compute / _NS))
         return found
 
     def total(self) -> float:
@@ -77,7 +77,7 @@ class Timeline(Struct, gc=False):
             receive = (self.receive - self.started) // 1000
             queue = (self.queue - features) // 1000
             worker = (self.worker - self.queue) // 1000
-            compute = int(self.compute * 1e6)
+            compute = self.compute // 1000
             try:
                 return (
                     f"receive;dur={texts[receive] if receive < _SHORT else f'{receive / 1000:.3f}'}"
@@ -103,5 +103,5 @@ class Timeline(Struct, gc=False):
                 parts.append(f"{stage};dur={(ended - at) // 1000 / 1000:.3f}")
                 at = ended
             if stage == "worker" and self.compute >= 0:
-                parts.append(f"compute;dur={int(self.compute * 1e6) / 1000:.3f}")
+                parts.append(f"compute;dur={self.compute // 1000 / 1000:.3f}")
         return ", ".join(parts)

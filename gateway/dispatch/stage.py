@@ -38,5 +38,5 @@ class Dispatch:
                 timeline.worker = perf_counter_ns()
             else:
                 timeline.queue = perf_counter_ns()
-        timeline.compute = scored.compute
+        timeline.compute = int(scored.compute * 1e9)
         return Answer(deployment, scored.rows)

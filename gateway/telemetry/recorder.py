@@ -13,23 +13,18 @@ keep theirs for a while, but not for ever, because there is no end of names in a
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import chain
-from operator import attrgetter
 from time import perf_counter_ns
 
-import numpy as np
 import structlog
-from numpy.typing import NDArray
 
 from gateway.core.catalog import Catalog
 from gateway.core.errors import GatewayError, ModelFailed, NotFound, NotReady, Overloaded, WorkerFailed
 from gateway.core.request import Deployment, Received
-from gateway.core.timeline import MARKS, Timeline
-from gateway.telemetry.histogram import REQUEST_BOUNDS, STAGE_BOUNDS, Histogram, Values
 from gateway.telemetry.names import REQUEST_FAILED
 from gateway.telemetry.record import FailedRequest
+from gateway.telemetry.series import Series
 
-__all__ = ["Recorder", "Series"]
+__all__ = ["Recorder"]
 
 log = structlog.get_logger()
 
@@ -42,77 +37,8 @@ _INTERNED = 4096
 _GONE = 50
 """Deployments that are not there any more and whose figures are still told, so that whoever collects them sees the last
 ones. When more have gone, the figures of those that went first are forgotten."""
-_READ = attrgetter("compute", "done", "started", *MARKS)
-_FIGURES = 3 + len(MARKS)
-_NS = 1e9
 _IN_BULK = 128
-"""Requests; counting as many takes about 60 µs, which is not felt between two requests."""
-
-
-class Series:
-    """
-    Everything counted about requests of one endpoint, deployment, protocol and status.
-
-    A request is noted with one append and counted with a few hundred others, or when somebody looks: in bulk it costs
-    a fifth of what a binary search per stage costs.
-    """
-
-    __slots__ = ("_count", "_seconds", "_stages", "noted")
-
-    def __init__(self) -> None:
-        self.noted: list[Timeline] = []
-        """Requests that ended and are not counted yet; whoever adds one has them counted when they are many."""
-        self._count = 0
-        self._seconds = Histogram(REQUEST_BOUNDS)
-        self._stages: dict[str, Histogram] = {}
-
-    @property
-    def count(self) -> int:
-        """Requests."""
-        return self._count + len(self.noted)
-
-    @property
-    def seconds(self) -> Histogram:
-        """Whole requests."""
-        self.settle()
-        return self._seconds
-
-    @property
-    def stages(self) -> dict[str, Histogram]:
-        """By stage."""
-        self.settle()
-        return self._stages
-
-    def add_untimed(self) -> None:
-        """A request ended of which nothing else is known."""
-        self._count += 1
-
-    def settle(self) -> None:
-        """Count what was noted."""
-        noted, self.noted = self.noted, []
-        if not noted:
-            return
-        self._count += len(noted)
-        read = np.fromiter(chain.from_iterable(map(_READ, noted)), np.float64, len(noted) * _FIGURES)
-        table = read.reshape(len(noted), _FIGURES)
-        compute, done, marks = table[:, 0], table[:, 1], table[:, 2:]
-        self._seconds.observe_all((done - marks[:, 0]) / _NS)
-        # Where there is no mark, the one before it stands until the next.
-        seconds = np.diff(np.maximum.accumulate(marks, axis=1), axis=1) / _NS
-        for place, stage in enumerate(MARKS):
-            self._observe(stage, seconds[:, place], marks[:, place + 1] > 0)
-            if stage == "worker":
-                self._observe("compute", compute, compute >= 0)
-
-    def _observe(self, stage: str, seconds: Values, told: NDArray[np.bool_]) -> None:
-        if not told.all():
-            seconds = seconds[told]
-            if not len(seconds):
-                return
-        histogram = self._stages.get(stage)
-        if histogram is None:
-            histogram = self._stages[stage] = Histogram(STAGE_BOUNDS)
-        histogram.observe_all(seconds)
+"""Requests; counting as many takes about 100 µs, which is not felt between two requests."""
 
 
 class Recorder:

@@ -18,7 +18,7 @@ ways = st.lists(st.one_of(st.none(), durations), min_size=len(MARKS), max_size=l
 """How long each stage took; None: the request did not get there."""
 
 
-def passed(took: list[int | None], compute: float | None) -> Timeline:
+def passed(took: list[int | None], compute: int | None) -> Timeline:
     timeline, at = Timeline(START), START
     for stage, each in zip(MARKS, took, strict=True):
         if each is not None:
@@ -35,21 +35,19 @@ def told(timeline: Timeline) -> list[tuple[str, float]]:
     return [(stage, float(ms)) for stage, _, ms in parts]
 
 
-@given(ways, st.one_of(st.none(), st.floats(0, 20)))
-@example([0] * 7, 0.0)
-@example([9_999_999] * 7, 0.009_999_9)
-@example([10_000_000] * 7, 0.01)
+@given(ways, st.one_of(st.none(), durations))
+@example([0] * 7, 0)
+@example([9_999_999] * 7, 9_999_999)
+@example([10_000_000] * 7, 10_000_000)
 @example([5000] * 5 + [None, 5000], None)
-@example([5000] * 6 + [None], 0.001)
-def test_the_header_says_what_the_stages_say_in_whole_microseconds(
-    took: list[int | None], compute: float | None
-) -> None:
+@example([5000] * 6 + [None], 1_000_000)
+def test_the_header_says_what_the_stages_say_in_whole_microseconds(took: list[int | None], compute: int | None) -> None:
     timeline = passed(took, compute)
     seconds = {stage: int(each) for stage, each in zip(MARKS, took, strict=True) if each is not None}
     expected = [(stage, ns // 1000 / 1000) for stage, ns in seconds.items()]
     if compute is not None:
         place = sum(each is not None for each in took[:6])
-        expected.insert(place, ("compute", int(compute * 1e6) / 1000))
+        expected.insert(place, ("compute", compute // 1000 / 1000))
 
     assert told(timeline) == expected
     assert [stage for stage, _ in timeline.stages] == [stage for stage, _ in expected]
@@ -58,7 +56,7 @@ def test_the_header_says_what_the_stages_say_in_whole_microseconds(
 
 
 def test_every_figure_has_three_digits_after_the_point() -> None:
-    long = passed([0, 1000, 10_000_000, 10, SECOND, 12_345_678, 999_000], 0.25)
+    long = passed([0, 1000, 10_000_000, 10, SECOND, 12_345_678, 999_000], 250_000_000)
 
     assert long.server_timing() == (
         "receive;dur=0.000, auth;dur=0.001, route;dur=10.000, features;dur=0.000, queue;dur=1000.000, "
@@ -67,7 +65,7 @@ def test_every_figure_has_three_digits_after_the_point() -> None:
 
 
 def test_a_quick_request_is_told_in_the_same_form() -> None:
-    quick = passed([12_000, 3999, 2000, 20_500, 300_000, 700_000, 9_000_000], 0.000_2)
+    quick = passed([12_000, 3999, 2000, 20_500, 300_000, 700_000, 9_000_000], 200_000)
 
     assert quick.server_timing() == (
         "receive;dur=0.012, auth;dur=0.003, route;dur=0.002, features;dur=0.020, queue;dur=0.300, "

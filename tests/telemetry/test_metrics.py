@@ -106,7 +106,7 @@ def test_a_stage_is_summed_over_all_statuses() -> None:
     kept = recorder()
     for status in (200, 500):
         request = received(routed=deployment())
-        request.timeline.compute = 0.5
+        request.timeline.compute = 500_000_000
         kept.on_done(request, status, None)
     found = scrape(kept)
     labels = 'deployment="blue",endpoint="price",protocol="rest",stage="compute"'
