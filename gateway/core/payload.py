@@ -53,6 +53,8 @@ class Tensors(Struct):
     """Named tensors in the order of the request."""
 
     tensors: list[Tensor]
+    heads: tuple[tuple[str, str, tuple[int, ...]], ...] | None = None
+    """Name, datatype and shape of each, where whoever made them has that at hand; nothing else may stand here."""
 
 
 Payload: TypeAlias = Records | Table | Named | Tensors

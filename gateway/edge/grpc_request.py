@@ -65,6 +65,8 @@ class Kind(Struct, kw_only=True):
     """Which ones the caller asks for, empty for all. None where the kind is not remembered, and what follows empty."""
     tensors: Callable[[_Pieces], Iterable[Tensor]] = lambda _: ()
     """Makes them of the elements of each."""
+    heads: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
+    """Name, datatype and shape of each."""
     texts: tuple[tuple[int, bytes, Callable[[bytes], Tensor]], ...] = ()
     """
     Places of BYTES tensors, which may be wrong in themselves; how the bytes of one with a single element must begin,
@@ -92,7 +94,7 @@ class Inference(Struct):
             for place, start, check in kind.texts:
                 if not start or raws[place][:4] != start:
                     check(raws[place])
-        return Tensors(list(kind.tensors(raws)))
+        return Tensors(list(kind.tensors(raws)), kind.heads)
 
     def message(self) -> ModelInferRequest:
         """The whole of it."""
@@ -191,14 +193,15 @@ def _known(kind: Kind, message: ModelInferRequest, tensors: Sequence[Tensor]) ->
         if tensor.datatype == "BYTES":
             start = (len(raw) - 4).to_bytes(4, "little") if prod(tensor.shape) == 1 else b""
             texts.append((place, start, partial(raw_tensor, tensor.name, tensor.datatype, tensor.shape)))
-    heads = zip(*[(tensor.name, tensor.datatype, tensor.shape) for tensor in tensors], strict=True)
+    heads = tuple([(tensor.name, tensor.datatype, tensor.shape) for tensor in tensors])
     return Kind(
         model=kind.model,
         version=kind.version,
         timeout=kind.timeout,
         size=kind.size,
         outputs=tuple(output.name for output in message.outputs),
-        tensors=partial(map, Tensor, *heads),
+        tensors=partial(map, Tensor, *zip(*heads, strict=True)),
+        heads=heads,
         texts=tuple(texts),
     )
 

@@ -107,9 +107,10 @@ class PlainRow:
                 return None
         return self._pack(flat)
 
-    def of_tensors(self, tensors: list[Tensor]) -> bytes | None:
-        """The record of tensors that are one row, in any order."""
-        heads = tuple([(tensor.name, tensor.datatype, tensor.shape) for tensor in tensors])
+    def of_tensors(self, tensors: list[Tensor], heads: Heads | None = None) -> bytes | None:
+        """The record of tensors that are one row, in any order; ``heads`` are theirs, if somebody knows them."""
+        if heads is None:
+            heads = tuple([(tensor.name, tensor.datatype, tensor.shape) for tensor in tensors])
         form = self._forms.get(heads)
         if form is None:
             form = self._learn(heads)

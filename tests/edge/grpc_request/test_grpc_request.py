@@ -49,7 +49,10 @@ def told(request: Inference) -> list[object]:
     kind = request.kind
     said: list[object] = [kind.model, kind.version, kind.timeout, kind.size, request.id, request.message()]
     try:
-        said.append(request.tensors())
+        payload = request.tensors()
+        heads = tuple((tensor.name, tensor.datatype, tensor.shape) for tensor in payload.tensors)
+        assert payload.heads in (None, heads)
+        said.append(payload.tensors)
     except GatewayError as error:
         said.append(f"{type(error).__name__}: {error}")
     return said
