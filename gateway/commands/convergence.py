@@ -3,9 +3,9 @@ Makes the desired state real: reads the newest document from its source, and tak
 
 One transition at a time (``transition``), always to the newest document there is: one that arrives while models load
 supersedes the one they load for. A document that cannot run is refused whole, its reason kept and told once; it is not
-tried again until its content or its version is another one. Only where gateways could not say at the moment, which is
-nothing against the document, it is not refused but tried again by itself; and where files of models are missing, when
-the source tells of a change.
+tried again until its content or its version is another one. Only where gateways, or a disk, could not say
+at the moment, which is nothing against the document, it is not refused but tried again by itself; and where files of
+models are missing, when the source tells of a change.
 
 While the source does not answer, what runs goes on; likewise while it gives something that is no document (a broken
 file), which is told as its problem: no version has been refused by it.
@@ -19,7 +19,7 @@ from typing import Any
 
 import structlog
 
-from gateway.commands.gateway_versions import GatewayVersions, NoGateway
+from gateway.commands.gateway_versions import CannotTell, GatewayVersions
 from gateway.commands.running_groups import Superseded
 from gateway.commands.transition import Phase, State, Transition
 from gateway.control.document import Document, content_digest
@@ -63,7 +63,7 @@ class Convergence:
         self._refused: Refused | None = None
         self._refused_content = ""
         self._waits: Document | None = None
-        """What gateways could not say anything about yet."""
+        """What gateways, or a disk, could not say anything about yet."""
         self._waits_why, self._waits_told = "", 0.0
         self._problem = ""
         """Why the source gives no document."""
@@ -147,7 +147,7 @@ class Convergence:
             )
         except Superseded:
             log.info("control.superseded", version=document.version)
-        except NoGateway as error:
+        except CannotTell as error:
             self._wait(document, str(error))
             tasks.create_task(self._try_again(), name="try again")
         except FilesMissing as error:

@@ -29,7 +29,7 @@ from gateway.control.served import Served
 from gateway.core.errors import GatewayError
 from workers.child import Child
 
-__all__ = ["GatewayVersions", "NoGateway"]
+__all__ = ["CannotTell", "GatewayVersions"]
 
 log = structlog.get_logger()
 
@@ -42,7 +42,7 @@ _BEHIND = 15.0
 _PAUSE = 0.05
 
 
-class NoGateway(GatewayError):
+class CannotTell(GatewayError):
     """It could not be found out whether a version can be served; that is nothing against the version."""
 
     retryable = True
@@ -81,7 +81,7 @@ class GatewayVersions:
         self._doubt.set()
 
     async def prepare(self, served: Served) -> None:
-        """Raises ``GatewayRefuses`` when one refuses, else ``NoGateway`` when none prepares or one cannot say now."""
+        """Raises ``GatewayRefuses`` when one refuses, else ``CannotTell`` when none prepares or one cannot say now."""
         prepared, not_now = 0, ""
         outcomes = await asyncio.gather(*(self._prepare(each, served) for each in self._calls.gateways))
         for outcome in outcomes:
@@ -91,9 +91,9 @@ class GatewayVersions:
                 not_now = str(outcome)
             prepared += outcome is None
         if not_now:
-            raise NoGateway(not_now)
+            raise CannotTell(not_now)
         if not prepared:
-            raise NoGateway("no gateway answers")
+            raise CannotTell("no gateway answers")
 
     async def commit(self, version: int) -> None:
         """The file says so already; this makes it quicker."""

@@ -27,10 +27,11 @@ from typing import Literal, Protocol, TypeAlias
 
 import structlog
 
-from gateway.commands.gateway_versions import GatewayVersions, NoGateway
+from gateway.commands.gateway_versions import CannotTell, GatewayVersions
 from gateway.commands.groups import Group, GroupPlan, digests_by_path
 from gateway.commands.running_groups import RunningGroups, Superseded
 from gateway.config import Config, raw_settings
+from gateway.control.disk import is_of_path
 from gateway.control.document import Document, content_digest
 from gateway.control.served import Served, write_served
 from gateway.core.errors import ConfigError, GatewayError
@@ -130,7 +131,7 @@ class Transition:
             self._told("preparing")
             await self._follow(config, is_wanted)
             await self._prepare(served_by(document, config, plan))
-        except (Superseded, NoGateway):  # what has loaded may be of use yet
+        except (Superseded, CannotTell):  # what has loaded may be of use yet
             raise
         except GatewayError:
             self.give_up(tasks)
@@ -165,6 +166,9 @@ class Transition:
         try:
             config = await asyncio.to_thread(self._compose, document)
         except OSError as error:  # a path that may not be looked at, or is too long for the file system
+            if not is_of_path(error):
+                # asyncio makes a TimeoutError of a thread anew, without the path.
+                raise CannotTell(f"{error.filename or 'a file'} cannot be read: {error.strerror}") from error
             raise ConfigError(str(error.filename), f"cannot be read: {error.strerror}") from error
         plan = self._plan([*running.groups, *self._loading], config, document.models)
         useless = [group for group in self._loading if group not in plan.keep]

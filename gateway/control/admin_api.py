@@ -20,11 +20,11 @@ from aiohttp import web
 from gateway.control.admin_operation import Operation
 from gateway.telemetry.metrics import CONTENT_TYPE
 
-__all__ = ["PROBE_OPERATIONS", "AdminSource", "Readiness", "serve_admin"]
+__all__ = ["LARGEST_LOCAL", "PROBE_OPERATIONS", "AdminSource", "Readiness", "serve_admin"]
 
 _LARGEST = 64 * 1024
 """Bytes of a body, where a route has no bound of its own."""
-_LARGEST_LOCAL = 8 * 1024 * 1024
+LARGEST_LOCAL = 8 * 1024 * 1024
 """On a Unix socket, where the supervisor sends all that is to be served."""
 _SHUTDOWN = 1.0
 """Seconds for a scrape that is under way when the process leaves."""
@@ -88,7 +88,7 @@ async def serve_admin(
     gives the port, or 0. ``extra`` are further paths with what is answered there as JSON, without a key; ``routes``
     judge their callers. Raises ``OSError``.
     """
-    app = web.Application(client_max_size=_LARGEST if path is None else _LARGEST_LOCAL)
+    app = web.Application(client_max_size=_LARGEST if path is None else LARGEST_LOCAL)
     app.add_routes(routes)
     handlers = {"livez": _alive, "readyz": _ready(source), "metrics": _metrics(source)}
     app.add_routes(operation.route(handlers[operation.name]) for operation in PROBE_OPERATIONS)

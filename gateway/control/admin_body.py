@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from gateway.core.errors import InvalidInput, TooLarge
 
-__all__ = ["read_body"]
+__all__ = ["BodyLate", "read_body"]
 
 T = TypeVar("T")
 
@@ -18,14 +18,20 @@ _TIMEOUT = 10.0
 _CHUNK = 64 * 1024
 
 
+class BodyLate(InvalidInput):
+    """It did not arrive in time; that says nothing about what is in it."""
+
+    retryable: ClassVar[bool] = True
+
+
 async def read_body(request: web.Request, kind: type[T], largest: int) -> T:
-    """Raises ``InvalidInput``, naming the field, and ``TooLarge``; no value of the body is repeated."""
+    """Raises ``InvalidInput``, naming the field, ``BodyLate`` and ``TooLarge``; no value of the body is repeated."""
     try:
         async with asyncio.timeout(_TIMEOUT):
             body = await _bytes(request, largest)
         return msgspec.json.decode(body, type=kind)
     except TimeoutError:
-        raise InvalidInput("the body did not arrive in time") from None
+        raise BodyLate("the body did not arrive in time") from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidInput(f"expected a JSON object: {_safe(error)}") from None
     except RecursionError:

@@ -15,9 +15,11 @@ from aiohttp import web
 
 from gateway.core.access import Role
 
-__all__ = ["Handler", "Operation", "Precondition"]
+__all__ = ["Handler", "Method", "Operation", "Precondition"]
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
+
+Method: TypeAlias = Literal["GET", "PUT", "POST", "PATCH", "DELETE"]
 
 Precondition: TypeAlias = Literal["none", "optional", "required"]
 """Whether the header ``If-Match`` says which version was seen."""
@@ -29,7 +31,7 @@ class Operation:
 
     name: str
     """Unique; what generated clients call it."""
-    method: Literal["GET", "PUT", "POST", "PATCH", "DELETE"]
+    method: Method
     path: str
     """With ``{name}`` for what is to be filled in."""
     summary: str

@@ -10,17 +10,26 @@ import re
 
 from aiohttp import web
 
+from gateway.control.admin_answer import json_answer
 from gateway.control.admin_operation import Precondition
 from gateway.control.change_errors import VersionRequired
+from gateway.control.document import Document
 from gateway.core.errors import InvalidInput
 
-__all__ = ["etag", "seen_version"]
+__all__ = ["etag", "seen_version", "versioned"]
 
 _TAG = re.compile(r'"(\d{1,15})"')
 
 
 def etag(version: int) -> str:
     return f'"{version}"'
+
+
+def versioned(value: object, document: Document, status: int = 200) -> web.Response:
+    """An answer about this document."""
+    response = json_answer(value, status)
+    response.headers["ETag"] = etag(document.version)
+    return response
 
 
 def seen_version(request: web.Request, precondition: Precondition) -> int | None:

@@ -5,27 +5,25 @@ How a supervisor brings its gateways from one version to the next, on their admi
 ``GET /served`` tells how far the process is. The socket is the supervisor's own: nobody is asked for a key here.
 
 A refusal is 409: this version is not going to be served here. 503 says nothing about the version: this process cannot
-tell now, because it is leaving, or because workers or the feature store have not answered in time.
+tell now, because it is leaving, or because workers, the feature store or the rest of the body have not come in time.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import msgspec
 from aiohttp import web
 
 from gateway.control.admin_answer import StatusOf, json_answer, refusal
+from gateway.control.admin_api import LARGEST_LOCAL
+from gateway.control.admin_body import read_body
 from gateway.control.served import Served
-from gateway.core.errors import GatewayError, InvalidInput
+from gateway.core.errors import GatewayError
 
 __all__ = ["Reloadable", "ServedState", "VersionOf", "served_routes"]
 
-T = TypeVar("T")
-
-_BODY_TIMEOUT = 10.0
 _REFUSED, _NOT_NOW = 409, 503
 
 
@@ -65,12 +63,12 @@ def served_routes(gateway: Reloadable, status_of: StatusOf) -> list[web.RouteDef
     """The routes, for ``serve_admin`` on a Unix socket."""
 
     async def prepare(request: web.Request) -> web.Response:
-        served = await _body(request, Served)
+        served = await read_body(request, Served, LARGEST_LOCAL)
         await gateway.prepare(served)
         return json_answer(VersionOf(served.version))
 
     async def commit(request: web.Request) -> web.Response:
-        wanted = await _body(request, VersionOf)
+        wanted = await read_body(request, VersionOf, LARGEST_LOCAL)
         await gateway.commit(wanted.version)
         return json_answer(wanted)
 
@@ -103,11 +101,3 @@ def _fenced(handler: Handler, status_of: StatusOf) -> Handler:
             return response
 
     return handle
-
-
-async def _body(request: web.Request, kind: type[T]) -> T:
-    try:
-        async with asyncio.timeout(_BODY_TIMEOUT):
-            return msgspec.json.decode(await request.read(), type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, TimeoutError) as error:
-        raise InvalidInput(f"expected {kind.__name__} in JSON: {error}") from error

@@ -12,6 +12,7 @@ from gateway.control.document import Entry
 from gateway.control.progress import Outcome, Progress
 
 __all__ = [
+    "STATE_BYTES",
     "Applied",
     "DeploymentShown",
     "Differences",
@@ -26,6 +27,9 @@ __all__ = [
     "StatusShown",
     "WorkerShown",
 ]
+
+STATE_BYTES = 1024 * 1024
+"""Of a body that says a whole state, or a whole endpoint."""
 
 Percents = dict[str, int]
 """Deployment → whole percent."""

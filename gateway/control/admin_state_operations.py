@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.control.admin_operation import Operation
+from typing import Any
+
+from gateway.control.admin_operation import Method, Operation
 from gateway.control.admin_state_forms import (
     Applied,
     Differences,
@@ -37,6 +39,27 @@ _PUSHED = (400, 404, 405, 412, 413, 422, 503)
 _EP = "/endpoints/{endpoint}"
 _DEP = "/endpoints/{endpoint}/deployments/{name}"
 
+
+def _change(
+    name: str, method: Method, path: str, summary: str, *, body: Any = None, is_pushed: bool = False
+) -> Operation:
+    """``is_pushed``: it may be made without naming a version."""
+    return Operation(
+        name=name,
+        method=method,
+        path=path,
+        summary=summary,
+        role=Role.DEPLOY,
+        body=body,
+        answer=Applied,
+        statuses=_CHANGED,
+        errors=_PUSHED if is_pushed else _ERRORS,
+        query=_WAIT,
+        precondition="optional" if is_pushed else "required",
+        is_versioned=True,
+    )
+
+
 STATE_OPERATIONS: tuple[Operation, ...] = (
     Operation(
         name="getState",
@@ -48,33 +71,19 @@ STATE_OPERATIONS: tuple[Operation, ...] = (
         errors=(503,),
         is_versioned=True,
     ),
-    Operation(
-        name="putState",
-        method="PUT",
-        path="/state",
-        summary="Replace everything: what is not named is not served any more",
-        role=Role.DEPLOY,
+    _change(
+        "putState",
+        "PUT",
+        "/state",
+        "Replace everything: what is not named is not served any more",
         body=StateBody,
-        answer=Applied,
-        statuses=_CHANGED,
-        errors=_ERRORS,
-        query=_WAIT,
-        precondition="required",
-        is_versioned=True,
     ),
-    Operation(
-        name="mergeState",
-        method="PATCH",
-        path="/state",
-        summary="Replace the endpoints and views that are named, and keep all others",
-        role=Role.DEPLOY,
+    _change(
+        "mergeState",
+        "PATCH",
+        "/state",
+        "Replace the endpoints and views that are named, and keep all others",
         body=StateBody,
-        answer=Applied,
-        statuses=_CHANGED,
-        errors=_ERRORS,
-        query=_WAIT,
-        precondition="required",
-        is_versioned=True,
     ),
     Operation(
         name="diff",
@@ -115,19 +124,12 @@ STATE_OPERATIONS: tuple[Operation, ...] = (
         answer=PastState,
         errors=(400, 404, 503),
     ),
-    Operation(
-        name="rollback",
-        method="POST",
-        path="/rollback",
-        summary="Return to what an earlier version said, as the next version",
-        role=Role.DEPLOY,
+    _change(
+        "rollback",
+        "POST",
+        "/rollback",
+        "Return to what an earlier version said, as the next version",
         body=RollbackBody,
-        answer=Applied,
-        statuses=_CHANGED,
-        errors=_ERRORS,
-        query=_WAIT,
-        precondition="required",
-        is_versioned=True,
     ),
     Operation(
         name="listWorkers",
@@ -146,31 +148,19 @@ STATE_OPERATIONS: tuple[Operation, ...] = (
         answer=list[ModelShown],
         errors=(503,),
     ),
-    Operation(
-        name="loadModel",
-        method="POST",
-        path="/models/{endpoint}/load",
-        summary="Give the endpoint its workers; of one that has them, read the model's files again",
-        role=Role.DEPLOY,
-        answer=Applied,
-        statuses=_CHANGED,
-        errors=_PUSHED,
-        query=_WAIT,
-        precondition="optional",
-        is_versioned=True,
+    _change(
+        "loadModel",
+        "POST",
+        "/models/{endpoint}/load",
+        "Give the endpoint its workers; of one that has them, read the model's files again",
+        is_pushed=True,
     ),
-    Operation(
-        name="unloadModel",
-        method="POST",
-        path="/models/{endpoint}/unload",
-        summary="Take the endpoint's workers away; it stays listed",
-        role=Role.DEPLOY,
-        answer=Applied,
-        statuses=_CHANGED,
-        errors=_PUSHED,
-        query=_WAIT,
-        precondition="optional",
-        is_versioned=True,
+    _change(
+        "unloadModel",
+        "POST",
+        "/models/{endpoint}/unload",
+        "Take the endpoint's workers away; it stays listed",
+        is_pushed=True,
     ),
     Operation(
         name="listEndpoints",
@@ -191,32 +181,18 @@ STATE_OPERATIONS: tuple[Operation, ...] = (
         errors=(404, 503),
         is_versioned=True,
     ),
-    Operation(
-        name="putEndpoint",
-        method="PUT",
-        path=_EP,
-        summary="Add an endpoint, or replace all of one",
-        role=Role.DEPLOY,
+    _change(
+        "putEndpoint",
+        "PUT",
+        _EP,
+        "Add an endpoint, or replace all of one",
         body=EndpointConfig,
-        answer=Applied,
-        statuses=_CHANGED,
-        errors=_ERRORS,
-        query=_WAIT,
-        precondition="required",
-        is_versioned=True,
     ),
-    Operation(
-        name="deleteEndpoint",
-        method="DELETE",
-        path=_EP,
-        summary="Serve an endpoint no more",
-        role=Role.DEPLOY,
-        answer=Applied,
-        statuses=_CHANGED,
-        errors=_ERRORS,
-        query=_WAIT,
-        precondition="required",
-        is_versioned=True,
+    _change(
+        "deleteEndpoint",
+        "DELETE",
+        _EP,
+        "Serve an endpoint no more",
     ),
     Operation(
         name="getTraffic",
@@ -228,19 +204,13 @@ STATE_OPERATIONS: tuple[Operation, ...] = (
         errors=(404, 503),
         is_versioned=True,
     ),
-    Operation(
-        name="setTraffic",
-        method="PUT",
-        path=f"{_EP}/traffic",
-        summary="Weights that sum to 100, or to 0; a deployment that is not named gets none",
-        role=Role.DEPLOY,
+    _change(
+        "setTraffic",
+        "PUT",
+        f"{_EP}/traffic",
+        "Weights that sum to 100, or to 0; a deployment that is not named gets none",
         body=Percents,
-        answer=Applied,
-        statuses=_CHANGED,
-        errors=_PUSHED,
-        query=_WAIT,
-        precondition="optional",
-        is_versioned=True,
+        is_pushed=True,
     ),
     Operation(
         name="getMirror",
@@ -252,19 +222,13 @@ STATE_OPERATIONS: tuple[Operation, ...] = (
         errors=(404, 503),
         is_versioned=True,
     ),
-    Operation(
-        name="setMirror",
-        method="PUT",
-        path=f"{_EP}/mirror",
-        summary="Percent for each shadow; a deployment that is not named is sent nothing",
-        role=Role.DEPLOY,
+    _change(
+        "setMirror",
+        "PUT",
+        f"{_EP}/mirror",
+        "Percent for each shadow; a deployment that is not named is sent nothing",
         body=Percents,
-        answer=Applied,
-        statuses=_CHANGED,
-        errors=_PUSHED,
-        query=_WAIT,
-        precondition="optional",
-        is_versioned=True,
+        is_pushed=True,
     ),
     Operation(
         name="getDeployment",
@@ -276,31 +240,17 @@ STATE_OPERATIONS: tuple[Operation, ...] = (
         errors=(404, 503),
         is_versioned=True,
     ),
-    Operation(
-        name="putDeployment",
-        method="PUT",
-        path=_DEP,
-        summary="Add a deployment, without traffic, or replace all of one",
-        role=Role.DEPLOY,
+    _change(
+        "putDeployment",
+        "PUT",
+        _DEP,
+        "Add a deployment, without traffic, or replace all of one",
         body=DeploymentConfig,
-        answer=Applied,
-        statuses=_CHANGED,
-        errors=_ERRORS,
-        query=_WAIT,
-        precondition="required",
-        is_versioned=True,
     ),
-    Operation(
-        name="deleteDeployment",
-        method="DELETE",
-        path=_DEP,
-        summary="Take a deployment without traffic away",
-        role=Role.DEPLOY,
-        answer=Applied,
-        statuses=_CHANGED,
-        errors=_ERRORS,
-        query=_WAIT,
-        precondition="required",
-        is_versioned=True,
+    _change(
+        "deleteDeployment",
+        "DELETE",
+        _DEP,
+        "Take a deployment without traffic away",
     ),
 )

@@ -7,11 +7,41 @@ steps.
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["Disk", "beside"]
+__all__ = ["Disk", "beside", "is_of_path", "of_disk"]
+
+_OF_PATH = frozenset(
+    {
+        errno.EACCES,
+        errno.EINVAL,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.ENXIO,
+        errno.EPERM,
+    }
+)
+
+
+def of_disk(error: BaseException) -> OSError | None:
+    """What a disk that does not do its work has said, where that is behind this error."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError):
+            return None if is_of_path(cause) else cause
+        cause = cause.__cause__
+    return None
+
+
+def is_of_path(error: OSError) -> bool:
+    """Whether it is the path that is wrong; else it is the disk, or this machine, and may be well in a moment."""
+    return error.errno in _OF_PATH
 
 
 def beside(path: Path) -> Path:

@@ -23,7 +23,7 @@ from typing import TypeVar
 import msgspec
 import structlog
 
-from gateway.control.disk import Disk
+from gateway.control.disk import Disk, of_disk
 from gateway.control.document import Document, Entry, content_digest
 from gateway.control.folder_change import Edited, folder_changes
 from gateway.control.folder_write import FolderWrite
@@ -170,6 +170,8 @@ class FolderSource:
                 look = files | self._models.stamps(self._named)
                 digests = self._models.digests(found.endpoints)
             except ConfigError as error:
+                if (trouble := of_disk(error)) is not None:
+                    raise trouble from error  # nothing is wrong with what is written there: it is asked again
                 problem = error  # also of a file that was replaced or taken away while it was read
             if self._look() == look:
                 break

@@ -5,6 +5,7 @@ From what runs to what is wanted: real processes, gateways on real sockets, and 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -201,6 +202,20 @@ async def test_not_now_of_a_gateway_is_no_refusal_and_is_tried_again_and_told_on
         assert (meanwhile.refused, meanwhile.problem, meanwhile.running) == (None, told[0], 1)
         assert change.running()["price/green"].pid == group
         assert change.convergence.progress.problem == ""
+
+
+async def test_a_disk_that_does_not_answer_is_no_refusal_and_is_tried_again(folder: Path) -> None:
+    async with changing(folder, blue="good") as change:
+        change.disk_trouble = OSError(errno.ETIMEDOUT, "the disk does not answer", "/mnt/m.onnx")
+        with capture_logs() as logs:
+            change.offer(2, blue="good", green="good")
+            await change.until_told(logs, "control.waiting")
+        meanwhile = change.convergence.progress
+        change.disk_trouble = None
+        await change.settled(2)
+
+        assert (meanwhile.refused, meanwhile.running) == (None, 1)
+        assert meanwhile.problem == "a file cannot be read: the disk does not answer"
 
 
 async def test_a_gateway_that_refuses_for_good_counts_more_than_one_that_cannot_say_now(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable
@@ -189,6 +190,21 @@ async def test_a_file_of_a_model_that_is_taken_away_while_it_is_read_is_not_told
     document = await open_folder(root, tmp_path / "state").read()
 
     assert document.version == 1
+
+
+async def test_a_disk_that_fails_is_no_broken_file_and_is_asked_again(root: Path, tmp_path: Path) -> None:
+    problems = [OSError(errno.EIO, "Input/output error")]
+
+    def read(root: Path) -> ServedFolder:
+        if problems:
+            raise ConfigError("price.yaml", "cannot be read") from problems.pop()
+        return read_files(root)
+
+    source = open_folder(root, tmp_path / "state", read=read)
+    with pytest.raises(SourceUnavailable, match="Input/output error"):
+        await source.read()
+
+    assert (await source.read()).version == 1
 
 
 async def test_models_that_cannot_be_read_are_told_once_until_they_change(

@@ -223,6 +223,8 @@ class Change:
         for name in _LOADS:
             (folder / f"{name}.onnx").touch()
         self.settings = Settings(drain_ms=10_000, gateways=gateways, pool=PoolConfig(load_timeout_ms=600_000))
+        self.disk_trouble: OSError | None = None
+        """What a look at the models' files ends with."""
         self.stop = asyncio.Event()
         self.lives: list[tuple[str, str]] = []
         """Every change of a group's process: name and phase."""
@@ -259,7 +261,7 @@ class Change:
         self.follower = _Follower(self.history, self.file)
         followers: list[Follower] = [self.follower]
         transition = Transition(
-            compose=lambda document: compose(document, folder, self.settings),
+            compose=self._compose,
             plan=self._plan,
             groups=self.groups,
             gateways=self.versions,
@@ -366,6 +368,11 @@ class Change:
 
     def _children(self) -> dict[str, Child]:
         return {each.spec.name.rpartition("/")[2]: each for each in self.supervisor.children(0)}
+
+    def _compose(self, document: Document) -> Config:
+        if self.disk_trouble is not None:
+            raise self.disk_trouble
+        return compose(document, self.folder, self.settings)
 
     def _plan(self, present: Sequence[Group], config: Config, digests: Mapping[str, str]) -> GroupPlan:
         available = Available(cores=(0,), count=1)

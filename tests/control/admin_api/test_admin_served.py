@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import msgspec
+import pytest
 
+from gateway.control import admin_body
 from gateway.control.admin_api import Readiness, serve_admin
 from gateway.control.admin_served import ServedState, served_routes
 from gateway.control.served import Served
@@ -114,4 +117,17 @@ async def test_what_is_abandoned_is_not_prepared_any_more(tmp_path: Path) -> Non
 async def test_nonsense_is_refused_with_what_was_expected(tmp_path: Path) -> None:
     async with admin(Played(), tmp_path) as session, session.put("/served", data=b"{}") as answer:
         assert answer.status == 409
-        assert "expected Served" in await answer.text()
+        assert "expected a JSON object: Object missing required field" in await answer.text()
+
+
+async def test_a_body_that_is_late_says_nothing_about_the_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin_body, "_TIMEOUT", 0.0)
+
+    async def begun() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    async with admin(Played(), tmp_path) as session, session.put("/served", data=begun()) as answer:
+        assert answer.status == 503

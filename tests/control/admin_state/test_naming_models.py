@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,20 @@ async def test_a_path_that_cannot_be_looked_at_is_400_and_named(tmp_path: Path, 
 
         assert (reply.status, reply.message[:38]) == (400, "endpoints.price.deployments.blue.model")
         assert (seed.status, seed.message[:12], problem[:12]) == (400, "views.v.seed", "views.v.seed")
+
+
+async def test_a_disk_that_does_not_answer_is_503_and_no_wrong_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def digests(_: object, __: object) -> dict[str, str]:
+        raise OSError(errno.ETIMEDOUT, "the disk does not answer", "/mnt/models")
+
+    async with serving_state(tmp_path) as admin:
+        monkeypatch.setattr("gateway.control.model_files.ModelFiles.digests", digests)
+        reply = await put(admin, admin.model("next"))
+
+        told = "files cannot be looked at: the disk does not answer; nothing was changed"
+        assert (reply.status, reply.message, admin.newest.version) == (503, told, 1)
 
 
 async def test_what_is_written_is_on_the_audit_trail_also_where_only_the_spelling_differs(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import jsonschema_rs
 import pytest
@@ -23,7 +24,7 @@ from tests.support.admin_state import OPERATIONS, serving_state
 
 def served_routes() -> set[tuple[str, str]]:
     """Of the lists that make up the API; nothing behind them is asked."""
-    nobody: Any = None
+    nobody: Any = Mock()
     routes: Iterable[web.RouteDef] = [
         *key_routes(nobody, plain_status),
         *state_routes(nobody, plain_status, readiness=nobody, workers=nobody),
