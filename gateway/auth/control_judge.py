@@ -1,5 +1,5 @@
 """
-Who may look at the desired state and change it: implements ``gateway.control.state_desk.Judge``.
+Who may look at the desired state and change it: implements ``gateway.control.state_sight.Judge``.
 
 What concerns one endpoint takes the role there; what concerns several, or could, takes it on all endpoints that there
 are and will be. Every change and every refusal is on the audit trail.
