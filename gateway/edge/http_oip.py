@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -31,6 +32,7 @@ from gateway.edge.status import status_of
 __all__ = ["encode_oip_error", "oip_routes"]
 
 _LENGTH_HEADER = "Inference-Header-Content-Length"
+_LENGTH_LOWER = _LENGTH_HEADER.lower()
 
 _LONG = 64 * 1024
 """Bytes from which an answer is compressed on another thread, where it delays nobody."""
@@ -124,25 +126,28 @@ class _OipFamily:
         self._limit, self._is_ready, self._repository = limit, is_ready, repository
 
     async def infer(self, request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:
-        model = _model(captures)
+        model = captures["model"] if "endpoint" not in captures else _model(captures)
         headers = request.headers
-        version = captures.get("version", "")
-        pin = oip_metadata.pinned(self._catalog, model, version, headers.get(DEPLOYMENT_HEADER, ""))
-        body = _InferBody(request, self._limit, lambda: self._signature_of(model, pin))
-        timeout_us = 0
-        if body.may_say_timeout:
+        pin = headers.get(DEPLOYMENT_HEADER) or None
+        if "version" in captures:
+            pin = oip_metadata.pinned(self._catalog, model, captures["version"], pin or "")
+        length, encoding = oip_body.header_length(headers.get(_LENGTH_LOWER)), headers.get("content-encoding")
+        body = _InferBody(request.body, length, encoding, self._limit)
+        budget = None
+        if length == 0:
+            body.signature = partial(self._signature_of, model, pin)
+        elif encoding or request.body.find(b'"timeout"', 0, length) >= 0:
             # It stands in the body, and nobody's body is read before they are known: so that is asked here already.
             await self._view.check(model, request)
-            timeout_us = body.timeout_us()
-        answer = await self._intake.score(
-            request, body.read, endpoint=model, deployment=pin, budget=timeout_us / 1e6 if timeout_us else None
-        )
-        built = oip_body.build_response(body.request, answer)
+            budget = body.timeout_us() / 1e6 or None
+        answer = await self._intake.score(request, body.read, endpoint=model, deployment=pin, budget=budget)
+        built = oip_body.build_response(body.asked(), answer)
         response = HttpResponse(200, built.body, headers=[(DEPLOYMENT_HEADER, answer.deployment.name)])
         if built.header_length is not None:
             response.content_type = "application/octet-stream"
             response.headers.append((_LENGTH_HEADER, str(built.header_length)))
-        await _compress(response, headers.get("accept-encoding"))
+        if len(built.body) >= accept_encoding.WORTH_IT and "accept-encoding" in headers:
+            await _compress(response, headers["accept-encoding"])
         return response
 
     async def live(self, request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:  # noqa: ARG002
@@ -221,42 +226,38 @@ class _OipFamily:
         return oip_metadata.loaded(endpoint, pin or "").signature
 
 
-class _InferBody:
+class _InferBody(msgspec.Struct):
     """The body of one request; decoded once, when somebody asks."""
 
-    def __init__(self, request: HttpRequest, limit: int, signature: Callable[[], Signature]) -> None:
-        headers = request.headers
-        self._length = oip_body.header_length(headers.get("inference-header-content-length"))
-        self._encoding = headers.get("content-encoding")
-        self._body, self._limit, self._signature = request.body, limit, signature
-        self._parsed: tuple[oip_body.InferRequest, memoryview] | None = None
+    body: bytes
+    length: int | None
+    """Of the JSON part; None for all of it, 0 for a raw-binary request."""
+    encoding: str | None
+    limit: int
+    signature: Callable[[], Signature] | None = None
+    """Of the model; asked for a raw-binary request."""
+    request: oip_body.InferRequest | None = None
+    binary: memoryview | None = None
 
-    @property
-    def may_say_timeout(self) -> bool:
-        """Whether the word occurs in the JSON part, or cannot be looked for because the body is compressed."""
-        if self._length == 0:
-            return False
-        end = len(self._body) if self._length is None else self._length
-        return bool(self._encoding) or self._body.find(b'"timeout"', 0, end) >= 0
-
-    @property
-    def request(self) -> oip_body.InferRequest | None:
+    def asked(self) -> oip_body.InferRequest | None:
         """None for a raw-binary one."""
-        return None if self._length == 0 else self._parse()[0]
+        return self.request if self.request is not None or self.length == 0 else self._parse()[0]
 
     def timeout_us(self) -> int:
         parameters = self._parse()[0].parameters or {}
         return oip_metadata.timeout_us(parameters["timeout"]) if "timeout" in parameters else 0
 
     def read(self) -> Payload:
-        if self._length == 0:
-            return oip_body.raw_binary(decoded(self._body, self._encoding, self._limit), self._signature())
+        if self.signature is not None:
+            return oip_body.raw_binary(decoded(self.body, self.encoding, self.limit), self.signature())
         return oip_body.tensors(*self._parse())
 
     def _parse(self) -> tuple[oip_body.InferRequest, memoryview]:
-        if self._parsed is None:
-            self._parsed = oip_body.parse(decoded(self._body, self._encoding, self._limit), self._length)
-        return self._parsed
+        request, binary = self.request, self.binary
+        if request is None or binary is None:
+            body = decoded(self.body, self.encoding, self.limit) if self.encoding else self.body
+            request, binary = self.request, self.binary = oip_body.parse(body, self.length)
+        return request, binary
 
 
 def _model(captures: Mapping[str, str]) -> str:
@@ -270,9 +271,7 @@ def _json(document: object, status: int = 200) -> HttpResponse:
     return HttpResponse(status, msgspec.json.encode(document))
 
 
-async def _compress(response: HttpResponse, accepted: str | None) -> None:
-    if accepted is None or len(response.body) < accept_encoding.WORTH_IT:
-        return
+async def _compress(response: HttpResponse, accepted: str) -> None:
     encoding = accept_encoding.choose(accepted)
     if encoding is None:
         return

@@ -18,8 +18,9 @@ from gateway.core.errors import InvalidInput, NotSupported
 from gateway.core.payload import Tensor, Tensors
 from gateway.core.request import Answer
 from gateway.core.signature import Signature
+from gateway.edge.oip_one_row import OneRowAnswer
 from gateway.edge.oip_outputs import OutputPlan
-from gateway.edge.oip_tensors import collect, frame, raw_tensor, value_tensor
+from gateway.edge.oip_tensors import collect, count_of, frame, raw_tensor, size_of, value_tensor
 
 __all__ = ["InferRequest", "InferResponse", "build_response", "header_length", "parse", "raw_binary", "tensors"]
 
@@ -28,7 +29,7 @@ Parameters = dict[str, Any]
 
 class InputTensor(msgspec.Struct):
     name: str
-    shape: list[int]
+    shape: tuple[int, ...]
     datatype: str
     parameters: Parameters | None = None
     data: Any = None
@@ -59,8 +60,10 @@ class InferResponse(msgspec.Struct):
     header_length: int | None
 
 
-_decoder = msgspec.json.Decoder(InferRequest)
-_encoder = msgspec.json.Encoder()
+_decode = msgspec.json.Decoder(InferRequest).decode
+_encode = msgspec.json.Encoder().encode
+
+_NOTHING = memoryview(b"")
 
 
 def header_length(value: str | None) -> int | None:
@@ -74,14 +77,15 @@ def header_length(value: str | None) -> int | None:
 
 def parse(body: bytes, length: int | None) -> tuple[InferRequest, memoryview]:
     """The JSON part and the bytes behind it. Raises ``InvalidInput``."""
-    if length is not None and length > len(body):
-        raise InvalidInput(f"inference-header-content-length: expected at most {len(body)}, got {length}")
-    view = memoryview(body)
-    end = len(body) if length is None else length
-    if not body[:end].strip():
-        raise InvalidInput("expected a JSON body, it is empty")
+    text: bytes | memoryview = body
+    binary = _NOTHING
+    if length is not None:
+        if length > len(body):
+            raise InvalidInput(f"inference-header-content-length: expected at most {len(body)}, got {length}")
+        view = memoryview(body)
+        text, binary = view[:length], view[length:]
     try:
-        request = _decoder.decode(view[:end])
+        return _decode(text), binary
     except RecursionError as error:
         raise InvalidInput("the body is nested too deeply") from error
     except UnicodeDecodeError as error:
@@ -89,15 +93,46 @@ def parse(body: bytes, length: int | None) -> tuple[InferRequest, memoryview]:
     except msgspec.ValidationError as error:
         raise InvalidInput(f"the body is no inference request: {error}") from error
     except (msgspec.DecodeError, ValueError) as error:
+        if not bytes(text).strip():
+            raise InvalidInput("expected a JSON body, it is empty") from error
         raise InvalidInput(f"the body is not JSON: {error}") from error
-    return request, view[end:]
 
 
 def tensors(request: InferRequest, binary: memoryview) -> Tensors:
     """Raises ``InvalidInput``, or ``NotSupported`` for shared memory."""
+    found = _plain(request.inputs, binary)
+    return collect(_checked(request.inputs, binary) if found is None else found)
+
+
+def _plain(inputs: list[InputTensor], binary: memoryview) -> list[Tensor] | None:
+    """Tensors with nothing remarkable about them; None for any other, which ``_checked`` takes or refuses."""
     found: list[Tensor] = []
     at = 0
-    for tensor in request.inputs:
+    try:
+        for tensor in inputs:
+            data, datatype, shape, parameters = tensor.data, tensor.datatype, tensor.shape, tensor.parameters
+            if not parameters:
+                if type(data) is not list or len(data) != count_of(datatype, shape) or type(data[0]) is list:
+                    return None
+                found.append(Tensor(tensor.name, datatype, shape, None, data))
+            else:
+                size = parameters["binary_data_size"]
+                start, at = at, at + size
+                if size != size_of(datatype, shape) or type(size) is not int:
+                    return None
+                if len(parameters) > 1 or data is not None:
+                    return None
+                found.append(Tensor(tensor.name, datatype, shape, binary[start:at]))
+    except (LookupError, TypeError, InvalidInput):
+        return None
+    return found if at == len(binary) else None
+
+
+def _checked(inputs: list[InputTensor], binary: memoryview) -> list[Tensor]:
+    """Raises ``InvalidInput`` or ``NotSupported``."""
+    found: list[Tensor] = []
+    at = 0
+    for tensor in inputs:
         size = None
         if tensor.parameters:
             if "shared_memory_region" in tensor.parameters:
@@ -118,7 +153,7 @@ def tensors(request: InferRequest, binary: memoryview) -> Tensors:
         at += size
     if at != len(binary):
         raise InvalidInput(f"expected {at} bytes behind the JSON, got {len(binary)}")
-    return collect(found)
+    return found
 
 
 def raw_binary(body: bytes, signature: Signature) -> Tensors:
@@ -144,6 +179,19 @@ def raw_binary(body: bytes, signature: Signature) -> Tensors:
 
 def build_response(request: InferRequest | None, answer: Answer) -> InferResponse:
     """``request`` None stands for a raw-binary one. Raises ``InvalidInput`` or ``NotSupported`` for what was asked."""
+    rows, deployment = answer.rows, answer.deployment
+    if rows.count == 1 and (request is None or not request.outputs):
+        known = OneRowAnswer.of(deployment.endpoint, deployment.name, rows.layout)
+        if known.is_plain:
+            if request is not None and not request.wants_binary:
+                return InferResponse(known.json(request.id, rows), None)
+            head, raws = known.binary(request.id if request is not None else None, rows)
+            return InferResponse(b"".join([head, *raws]), len(head))
+    return _encoded(request, answer)
+
+
+def _encoded(request: InferRequest | None, answer: Answer) -> InferResponse:
+    """Any answer, as a document of its own."""
     rows = answer.rows
     wanted: Sequence[RequestedOutput] = (request.outputs if request else None) or ()
     binary_by_default = request is None or request.wants_binary
@@ -164,7 +212,7 @@ def build_response(request: InferRequest | None, answer: Answer) -> InferRespons
     if request is not None and request.id:
         document["id"] = request.id
     document["outputs"] = outputs
-    header = _encoder.encode(document)
+    header = _encode(document)
     if not parts:
         return InferResponse(header, None)
     return InferResponse(b"".join([header, *parts]), len(header))

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from gateway.core.errors import InvalidInput
 from gateway.core.payload import Tensor, Tensors
 from gateway.core.tensor import BY_NAME, DataType
 
-__all__ = ["collect", "frame", "raw_tensor", "value_tensor"]
+__all__ = ["collect", "count_of", "frame", "raw_tensor", "size_of", "value_tensor"]
 
 _MAX_ELEMENTS = (1 << 31) - 1
 """More than any message can carry, so larger dimensions are mistakes; also guards what multiplies them later."""
@@ -59,6 +60,28 @@ def value_tensor(name: str, datatype: str, shape: Sequence[int], values: Any) ->
             f'input "{name}": expected {count} elements for shape {list(shape)} of {datatype}, got {len(values)}'
         )
     return Tensor(name, datatype, shape, None, values)
+
+
+@lru_cache(maxsize=1024)
+def count_of(datatype: str, shape: tuple[int, ...]) -> int:
+    """
+    Elements of a tensor whose elements come one by one; remembered, since callers repeat themselves.
+
+    Raises ``InvalidInput`` for what ``value_tensor`` refuses, as ``size_of`` does for what ``raw_tensor`` refuses; they
+    know the name, and have the right words. It is not remembered then, so nothing long ever is.
+    """
+    if _datatype("", datatype).name == "FP16":
+        raise InvalidInput("expected FP16 as raw bytes")
+    return _elements("", shape)
+
+
+@lru_cache(maxsize=1024)
+def size_of(datatype: str, shape: tuple[int, ...]) -> int:
+    """Bytes of a raw tensor whose elements have a fixed size. Raises ``InvalidInput`` for any other."""
+    size = _datatype("", datatype).size
+    if size == 0:
+        raise InvalidInput("expected elements of a fixed size")
+    return _elements("", shape) * size
 
 
 def collect(tensors: list[Tensor]) -> Tensors:
