@@ -44,7 +44,7 @@ class Timeline(Struct, gc=False):
     worker: int = 0
     answer: int = 0
     done: int = 0
-    """When it was counted; no stage ends there."""
+    """The same as ``answer``, or when it was counted where there is none; no stage ends there."""
     compute: int = -1
     """How long, not when; the worker's own figure, within ``worker``. Negative where there is none."""
 

@@ -73,7 +73,7 @@ class Recorder:
                 key = (deployment, received.protocol, status)
                 series = self._interned.get(key) or self._intern(key)
             timeline, noted = received.timeline, series.noted
-            timeline.done = perf_counter_ns()
+            timeline.done = timeline.answer or perf_counter_ns()
             noted.append(timeline)
             if len(noted) >= _IN_BULK:
                 series.settle()
