@@ -21,7 +21,7 @@ from gateway.edge.http1_reader import RequestReader
 from gateway.edge.http1_receiver import Receiver, Work
 from gateway.edge.http_answer import encode_answer
 from gateway.edge.http_listener import LINGER_S
-from gateway.edge.http_message import HttpRequest, HttpResponse
+from gateway.edge.http_message import HttpResponse
 from gateway.edge.peer_certificate import certificate_of
 
 if TYPE_CHECKING:
@@ -160,7 +160,13 @@ class Connection(Receiver):
                     response = owner.exchange.refuse(request, error)
                 if owner.is_draining and not self._ahead:
                     connection = "close"
-                self._write(request, response, connection)
+                try:
+                    data = encode_answer(response, owner.date(), connection, has_body=request.method != "HEAD")
+                except ValueError:
+                    log.exception("edge.answer_broken", request_id=request.id)
+                    data = encode_answer(HttpResponse(500), owner.date(), connection)
+                if self._transport is not None:
+                    self._transport.write(data)
                 if connection == "close":
                     self._end(lingers=error is not None)
                     self._task = None
@@ -174,7 +180,7 @@ class Connection(Receiver):
                     work = self._ahead.popleft()
                     self._ahead_bytes -= len(work[0].body)
                 else:
-                    del work, request, response, error  # a client that is silent costs no memory for what it sent
+                    del work, request, response, error, data  # a client that is silent costs no memory for them
                     self._next = coming = self._loop.create_future()
                     self._rest()
                     work = await coming
@@ -183,26 +189,16 @@ class Connection(Receiver):
             if not is_clean and self._transport is not None:
                 self._transport.close()
 
-    def _write(self, request: HttpRequest, response: HttpResponse, connection: str) -> None:
-        owner, transport = self._owner, self._transport
-        try:
-            data = encode_answer(response, owner.date(), connection, has_body=request.method != "HEAD")
-        except ValueError:
-            log.exception("edge.answer_broken", request_id=request.id)
-            data = encode_answer(HttpResponse(500), owner.date(), connection)
-        if transport is not None:
-            transport.write(data)
-
     def _rest(self) -> None:
         """Nothing is left to answer."""
-        self._is_answering = False
-        self._since = self._owner.now
+        owner = self._owner
+        self._is_answering, self._since = False, owner.now
         if self._is_paused:
             self._resume()
         if self._reader.expects_continue:
             self._tell_to_continue()
-        if self._owner.is_draining:
-            self._owner.settled(self)
+        if owner.is_draining:
+            owner.settled(self)
 
     def _end(self, *, lingers: bool) -> None:
         transport = self._transport

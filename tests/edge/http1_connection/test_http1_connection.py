@@ -9,6 +9,7 @@ import weakref
 from typing import Any
 
 import msgspec
+from structlog.testing import capture_logs
 
 from gateway.core.errors import GatewayError
 from gateway.edge.config import EdgeConfig
@@ -402,6 +403,22 @@ async def test_a_short_limit_is_kept_too() -> None:
     connection.sweep(0.03, 0.02)
 
     assert transport.is_closed
+
+
+async def test_an_answer_of_ours_that_would_break_the_line_is_a_500() -> None:
+    connection, transport, owner = connect()
+
+    async def break_the_line(request: HttpRequest, /) -> HttpResponse:
+        return HttpResponse(200, headers=[("x-name", "a\r\nb")])
+
+    owner.exchange = break_the_line  # type: ignore[assignment]
+    with capture_logs() as logs:
+        connection.data_received(GET % 0)
+        await turns()
+
+    assert (transport.statuses, [entry["event"] for entry in logs]) == ([500], ["edge.answer_broken"])
+
+    connection.connection_lost(None)
 
 
 async def answered(connection: Connection, owner: FakeOwner, *pieces: bytes) -> None:
