@@ -24,7 +24,9 @@ from hypothesis import strategies as st
 from gateway.core.errors import GatewayError
 from gateway.core.request import Answer
 from gateway.edge.config import EdgeConfig
-from gateway.edge.grpc_tensors import InputReader, build_response
+from gateway.edge.grpc_request import RequestReader
+from gateway.edge.grpc_response import ResponseWriter
+from gateway.edge.grpc_tensors import build_response
 from gateway.edge.http_message import HttpRequest, HttpResponse
 from gateway.features.assemble import Assembler
 from gateway.wire.v1 import grpc_service_pb2 as pb
@@ -43,7 +45,8 @@ _PAGE = 13_000
 """Bytes: 2000 characters of an error, each of which JSON may write as six."""
 _EXCHANGE = edge_app.exchange_of(AssemblingCore(), CONFIG)
 _OIP = oip_edge.exchange_of(OipStack(), CONFIG)
-_READ = InputReader()
+_READ, _WRITE = RequestReader(), ResponseWriter()
+"""They remember from one message to the next, as they do for callers."""
 _ECHO = deployment(inputs=ECHO, outputs=ECHO, endpoint="echo")
 _ASSEMBLE = Assembler(_ECHO.signature, 1000)
 
@@ -240,19 +243,22 @@ def check_oip(request: HttpRequest) -> None:
 
 def check_grpc(message: bytes) -> None:
     try:
-        request = pb.ModelInferRequest.FromString(message)
+        request = _READ(message)
     except DecodeError:
         return
     try:
-        rows = _ASSEMBLE(_READ(request))
+        rows = _ASSEMBLE(request.tensors())
     except GatewayError:
         return
     assert 1 <= rows.count <= 1000
     assert len(rows.records) == rows.count * rows.layout.width
+    answer = Answer(_ECHO, rows)
     try:
-        build_response(request, Answer(_ECHO, rows))
+        reply = _WRITE(request, answer)
     except GatewayError:
         return
+    assert reply == build_response(pb.ModelInferRequest.FromString(message), answer).SerializeToString()
+    _READ.learn(request)
 
 
 FUZZERS: tuple[tuple[st.SearchStrategy[Any], Callable[[Any], None]], ...] = (
