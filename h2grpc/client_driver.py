@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import ngh2
 
-from h2grpc.call_state import State
+from h2grpc.call_state import OPEN
 from h2grpc.client_protocol import ClientConnection
 from h2grpc.events import CallEnded, CallHeaders, ConnectionEnded, GoingAway, Message
 
@@ -130,7 +130,7 @@ class ClientDriver(asyncio.Protocol):
         middle of being told something.
         """
         connection, transport = self.connection, self._transport
-        if call.sending is not State.OPEN or not connection.may_write(call):
+        if call.sending is not OPEN or not connection.may_write(call):
             return False
         connection.send_message(call, message)
         if self._is_flushing or self._is_paused or transport is None or transport.is_closing():

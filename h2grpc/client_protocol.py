@@ -14,7 +14,7 @@ import ngh2
 
 from h2grpc import timeout
 from h2grpc.call import Call
-from h2grpc.call_state import Move, State
+from h2grpc.call_state import DONE, OPEN, RESET, Move
 from h2grpc.compression import ACCEPTED, compress
 from h2grpc.counters import Counters
 from h2grpc.errors import WireError
@@ -84,7 +84,7 @@ class ClientConnection(Connection):
         stream_id = self._engine.send_request(headers)
         call = Call(stream_id, path, ())
         call.compression = compression
-        call.sending = State.OPEN
+        call.sending = OPEN
         self.calls[stream_id] = call
         if deadline is not None:
             call.deadline = deadline
@@ -92,7 +92,7 @@ class ClientConnection(Connection):
         return call
 
     def send_message(self, call: Call, message: bytes) -> None:
-        if call.sending is not State.OPEN:
+        if call.sending is not OPEN:
             call.send(Move.MESSAGE)  # raises
         self._has_worked = True
         if call.compression is None:
@@ -110,7 +110,7 @@ class ClientConnection(Connection):
         if call.stream_id in self.calls:
             self._forget(call)
             self._reset_stream(call.stream_id, error_code)
-            call.sending = call.receiving = State.RESET
+            call.sending = call.receiving = RESET
 
     # What the engine tells
 
@@ -156,7 +156,7 @@ class ClientConnection(Connection):
         number = fields.get(b"grpc-status", b"")
         status = status_of(int(number)) if number.isdigit() else Status.UNKNOWN
         details = percent_decode(fields.get(b"grpc-message", b""))
-        call.receiving = State.DONE
+        call.receiving = DONE
         self._quit(call)
         self._events.append(CallEnded(call, status, details, trailers))
 
@@ -170,9 +170,9 @@ class ClientConnection(Connection):
     def _quit(self, call: Call) -> None:
         """The outcome is there: what we still had to say is not wanted."""
         self._forget(call)
-        if call.sending is State.OPEN:
+        if call.sending is OPEN:
             self._reset_stream(call.stream_id, ngh2.ErrorCode.CANCEL)
-        call.sending = State.DONE
+        call.sending = DONE
 
     def _wear_out(self) -> None:
         self._events.append(GoingAway(0))
@@ -186,7 +186,7 @@ class ClientConnection(Connection):
         self._events.append(CallEnded(call, error.status, str(error)))
 
     def _reset(self, call: Call, error_code: int) -> None:
-        call.sending = call.receiving = State.RESET
+        call.sending = call.receiving = RESET
         self._forget(call)
         is_unprocessed = error_code == ngh2.ErrorCode.REFUSED_STREAM
         details = f"the server reset the stream with error code {error_code}"
@@ -198,6 +198,6 @@ class ClientConnection(Connection):
     def _on_goaway(self, event: ngh2.GoAwayReceived) -> None:
         super()._on_goaway(event)
         for call in [call for call in self.calls.values() if call.stream_id > event.last_stream_id]:
-            call.sending = call.receiving = State.RESET
+            call.sending = call.receiving = RESET
             self._forget(call)
             self._call_lost(call, Status.UNAVAILABLE, "the server is leaving", is_unprocessed=True)

@@ -50,7 +50,7 @@ class ServicerContext:
     _waiter: asyncio.Future[None] | None = None
     is_over = False
     is_plain = True
-    """Whether the handler said nothing of the status, so that the shortest answer will do."""
+    """Whether nothing was sent or said that keeps the shortest answer from doing; metadata at the end does not."""
     trailing: Metadata = ()
     _code: Status | None = None
     _details = ""
@@ -61,8 +61,6 @@ class ServicerContext:
 
     def __init__(self, driver: ServerDriver, call: ServerCall, method: Method) -> None:
         self.driver, self.call, self.method = driver, call, method
-        if method.request_streaming:
-            self._inbox = deque()
 
     # About the caller
 
@@ -224,6 +222,10 @@ class ServicerContext:
 
     # For the driver
 
+    def open_inbox(self) -> None:
+        """Of a method that takes a stream, before anything comes."""
+        self._inbox = deque()
+
     def deliver(self, data: bytes) -> None:
         if self._listener is not None:
             self._hand_over(data)
@@ -261,7 +263,11 @@ class ServicerContext:
         return metadata.encode(self.trailing) if self.trailing else ()
 
     def _hand_over(self, data: bytes) -> None:
-        self.driver.consumed(self.call, len(data))
+        call = self.call
+        if call.unacknowledged or call.charged:
+            self.driver.consumed(call, len(data))
+        else:  # all that this would do, as for nearly every message
+            call.unread = max(0, call.unread - len(data))
         try:
             message = self.method.read(data)
         except WireError as error:

@@ -95,17 +95,19 @@ class Incoming(Watch):
         if data:
             call.unacknowledged += len(data)
             reader, size = call.reader, len(data) - HEAD
-            is_whole = reader is not None and not reader.held and size >= 0 and head_of(data) == (0, size)
+            is_whole = reader is not None and size >= 0 and not reader.held and head_of(data) == (0, size)
             if is_whole and size <= self._longest:
                 # One message that is not compressed, as nearly always in a stream; its first one makes the reader.
-                call.unread += size
+                call.unread = holds = call.unread + size
                 self._events.append(Message(call, data[HEAD:]))
-            elif not self._take_in(call, data):
+            elif self._take_in(call, data):
+                holds = call.holds
+            else:
                 return
             if call.unread <= self.limits.max_unread:
-                self._acknowledge(call.stream_id, call.unacknowledged)
+                self._acknowledge(event.stream_id, call.unacknowledged)
                 call.unacknowledged = 0
-            if (call.holds > SMALL or call.charged) and not self._charge(call):
+            if (holds > SMALL or call.charged) and not self._charge(call):
                 self._fail(call, MessageTooLarge("the server holds as many bytes as it may"))
                 return
         elif not event.end_stream:

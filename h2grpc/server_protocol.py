@@ -15,7 +15,7 @@ import ngh2
 
 from h2grpc.bucket import Bucket
 from h2grpc.call import Call
-from h2grpc.call_state import DONE, IDLE, RESET, Move
+from h2grpc.call_state import DONE, IDLE, OPEN, RESET, Move
 from h2grpc.compression import ACCEPTED, compress
 from h2grpc.counters import Counters
 from h2grpc.errors import WireError
@@ -63,14 +63,17 @@ class ServerConnection(LeavingConnection):
             self._engine.send_response(call.stream_id, headers)
 
     def send_message(self, call: Call, message: bytes) -> None:
-        call.send(Move.MESSAGE)
+        if call.sending is not OPEN:
+            call.send(Move.MESSAGE)  # raises
         self._has_worked = True
         if call.compression is None:
             framed = frame(message)
         else:
             framed = frame(compress(call.compression, message), compressed=True)
-        with suppress(*GONE):
+        try:  # noqa: SIM105  # costs nothing where it succeeds
             self._engine.send_data(call.stream_id, framed)
+        except GONE:
+            pass
 
     def send_status(self, call: Call, status: Status, details: str = "", trailers: Headers = ()) -> None:
         """The end of the call; it is forgotten here."""
