@@ -71,7 +71,7 @@ class Timeline(Struct, gc=False):
 
     def server_timing(self) -> str:
         """The ``Server-Timing`` header's value (W3C Server Timing): durations in milliseconds, cut to microseconds."""
-        if self.worker:
+        if self.compute >= 0:
             auth, route, features, texts = self.auth, self.route, self.features, _TEXTS
             # Those that the load and the model decide about may be long.
             receive = (self.receive - self.started) // 1000

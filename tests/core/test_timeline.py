@@ -37,6 +37,7 @@ def told(timeline: Timeline) -> list[tuple[str, float]]:
 
 @given(ways, st.one_of(st.none(), durations))
 @example([0] * 7, 0)
+@example([0] * 7, None)
 @example([9_999_999] * 7, 9_999_999)
 @example([10_000_000] * 7, 10_000_000)
 @example([5000] * 5 + [None, 5000], None)
