@@ -59,7 +59,8 @@ class OutputPlan:
             array = outputs[0]
             if array.shape != (rows, *shape) and not (array.size == rows and shape in ((), (1,))):
                 raise self._misshaped(0, array, rows)
-            return Result(array.tobytes() if array.dtype == dtype else array.astype(dtype).tobytes())
+            records = array.tobytes() if array.dtype == dtype else array.astype(dtype).tobytes()
+            return Result(records, [], None, [])
         arrays = [self._array(i, outputs, rows) for i in range(len(self.columns))]
         fixed = self._record if self._record is not None else _record(self.columns, [a.shape[1:] for a in arrays])
         record = np.empty(rows, dtype=fixed)
