@@ -5,12 +5,19 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import structlog
 
 from tests.support.samples import EXAMPLES
 from tests.support.stack import Stack, serving
 from tests.support.valkey import Valkey, private_valkey
+
+# An example may take as long as the machine lets it: none is wrong because another process ran meanwhile.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 
 _STOOD_STILL = frozenset(
     {
