@@ -72,6 +72,8 @@ class Batcher:
         leaving = Leaving(self._window, self._forecast, self._callers)
         self._next, self._abandon, self._again = leaving.next, leaving.abandon, leaving.again
         self._in_flight = 0
+        self._most_in_flight = 0
+        """Rows, ever."""
         self._turn: asyncio.Handle | None = None
         """Set while a batch is about to leave, at the end of this turn of the loop or a later one."""
         self._gathering = Gathering()
@@ -177,8 +179,8 @@ class Batcher:
         raise error
 
     def _set_comfort(self) -> None:
-        """After every change of what is in flight, or of the forecast."""
-        self._comfort = self._forecast.comfort(self._most_waiting + self._in_flight)
+        """After every change of the forecast, or when more is in flight than ever before."""
+        self._comfort = self._forecast.comfort(self._most_waiting + self._most_in_flight)
 
     # --- what leaves when --------------------------------------------------------------------------------------
 
@@ -225,7 +227,9 @@ class Batcher:
             rows, attempt.counts = merge(attempt.tickets)
             attempt.rows = rows.count
             self._in_flight += rows.count
-            self._set_comfort()
+            if self._in_flight > self._most_in_flight:
+                self._most_in_flight = self._in_flight
+                self._set_comfort()
             self._scorer.send(rows, attempt.deadline, partial(self._on_end, attempt), attempt.avoid)
         except GatewayError as error:
             self._on_end(attempt, error)
@@ -243,25 +247,25 @@ class Batcher:
         self._in_flight -= attempt.rows
         if isinstance(outcome, Scored):
             try:
-                self._on_answer(attempt, outcome)
+                answers = split(outcome, attempt.counts)
+                now = self._clock()
+                self._learn(attempt, outcome, now)
+                self._callers.answer(attempt.tickets, answers, now)
+                return
             except WorkerFailed as mismatch:
                 outcome = mismatch
             except Exception:  # the same fence, on the way back
                 log.exception("dispatch.answer_crashed", deployment=self.name, rows=attempt.rows)
                 outcome = _dropped()
-            else:
-                return
         self._on_failure(attempt, outcome)
 
-    def _on_answer(self, attempt: Attempt, scored: Scored) -> None:
-        rows, sent, tickets = attempt.rows, attempt.sent, attempt.tickets
-        answers = split(scored, attempt.counts)
-        now = self._clock()
+    def _learn(self, attempt: Attempt, scored: Scored, now: float) -> None:
+        """From an answered batch."""
+        rows, sent = attempt.rows, attempt.sent
         self._limit.observe(rows, sent, now)
         self._forecast.completed(rows, sent, now, self._window.rows > 0)
         self._set_comfort()
         self._counters.batch(rows, scored.compute)
-        self._callers.answer(tickets, answers, now)
 
     def _on_failure(self, attempt: Attempt, error: GatewayError) -> None:
         if isinstance(error, WorkerLost):

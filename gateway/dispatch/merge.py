@@ -31,10 +31,9 @@ def merge(tickets: Sequence[Ticket]) -> tuple[Rows, Sequence[int]]:
 
 def split(scored: Scored, counts: Sequence[int]) -> list[Scored]:
     """The answer cut into pieces of ``counts`` rows. Raises ``WorkerFailed`` unless they add up."""
-    rows = scored.rows
+    rows, number = scored.rows, len(counts)
     if rows.count != sum(counts):
         raise WorkerFailed(f"the worker answered {rows.count} rows for {sum(counts)}")
-    number = len(counts)
     if number == 1:
         return [scored]
     layout, width = rows.layout, rows.layout.width

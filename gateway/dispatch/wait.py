@@ -62,7 +62,8 @@ class WaitForecast:
 
     def comfort(self, rows: int) -> float:
         """Who has this many seconds left is never in ``excess`` of a line of ``rows``, as exactly as floats go."""
-        return self.wait(rows + 1)
+        rate = self.rate
+        return 0.0 if rate is None else ((rows + 1) / rate + self.batch) * HEADROOM
 
     def retry_after(self, rows_too_many: float) -> float:
         """Seconds until ``rows_too_many`` rows will have left."""

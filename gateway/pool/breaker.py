@@ -22,7 +22,7 @@ class BreakerState(Enum):
 class Breaker:
     """Counts what is the worker's own fault: lost batches and broken promises, never a model's error."""
 
-    __slots__ = ("_failures", "_max_open", "_min_open", "_open_for", "_threshold", "open_until", "state")
+    __slots__ = ("_failures", "_max_open", "_min_open", "_open_for", "_threshold", "is_calm", "open_until", "state")
 
     def __init__(self, threshold: int, open_for: float, max_open: float) -> None:
         self._threshold = threshold
@@ -31,11 +31,8 @@ class Breaker:
         self._failures = 0
         self.state = BreakerState.CLOSED
         self.open_until = 0.0
-
-    @property
-    def is_tried(self) -> bool:
-        """Whether a success would make a difference."""
-        return self._failures > 0 or self.state is not BreakerState.CLOSED
+        self.is_calm = True
+        """Nothing has failed since the last success: another one makes no difference."""
 
     def batches(self, now: float, most: int) -> int:
         """How many batches the worker may have now, of at most ``most``."""
@@ -47,6 +44,7 @@ class Breaker:
 
     def succeeded(self) -> None:
         self._failures = 0
+        self.is_calm = self.state is not BreakerState.OPEN
         # A late answer from before does not close it: it says nothing about now.
         if self.state is BreakerState.HALF_OPEN:
             self.state = BreakerState.CLOSED
@@ -55,6 +53,7 @@ class Breaker:
     def failed(self, now: float) -> bool:
         """Whether this opened it."""
         self._failures += 1
+        self.is_calm = False
         if self.state is BreakerState.HALF_OPEN:
             self._open_for = min(self._open_for * 2, self._max_open)
         elif self.state is BreakerState.OPEN or self._failures < self._threshold:

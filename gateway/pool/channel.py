@@ -115,7 +115,8 @@ class WorkerChannel:
         rows, deadline = batch.rows, batch.deadline
         message = encode_batch(flight.next_number, rows, max(1, left_ms(deadline, now)), self.inputs.is_resolved)
         batch.overdue_at = overdue_at = deadline + self._grace
-        batches, prefetch = flight.add(batch), self._prefetch
+        flight.add(batch)
+        batches, prefetch = flight.batches, self._prefetch
         if batches == 1:
             prefetch.begins()
         self.room.hold(batches, prefetch.is_open)
@@ -180,10 +181,10 @@ class WorkerChannel:
         if batch is None:
             log.warning("pool.reply_to_nobody", worker=self.address)
             return
-        batches = len(flight)
+        batches = flight.batches
         if batches:
             prefetch.begins()  # the next one, which was there already
-        else:
+        elif not prefetch.is_open:
             prefetch.ends()
         self.room.hold(batches, prefetch.is_open)
         outcome: Outcome
@@ -199,7 +200,7 @@ class WorkerChannel:
             self._on_failure(batch, outcome)
         else:  # an answer, or an error of the model, which is none of the worker
             self.has_answered = True
-            if self.breaker.is_tried:
+            if not self.breaker.is_calm:
                 self.breaker.succeeded()
                 self._set_room()
             batch.on_end(outcome)
@@ -228,7 +229,7 @@ class WorkerChannel:
         """After every change of the state, the breaker or the prefetch; batches come and go more often."""
         most = self.breaker.batches(self._clock(), self._most) if self.state is ChannelState.READY else 0
         self.room.limit(most)
-        self.room.hold(len(self.flight), self._prefetch.is_open)
+        self.room.hold(self.flight.batches, self._prefetch.is_open)
 
     def _on_room(self) -> None:
         self._set_room()

@@ -29,29 +29,27 @@ class Outstanding(msgspec.Struct, eq=False):
 class Flight:
     """Numbers start at 1 and are never used twice, so a reply from an earlier stream finds nobody."""
 
-    __slots__ = ("_waiting", "next_number", "rows")
+    __slots__ = ("_waiting", "batches", "next_number", "rows")
 
     def __init__(self) -> None:
         self._waiting: dict[int, Outstanding] = {}
         self.next_number = 1
         """The one that the next batch gets."""
+        self.batches = 0
         self.rows = 0
 
-    def __len__(self) -> int:
-        return len(self._waiting)
-
-    def add(self, batch: Outstanding) -> int:
-        """How many there are now."""
+    def add(self, batch: Outstanding) -> None:
         waiting, number = self._waiting, self.next_number
         waiting[number] = batch
         self.next_number = number + 1
+        self.batches = len(waiting)
         self.rows += batch.rows.count
-        return len(waiting)
 
     def land(self, number: int) -> Outstanding | None:
         """The batch is answered; None when nobody waits for that number."""
         batch = self._waiting.pop(number, None)
         if batch is not None:
+            self.batches = len(self._waiting)
             self.rows -= batch.rows.count
         return batch
 
@@ -59,7 +57,7 @@ class Flight:
         """None of them will be answered any more."""
         lost = list(self._waiting.values())
         self._waiting.clear()
-        self.rows = 0
+        self.batches = self.rows = 0
         return lost
 
     @property

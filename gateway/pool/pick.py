@@ -55,7 +55,7 @@ def pick(workers: Sequence[Worker], turn: int, avoid: str = "") -> Worker | None
     When every place is taken, the least loaded worker gets a batch more: whoever asked first had its reasons.
     """
     number = len(workers)
-    if number == 1:
+    if number == 1:  # as good as always where a model needs no more
         return workers[0] if workers[0].room.is_open else None
     best: Worker | None = None
     best_load = (0, 0, 0)

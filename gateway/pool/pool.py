@@ -120,8 +120,8 @@ class Pool(Rooms):
             await self._ended.wait()
 
     def _give(self, batch: Outstanding) -> None:
-        self._turn += 1
-        worker = pick(self._channels, self._turn, batch.avoid)
+        self._turn = turn = self._turn + 1
+        worker = pick(self._channels, turn, batch.avoid) if self.open else None
         if worker is None:
             raise self._nobody_takes()
         layout = batch.rows.layout

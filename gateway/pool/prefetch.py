@@ -46,11 +46,10 @@ class Prefetch:
     def begins(self) -> None:
         """The worker begins a batch now."""
         wait = SHARE * self._usual.value
-        if wait < SHORTEST:
-            return
-        self.ends()
-        self.is_open = False
-        self._timer = asyncio.get_running_loop().call_later(wait, self._open)
+        if wait >= SHORTEST:
+            self.ends()
+            self.is_open = False
+            self._timer = asyncio.get_running_loop().call_later(wait, self._open)
 
     def ends(self) -> None:
         """The worker has nothing to compute, or is gone."""

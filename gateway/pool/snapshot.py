@@ -30,7 +30,7 @@ class WorkerSnapshot:
             state=channel.state.value,
             breaker=channel.breaker.state.value,
             rows_in_flight=channel.flight.rows,
-            batches_in_flight=len(channel.flight),
+            batches_in_flight=channel.flight.batches,
             restarts=channel.restarts,
             pid=facts.pid if facts else 0,
             device=facts.device if facts else "",

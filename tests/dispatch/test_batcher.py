@@ -807,3 +807,19 @@ async def test_the_timeline_is_marked_when_the_rows_first_leave() -> None:
     await settle()
 
     assert (before, [stage for stage, _ in timeline.stages]) == ([], ["queue"])
+
+
+@on_virtual_time
+async def test_the_timeline_of_a_large_request_is_marked_when_its_first_part_leaves() -> None:
+    bench = Bench(places=1, max_rows=2)
+    timeline = Timeline()
+    ticket = bench.batcher.accept(rows_of(1, 2, 3, 4), bench.loop.now + 5, timeline)
+    await settle()
+    first, left = timeline.queue, ticket.left
+    bench.loop.advance(1)
+    bench.scorer.answer()
+    await settle()
+
+    assert len(bench.scorer.seen) == 2
+    assert first > 0
+    assert (timeline.queue, ticket.left) == (first, left)

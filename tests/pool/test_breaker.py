@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from gateway.pool.breaker import Breaker
 
 T0 = 100.0
@@ -68,3 +71,30 @@ def test_a_failure_while_open_does_not_prolong_it() -> None:
     breaker.failed(T0 + 0.5)
 
     assert breaker.open_until == T0 + 1.0
+
+
+@given(st.lists(st.one_of(st.just("failed"), st.just("succeeded"), st.floats(0, 2)), max_size=30))
+def test_while_it_is_calm_a_success_makes_no_difference(events: list[str | float]) -> None:
+    breaker, now = Breaker(2, open_for=1.0, max_open=3.0), T0
+    for event in events:
+        if event == "failed":
+            breaker.failed(now)
+        elif event == "succeeded":
+            breaker.succeeded()
+        elif isinstance(event, float):
+            now += event
+            breaker.batches(now, 4)
+        if breaker.is_calm:
+            before = (breaker.state, breaker._failures, breaker._open_for, breaker.is_calm)
+            breaker.succeeded()
+
+            assert (breaker.state, breaker._failures, breaker._open_for, breaker.is_calm) == before
+
+
+def test_it_is_calm_again_after_a_success() -> None:
+    breaker = Breaker(2, open_for=1.0, max_open=3.0)
+    breaker.failed(T0)
+    before = breaker.is_calm
+    breaker.succeeded()
+
+    assert (before, breaker.is_calm) == (False, True)

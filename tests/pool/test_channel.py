@@ -73,7 +73,7 @@ class Played:
             BreakerState.OPEN: 0,
             BreakerState.HALF_OPEN: 1,
         }[channel.breaker.state]
-        spare = max(0, most - len(channel.flight))
+        spare = max(0, most - channel.flight.batches)
         return most > 0, spare if channel._prefetch.is_open else 0, spare
 
     def _put(self, message: bytes) -> None:
@@ -147,7 +147,7 @@ def test_what_is_kept_is_what_adding_up_would_give_and_every_batch_ends_once(ste
             assert rooms.open == sum(is_open for is_open, _, _ in expected)
             assert rooms.places == sum(places for _, places, _ in expected)
             assert rooms.spare == sum(spare for _, _, spare in expected)
-            assert worker.channel.flight.rows == len(worker.channel.flight)  # batches of one row
+            assert worker.channel.flight.rows == worker.channel.flight.batches  # batches of one row
 
         for worker in workers:
             worker.lose()
