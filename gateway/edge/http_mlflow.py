@@ -25,6 +25,8 @@ from gateway.edge.status import status_of
 
 __all__ = ["encode_mlflow_error", "mlflow_routes"]
 
+_encode = msgspec.json.Encoder().encode
+
 
 def mlflow_routes(intake: Intake, config: EdgeConfig, version: str) -> list[Route]:
     """The routes of this family; ``version`` is what ``/version`` says."""
@@ -52,7 +54,7 @@ class _MlflowFamily:
         is_csv = _is_csv(request.headers.get("content-type", ""))
         endpoint = self._intake.endpoint_of(request, captures)
         answer = await self._intake.score(request, partial(self._read, request, is_csv), endpoint=endpoint)
-        body = msgspec.json.encode({"predictions": predictions(answer)})
+        body = _encode({"predictions": predictions(answer)})
         return HttpResponse(200, body, headers=[(DEPLOYMENT_HEADER, answer.deployment.name)])
 
     async def health(self, request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:  # noqa: ARG002
@@ -69,6 +71,8 @@ class _MlflowFamily:
 
 def _is_csv(content_type: str) -> bool:
     """MLflow's rule: JSON or CSV, and no parameter but ``charset=utf-8``. Nothing at all means JSON."""
+    if content_type in ("application/json", ""):
+        return False
     media, *parameters = [part.strip().lower() for part in content_type.split(";")]
     if media not in ("", "application/json", "text/csv"):
         raise UnsupportedMedia(f"content-type: expected application/json or text/csv, got {media[:80]!r}")

@@ -30,6 +30,8 @@ from gateway.edge.text_model import takes_text, text_payload, text_result
 
 __all__ = ["encode_score_error", "score_routes"]
 
+_encode = msgspec.json.Encoder().encode
+
 
 def score_routes(intake: Intake, catalog: Catalog, access: Access, config: EdgeConfig) -> list[Route]:
     """The routes of this family."""
@@ -59,14 +61,15 @@ def encode_score_error(personality: Personality, error: GatewayError) -> HttpRes
 class _ScoreFamily:
     def __init__(self, intake: Intake, catalog: Catalog, access: Access, config: EdgeConfig) -> None:
         self._intake, self._catalog, self._access, self._limit = intake, catalog, access, config.max_body_bytes
-        self._takes_text: dict[tuple[str, str | None], tuple[EndpointState, bool]] = {}
+        self._takes_text: dict[tuple[str | None, str | None], tuple[EndpointState, bool]] = {}
+        """By endpoint and pin, of those that exist: so there are few."""
 
     async def score(self, request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:
         endpoint = self._intake.endpoint_of(request, captures)
         answer = await self._intake.score(request, partial(self._read, request, endpoint), endpoint=endpoint)
-        body = text_result(answer)
+        body = text_result(answer) if answer.rows.texts else None
         if body is None:
-            body = msgspec.json.encode(predictions(answer))
+            body = _encode(predictions(answer))
         return HttpResponse(200, body, headers=[(DEPLOYMENT_HEADER, answer.deployment.name)])
 
     async def healthy(self, request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:  # noqa: ARG002
@@ -92,13 +95,17 @@ class _ScoreFamily:
 
     def _read(self, request: HttpRequest, endpoint: str | None) -> Payload:
         state = self._catalog.endpoint(endpoint)
-        # Looked up anew only when the catalog has replaced the endpoint's state; pins that exist are few.
         pin = request.headers.get(DEPLOYMENT_HEADER)
-        if pin not in state.deployments:
-            pin = None
-        known = self._takes_text.get((state.name, pin))
-        if known is None or known[0] is not state:
-            known = self._takes_text[state.name, pin] = state, takes_text(state, pin)
-        if known[1]:
+        known = self._takes_text.get((endpoint, pin))
+        # Looked up anew only when the catalog has replaced the endpoint's state.
+        is_text = known[1] if known is not None and known[0] is state else self._learn(state, endpoint, pin)
+        if is_text:
             return text_payload(text_of(request, self._limit))
         return score_payload(json_value(request, self._limit))
+
+    def _learn(self, state: EndpointState, endpoint: str | None, pin: str | None) -> bool:
+        if pin not in state.deployments:
+            pin = None
+        is_text = takes_text(state, pin)
+        self._takes_text[endpoint, pin] = state, is_text
+        return is_text

@@ -1,12 +1,13 @@
 """
 Answer → JSON values. One output gives a bare list of values, one per row; several give a list of records by name.
 
-One-row answers are what the latency is about: while all outputs are scalars and the rows few, the record is unpacked
+One-row answers are what the latency is about: while the outputs are short and the rows few, the record is unpacked
 without numpy. A missing value and NaN become ``null``; infinities too, because JSON has none.
 """
 
 from __future__ import annotations
 
+import struct
 from functools import lru_cache
 from typing import Any
 
@@ -18,12 +19,17 @@ __all__ = ["predictions", "predictions_by_vetiver_name", "vetiver_names"]
 
 _FEW_ROWS = 8
 
+_FEW_ELEMENTS = 64
+"""Of a row: beyond it numpy takes the numbers out of the records sooner."""
+
 
 def predictions(answer: Answer) -> list[Any]:
     """The predictions as ``/score`` and ``/invocations`` show them."""
     rows = answer.rows
-    if rows.count <= _FEW_ROWS and (form := _Form.of(rows.layout)).is_flat:
-        return form.read(rows.records)
+    if rows.count <= _FEW_ROWS:
+        form = _Form.of(rows.layout)
+        if form.is_flat:
+            return form.read(rows.records)
     if len(rows.layout.columns) == 1:
         return rows.values(0)
     return _records(rows, [column.name for column in rows.layout.columns])
@@ -83,19 +89,33 @@ def _records(rows: Rows, names: list[str]) -> list[dict[str, Any]]:
 class _Form:
     """How the records of one layout become JSON values without numpy; made once per layout."""
 
-    __slots__ = ("_levels", "_names", "_packer", "is_flat")
+    __slots__ = ("_is_bare", "_is_number", "_levels", "_names", "_packer", "_vectors", "is_flat")
 
     def __init__(self, layout: Layout) -> None:
-        self.is_flat = layout.packer is not None and not layout.texts
-        """Whether all outputs are scalars of fixed size."""
-        self._packer = layout.packer
-        self._names = [column.name for column in layout.columns]
-        self._levels = [
-            # A missing level is -1, and the last of these.
-            (place, (*column.levels, None))
-            for place, column in enumerate(layout.columns)
-            if column.kind is Kind.CATEGORICAL
-        ]
+        columns = layout.columns
+        self.is_flat = (
+            layout.is_resolved
+            and not layout.texts
+            and all(len(column.shape) <= 1 for column in columns)
+            and 0 < sum(column.elements for column in columns) <= _FEW_ELEMENTS
+        )
+        """Whether all outputs are scalars or short vectors of fixed size."""
+        formats = [f"{column.elements}{column.storage.code}" for column in columns] if self.is_flat else []
+        self._packer = struct.Struct("<" + "".join(formats))
+        self._names = [column.name for column in columns]
+        self._levels: list[tuple[int, tuple[str | None, ...]]] = []
+        self._vectors: list[tuple[int, int]] = []
+        """Place of the first element and number of elements; the last one first, so that places before it stay."""
+        place = 0
+        for column in columns if self.is_flat else ():
+            if column.kind is Kind.CATEGORICAL:
+                # A missing level is -1, and the last of these.
+                self._levels += [(place + i, (*column.levels, None)) for i in range(column.elements)]
+            if column.shape:
+                self._vectors.insert(0, (place, column.elements))
+            place += column.elements
+        self._is_bare = len(columns) == 1
+        self._is_number = self._is_bare and not self._levels and not self._vectors
 
     @staticmethod
     @lru_cache(maxsize=4096)
@@ -104,14 +124,16 @@ class _Form:
 
     def read(self, records: bytes) -> list[Any]:
         """Only when ``is_flat``."""
-        if self._packer is None:
-            return []
+        if self._is_number:
+            return [value for (value,) in self._packer.iter_unpack(records)]
         found: list[Any] = []
         for unpacked in self._packer.iter_unpack(records):
             values: Any = unpacked
-            if self._levels:
+            if self._levels or self._vectors:
                 values = list(unpacked)
                 for place, levels in self._levels:
                     values[place] = levels[values[place]]
-            found.append(values[0] if len(self._names) == 1 else dict(zip(self._names, values, strict=True)))
+                for place, elements in self._vectors:
+                    values[place : place + elements] = [values[place : place + elements]]
+            found.append(values[0] if self._is_bare else dict(zip(self._names, values, strict=True)))
         return found

@@ -19,6 +19,7 @@ from gateway.core.payload import Named, Payload, Records, Table
 
 __all__ = ["invocations_payload", "predict_payload", "score_payload"]
 
+_LISTS = {list}
 _SPLIT_KEYS = {"columns", "index", "data"}
 _MLFLOW_KEYS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
@@ -37,7 +38,7 @@ def score_payload(value: Any) -> Payload:
             raise InvalidInput('MLflow\'s "dataframe_split" and "dataframe_records" are read on /invocations')
         if not value:
             raise InvalidInput('expected "input_data", "data" or the columns of one row, the object is empty')
-        if all(type(column) is list for column in value.values()):
+        if _LISTS.issuperset(map(type, value.values())):
             return Named(value)
         return Records([value])
     if type(value) is list:
@@ -76,7 +77,7 @@ def predict_payload(value: Any) -> Payload:
     """The body of ``/predict``: a data frame as jsonlite writes one, by rows or by columns."""
     if type(value) is list and all(type(row) is dict for row in value):
         return Records(value)
-    if type(value) is dict and value and all(type(column) is list for column in value.values()):
+    if type(value) is dict and value and _LISTS.issuperset(map(type, value.values())):
         return Named(value)
     if type(value) is dict and value:
         return Records([value])
@@ -103,6 +104,8 @@ def _split(value: dict[str, Any], where: str) -> Table:
 
 
 def _listed(rows: list[Any], where: str) -> Records | Table:
+    if len(rows) == 1:
+        return Records(rows) if type(rows[0]) is dict else Table(None, rows)
     are_objects = {type(row) is dict for row in rows}
     if len(are_objects) > 1:
         raise InvalidInput(f"{where}: expected rows of one kind, got objects and others")

@@ -31,6 +31,8 @@ __all__ = ["Assembler"]
 _FEW_ROWS = 4
 """Up to here packing row by row beats making an array per column (measured: the two meet at 4 to 6 rows)."""
 
+_LISTS = {list}
+
 _REMEMBERED = 256
 """Orders of columns that are kept: callers choose them, so there is a bound."""
 
@@ -51,7 +53,8 @@ class Assembler:
         self._is_flat = self._layout.packer is not None and not self._layout.texts
         self._packer = self._layout.packer or struct.Struct("")
         self._pickers: dict[tuple[str, ...], Callable[[Any], tuple[Any, ...]]] = {}
-        self._plain = PlainRow(self._layout)
+        self._plain = plain = PlainRow(self._layout)
+        self._of_values = plain.of_scalars if plain.is_flat else plain.of_values
         self._is_vector = len(self._columns) == 1 and self._columns[0].shape != ()
 
     def __call__(self, payload: Payload) -> Rows:
@@ -93,7 +96,7 @@ class Assembler:
     def _from_records(self, records: list[dict[str, Any]]) -> Rows:
         pick = self._pick
         try:
-            if len(records) == 1 and (plain := self._plain.of_values(pick(records[0]))) is not None:
+            if len(records) == 1 and (plain := self._of_values(pick(records[0]))) is not None:
                 return Rows(self._layout, 1, plain)
             self.check_count(len(records))
             return self._from_values([pick(record) for record in records], self._json)
@@ -134,10 +137,10 @@ class Assembler:
         if columns is None:
             if self._is_vector:  # the row is the value
                 row = [row]
-            return self._plain.of_values(row) if len(row) == len(self._in_order) else None
+            return self._of_values(row)
         if columns == self._in_order:
-            return self._plain.of_values(row) if len(row) == len(self._in_order) else None
-        return self._plain.of_values(self._pick_from(columns)(row)) if len(row) == len(columns) else None
+            return self._of_values(row)
+        return self._of_values(self._pick_from(columns)(row)) if len(row) == len(columns) else None
 
     def _pick_from(self, columns: list[str]) -> Callable[[Any], tuple[Any, ...]]:
         """Takes the signature's values out of a row with these columns; remembered, since callers repeat themselves."""
@@ -161,6 +164,14 @@ class Assembler:
         return pick
 
     def _from_named(self, columns: dict[str, Any]) -> Rows:
+        try:
+            series = self._pick(columns)
+            if _LISTS.issuperset(map(type, series)):
+                record = self._of_values([value for (value,) in series])
+                if record is not None:
+                    return Rows(self._layout, 1, record)
+        except (KeyError, ValueError):  # a column is missing, or not one row
+            pass
         for name in self._names:
             if name not in columns:
                 raise self._missing(name, columns)
@@ -174,8 +185,6 @@ class Assembler:
                     f'column "{name}": expected {count} rows as in "{self._names[0]}", got {len(values)}'
                 )
             count = len(values)
-        if count == 1 and (record := self._plain.of_values([columns[name][0] for name in self._names])) is not None:
-            return Rows(self._layout, 1, record)
         self.check_count(count)
         return self._from_columns([columns[name] for name in self._names], count, self._json)
 

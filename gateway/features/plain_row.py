@@ -50,7 +50,8 @@ class PlainRow:
         self._scalars = layout.packer is not None
         self._takes_values = is_fixed and all(map(_packs_values, columns))
         self._takes_raw = is_fixed and all(map(_joins_raw, columns))
-        self._is_flat = self._takes_values and self._scalars
+        self.is_flat = self._takes_values and self._scalars
+        """Whether all columns are scalars that may be plain."""
         self._is_nested = self._takes_values and not self._scalars and all(len(c.shape) <= 1 for c in columns)
         elements = [column.elements if is_fixed else 0 for column in columns]
         self._elements = elements
@@ -80,7 +81,7 @@ class PlainRow:
         The packer itself refuses strings, nulls, lists and numbers that do not fit, and JSON brings no NaN; what it
         would take for a number although it is none is a boolean. Four times as fast as asking each converter.
         """
-        if not self._is_flat or bool in map(type, values):
+        if not self.is_flat or bool in map(type, values):
             return None
         try:
             if self._levels:
@@ -93,7 +94,7 @@ class PlainRow:
 
     def of_values(self, values: Sequence[Any]) -> bytes | None:
         """The same for columns of which some are vectors, each a list."""
-        if self._is_flat:
+        if self.is_flat:
             return self.of_scalars(values)
         if not self._is_nested or len(values) != len(self._columns):
             return None

@@ -156,6 +156,8 @@ def json_of(draw: st.DrawFn, signature: tuple[Column, ...]) -> list[Payload]:
         Table(None, [row[0]]),
         Table(names, [row[1:]]),
         Named({name: [value] for name, value in record.items()}),
+        Named({name: [value, value] for name, value in record.items()}),
+        Named(record),
     ]
 
 
@@ -179,7 +181,8 @@ def outcome(make: Callable[[Payload], Any], payload: Payload) -> Any:
 def pair(signature: tuple[Column, ...]) -> tuple[Assembler, Assembler]:
     """One as it is, and one for which nothing is plain."""
     usual, thorough = (Assembler(Signature(inputs=signature, outputs=()), 100) for _ in range(2))
-    thorough._plain = PlainRow(Layout.of(()))
+    thorough._plain = nothing = PlainRow(Layout.of(()))
+    thorough._of_values = nothing.of_values
     return usual, thorough
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.core.request import Answer
 from gateway.core.signature import Column, Kind
@@ -46,6 +50,39 @@ def test_few_rows_and_many_rows_are_shown_alike(columns: list[Column], count: in
     got = predictions(answer(columns, *[row] * count))
 
     assert got == [shown[columns[0].name] if len(columns) == 1 else {c.name: shown[c.name] for c in columns}] * count
+
+
+PAIR = Column(name="pair", kind=Kind.CATEGORICAL, datatype=BY_NAME["BYTES"], levels=("a", "b"), shape=(2,))
+NUMBERS = st.floats() | st.sampled_from([0.1, 1e16, -0.0])
+
+
+@given(
+    st.lists(st.sampled_from([PRICE, CLASS, CHANCES, COUNT, PAIR]), min_size=1, unique_by=lambda column: column.name),
+    st.lists(
+        st.tuples(NUMBERS, st.integers(-1, 1), st.tuples(NUMBERS, NUMBERS), st.integers(0, 9), st.integers(-1, 1)),
+        min_size=1,
+        max_size=8,
+    ),
+)
+def test_few_rows_are_written_as_numpy_has_them(columns: list[Column], values: list[tuple[Any, ...]]) -> None:
+    named = [
+        dict(zip(["price", "label", "probabilities", "count", "pair"], (*row[:4], (row[4], row[4])), strict=True))
+        for row in values
+    ]
+    with np.errstate(over="ignore"):
+        given_ = answer(columns, *[tuple(row[column.name] for column in columns) for row in named])
+    by_column = [given_.rows.values(index) for index in range(len(columns))]
+    names = [column.name for column in columns]
+    rows = [dict(zip(names, row, strict=True)) for row in zip(*by_column, strict=True)]
+
+    assert msgspec.json.encode(predictions(given_)) == msgspec.json.encode(rows if len(columns) > 1 else by_column[0])
+
+
+@pytest.mark.parametrize("length", [0, 64, 65])
+def test_a_vector_of_any_length_is_shown(length: int) -> None:
+    vector = Column(name="v", kind=Kind.FLOAT, datatype=BY_NAME["FP64"], shape=(length,))
+
+    assert predictions(answer([vector], ((1.5,) * length,))) == [[1.5] * length]
 
 
 @pytest.mark.parametrize("count", [1, 9])
