@@ -35,9 +35,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Versions:
 @pytest.fixture(scope="module")
 def stack(folder: Versions, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One server with two gateways for all tests that leave it serving."""
-    with serving(
-        folder.root, tmp_path_factory.mktemp("state"), expected=("control.refused", "this model cannot be loaded")
-    ) as one:
+    expected = ("control.refused", "control.unreadable", "this model cannot be loaded")
+    with serving(folder.root, tmp_path_factory.mktemp("state"), expected=expected) as one:
         yield one
 
 
@@ -134,7 +133,7 @@ def test_a_deployment_that_cannot_be_loaded_is_refused_and_the_old_one_serves(
     assert admin.progress["running"] == before
 
 
-def test_a_file_that_is_wrong_is_refused_with_its_place_and_mended_later(
+def test_a_file_that_is_wrong_is_told_with_its_place_and_mended_later(
     stack: Stack, admin: Admin, folder: Versions
 ) -> None:
     with calling(stack, "sum", {"blue": {1000.0}, "green": {2000.0}}) as callers:
@@ -142,13 +141,13 @@ def test_a_file_that_is_wrong_is_refused_with_its_place_and_mended_later(
         file = folder.root / "endpoints" / "sum.yaml"
         whole = file.read_text()
         file.write_text(whole.replace("100", "97"))
-        refused = stack.event("control.refused", mark)
+        told = stack.event("control.unreadable", mark)
         callers.more()
         folder.endpoint("sum", {"blue": folder.r(1000), "green": folder.onnx(2000)}, traffic={"blue": 1, "green": 99})
         admin.converged(seen + 1)
 
-    assert "sum.yaml" in refused["reason"]
-    assert "97" in refused["reason"]
+    assert "sum.yaml" in told["reason"]
+    assert "97" in told["reason"]
 
 
 def test_endpoints_come_and_go_while_others_are_asked(stack: Stack, admin: Admin, folder: Versions) -> None:
