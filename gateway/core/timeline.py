@@ -95,13 +95,16 @@ class Timeline(Struct, gc=False):
         return self._spelled()
 
     def _spelled(self) -> str:
-        """The same for any request."""
+        """The same for any request; under overload most are refused, so this is not slow either."""
         parts, at = [], self.started
-        for stage in MARKS:
-            ended: int = getattr(self, stage)
+        marks = (self.receive, self.auth, self.route, self.features, self.queue, self.worker, self.answer)
+        for stage, ended in zip(MARKS, marks, strict=True):
             if ended:
-                parts.append(f"{stage};dur={(ended - at) // 1000 / 1000:.3f}")
+                us = (ended - at) // 1000
+                parts.append(f"{stage};dur={_TEXTS[us] if 0 <= us < _SHORT else f'{us / 1000:.3f}'}")
                 at = ended
-            if stage == "worker" and self.compute >= 0:
-                parts.append(f"compute;dur={self.compute // 1000 / 1000:.3f}")
+        if self.compute >= 0:
+            us = self.compute // 1000
+            place = -1 if self.answer else len(parts)
+            parts.insert(place, f"compute;dur={_TEXTS[us] if 0 <= us < _SHORT else f'{us / 1000:.3f}'}")
         return ", ".join(parts)

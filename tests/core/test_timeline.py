@@ -88,3 +88,10 @@ def test_marks_are_readings_of_a_clock_that_goes_on() -> None:
 
     assert all(before <= after for before, after in pairwise(readings))
     assert timeline.total() >= sum(seconds for _, seconds in timeline.stages) - 1e-9
+
+
+def test_marks_in_another_order_do_no_harm() -> None:
+    timeline = passed([5_000_000, None, None, None, None, 1000, None], None)
+    timeline.auth = START + 1000
+
+    assert timeline.server_timing() == "receive;dur=5.000, auth;dur=-4.999, worker;dur=5.000"
