@@ -86,6 +86,7 @@ class FolderSource:
         self._seen: Look | None = None
         self._named: list[str] = []
         self._news = News()
+        self._written = asyncio.Event()
         self._is_away = False
         self._read_only = self._why_read_only()
 
@@ -97,12 +98,14 @@ class FolderSource:
         return self._news.of(await self._off_loop(self._read_newest, _READ_S))
 
     async def write(self, document: Document, expected: int) -> Document:
-        return self._news.of(await self._off_loop(lambda: self._write(document, expected), _READ_S))
+        written = self._news.of(await self._off_loop(lambda: self._write(document, expected), _READ_S))
+        self._written.set()
+        return written
 
     async def changed(self) -> None:
         previous: Look | None = None
         while not self._news.taken():
-            await self._pause(_AWAY_S if self._is_away else LOOK_S)
+            await self._until_written(_AWAY_S if self._is_away else LOOK_S)
             try:
                 found = await self._off_loop(self._look, _LIST_S)
             except SourceUnavailable:
@@ -119,6 +122,18 @@ class FolderSource:
 
     async def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _until_written(self, seconds: float) -> None:
+        """Or for so long: whoever has changed something waits for it to run."""
+        self._written.clear()
+        pause = asyncio.ensure_future(self._pause(seconds))
+        written = asyncio.create_task(self._written.wait(), name="a written change")
+        try:
+            await asyncio.wait((pause, written), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            pause.cancel()
+            written.cancel()
+            await asyncio.wait((pause, written))
 
     async def _off_loop(self, act: Callable[[], T], seconds: float) -> T:
         try:
