@@ -131,7 +131,8 @@ class _OipFamily:
         pin = headers.get(DEPLOYMENT_HEADER) or None
         if "version" in captures:
             pin = oip_metadata.pinned(self._catalog, model, captures["version"], pin or "")
-        length, encoding = oip_body.header_length(headers.get(_LENGTH_LOWER)), headers.get("content-encoding")
+        length = oip_body.header_length(headers[_LENGTH_LOWER]) if _LENGTH_LOWER in headers else None
+        encoding = headers.get("content-encoding")
         body = _InferBody(request.body, length, encoding, self._limit)
         budget = None
         if length == 0:

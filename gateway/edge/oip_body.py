@@ -101,6 +101,8 @@ def parse(body: bytes, length: int | None) -> tuple[InferRequest, memoryview]:
 def tensors(request: InferRequest, binary: memoryview) -> Tensors:
     """Raises ``InvalidInput``, or ``NotSupported`` for shared memory."""
     found = _plain(request.inputs, binary)
+    if found is not None and len(found) == 1:
+        return Tensors(found)
     return collect(_checked(request.inputs, binary) if found is None else found)
 
 

@@ -111,7 +111,11 @@ class PlainRow:
     def of_tensors(self, tensors: list[Tensor], heads: Heads | None = None) -> bytes | None:
         """The record of tensors that are one row, in any order; ``heads`` are theirs, if somebody knows them."""
         if heads is None:
-            heads = tuple([(tensor.name, tensor.datatype, tensor.shape) for tensor in tensors])
+            if len(tensors) == 1:
+                (only,) = tensors
+                heads = ((only.name, only.datatype, only.shape),)
+            else:
+                heads = tuple([(tensor.name, tensor.datatype, tensor.shape) for tensor in tensors])
         form = self._forms.get(heads)
         if form is None:
             form = self._learn(heads)
@@ -120,10 +124,12 @@ class PlainRow:
         order, takes_values, takes_raw = form
         if order is not None:
             tensors = [tensors[place] for place in order]
-        if tensors[0].raw is None:
-            record = self._of_values_in(tensors) if takes_values else None
-        else:
+        if tensors[0].raw is not None:
             record = self._joined(tensors) if takes_raw else None
+        elif takes_values:
+            record = self._pack(tensors[0].values if len(tensors) == 1 else self._values_of(tensors))
+        else:
+            return None
         return None if record is None or self._holds_nan(record) else record
 
     def _learn(self, heads: Heads) -> tuple[list[int] | None, bool, bool] | None:
@@ -150,12 +156,11 @@ class PlainRow:
         form = self._forms[heads] = (None if is_sorted else order, takes_values, takes_raw)
         return form
 
-    def _of_values_in(self, tensors: list[Tensor]) -> bytes | None:
-        if len(tensors) == 1:
-            return self._pack(tensors[0].values)
+    def _values_of(self, tensors: list[Tensor]) -> list[Any] | None:
+        """All of them one after the other; None when one has too few or too many."""
         if self._scalars:
             try:
-                return self._pack([value for tensor in tensors for (value,) in [tensor.values]])
+                return [value for tensor in tensors for (value,) in [tensor.values]]
             except (TypeError, ValueError):  # raw after all, or not one value
                 return None
         flat: list[Any] = []
@@ -163,10 +168,10 @@ class PlainRow:
             if type(tensor.values) is not list or len(tensor.values) != elements:
                 return None
             flat += tensor.values
-        return self._pack(flat)
+        return flat
 
     def _pack(self, flat: Any) -> bytes | None:
-        """The record of as many values as it has elements."""
+        """The record of a list with as many values as it has elements; None for anything else."""
         try:
             if self._levels:
                 flat = list(flat)
