@@ -95,11 +95,11 @@ class Batcher:
         """
         now = self._clock()
         places, count, waiting = self._scorer.places, rows.count or 1, self._window.rows
-        # Who has a place waiting for him, or more time than the longest line takes, is let in without more ado.
+        # Who has more time than the longest line takes is let in without more ado.
         if (
             deadline <= now
-            or places <= 0
             or self._is_closed
+            or (places <= 0 and not self._scorer.is_ready)
             or (waiting and (waiting + count > self._most_waiting or deadline - now < self._comfort))
         ):
             self._check_admission(count, deadline, now)
@@ -150,6 +150,7 @@ class Batcher:
         except TimeoutError:
             log.warning("dispatch.drain_ended", deployment=self.name, rows=self._window.rows + self._in_flight)
         finally:
+            self._abandon(NotReady(why))
             self._callers.dismiss(NotReady(why))
             if self._turn is not None:
                 self._turn.cancel()

@@ -67,7 +67,7 @@ class Leaving:
                 return attempt
 
     def abandon(self, error: GatewayError) -> None:
-        """Nobody can serve: better to say so now than at the deadline."""
+        """Nobody will serve those who wait: better to say so now than at the deadline."""
         self._callers.fail_all(self._window.clear(), error)
         while self.again:
             self._callers.fail_all(self.again.popleft().tickets, error)

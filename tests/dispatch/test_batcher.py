@@ -212,6 +212,17 @@ async def test_a_caller_who_leaves_the_line_frees_his_place() -> None:
 
 
 @on_virtual_time
+async def test_the_rows_of_a_caller_who_is_just_leaving_are_not_computed() -> None:
+    bench = Bench()
+    leaver = bench.ask(1)
+    bench.ask(2)
+    leaver.reply.cancel()  # its task was cancelled, and withdraws the ticket when it is its turn
+    await settle()
+
+    assert bench.scorer.seen == [[2]]
+
+
+@on_virtual_time
 async def test_an_answer_of_too_few_rows_fails_its_batch_instead_of_shifting_answers() -> None:
     bench = Bench()
     tickets = [bench.ask(1), bench.ask(2)]
@@ -671,6 +682,21 @@ async def test_who_would_wait_longer_than_he_has_time_is_refused_with_the_time_t
 
 
 @on_virtual_time
+async def test_who_comes_right_behind_another_and_has_too_little_time_for_both_is_refused() -> None:
+    bench = Bench(max_rows=1)
+    for value in range(5):
+        bench.ask(value, seconds=1000)
+    for _ in range(5):  # a row in ten seconds
+        await settle()
+        bench.loop.advance(10)
+        bench.scorer.answer()
+    await settle()
+    bench.ask(8, seconds=1)
+    with pytest.raises(Overloaded):
+        bench.ask(9, seconds=1)
+
+
+@on_virtual_time
 async def test_an_idle_worker_gets_a_row_whatever_was_measured_before() -> None:
     bench = Bench(max_rows=1)
     for value in range(5):
@@ -727,6 +753,16 @@ async def test_closing_takes_no_longer_than_its_drain_time() -> None:
 
     assert bench.loop.now - started == pytest.approx(10)
     assert [await outcome(running), await outcome(waiting)] == [NotReady, NotReady]
+
+
+@on_virtual_time
+async def test_a_batcher_that_was_closed_keeps_nobodys_rows() -> None:
+    bench = Bench()
+    await bench.fill()
+    bench.ask(1, seconds=60)
+    await bench.batcher.close(1)
+
+    assert bench.batcher.rows_waiting == 0
 
 
 @on_virtual_time

@@ -18,7 +18,7 @@ from tests.support.held_scorer import numbers, rows_of
 
 NUMBER = Column(name="n", kind=Kind.INTEGER, datatype=BY_NAME["INT64"])
 WORD = Column(name="w", kind=Kind.STRING, datatype=BY_NAME["BYTES"])
-LAYOUTS = [Layout.of((NUMBER,)), Layout.of((NUMBER, WORD)), Layout.of((WORD,))]
+LAYOUTS = [Layout.of((NUMBER,)), Layout.of((NUMBER, WORD)), Layout.of((WORD,)), Layout.of(())]
 
 NOBODY = cast("asyncio.Future[Scored]", None)
 

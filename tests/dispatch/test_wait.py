@@ -44,6 +44,12 @@ def test_a_caller_whose_time_suffices_is_let_in_and_one_whose_does_not_is_not() 
     assert forecast.excess(3200, wait + 0.01) < 0 < forecast.excess(3200, wait - 0.01)
 
 
+def test_who_has_no_time_at_all_finds_the_whole_line_too_long() -> None:
+    forecast = busy(32, 0.01)
+
+    assert [forecast.excess(3200, left) for left in (0.0, -1.0)] == [3200, 3200]
+
+
 def test_retry_after_is_the_time_that_the_excess_takes() -> None:
     assert busy(32, 0.01).retry_after(1600) == pytest.approx(0.5)
 
@@ -82,7 +88,7 @@ def test_a_rate_that_became_faster_is_noticed_even_without_a_line() -> None:
 
 
 @given(
-    batches=st.lists(st.tuples(st.integers(1, 64), st.floats(1e-6, 10), st.booleans()), max_size=20),
+    batches=st.lists(st.tuples(st.integers(1, 64), st.floats(1e-6, 10), st.sampled_from([True, True, False]))),
     most=st.integers(0, 10_000),
     share=st.floats(0, 1),
     more=st.floats(0, 10),
@@ -96,4 +102,5 @@ def test_who_has_time_enough_for_the_longest_line_is_never_one_too_many(
         now += seconds
         forecast.completed(rows, now - seconds, now, is_line)
 
+    assert forecast.excess(most, forecast.comfort(most)) <= 0
     assert forecast.excess(int(share * most), forecast.comfort(most) + more) <= 0

@@ -81,6 +81,19 @@ def test_clearing_gives_everything_in_order_of_arrival() -> None:
     assert (w.clear(), w.rows, bool(w)) == (items, 0, False)
 
 
+def test_layouts_that_nobody_waits_with_are_forgotten() -> None:
+    w: Window[Item] = Window()
+    for i in range(10):
+        w.put(item(1, other=i % 2 == 1))
+        w.take(9)
+    w.put(item(1))
+    w.put(last := item(1, other=True))
+    w.remove(last)
+    w.take(9)
+
+    assert len(w._lanes) == 1
+
+
 OPERATIONS = st.lists(
     st.one_of(
         st.tuples(st.just("put"), st.integers(0, 5), st.booleans()),
