@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from feature_cache.row import Row
 from feature_cache.stored_view import StoredView
 
-__all__ = ["Fetch", "Waiter"]
+__all__ = ["Fetch", "Reading", "Waiter"]
 
 
 class Waiter:
@@ -68,3 +68,15 @@ class Fetch:
         waiters, self.waiters = self.waiters, []
         for waiter in waiters:
             waiter.arrived()
+
+
+class Reading:
+    """What one call of ``read`` waits for: a list of rows, a place in it, and what will give the row."""
+
+    __slots__ = ("deadline", "is_over", "now", "open", "waiter")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, now: float, deadline: float | None) -> None:
+        self.now, self.deadline = now, deadline
+        self.is_over = deadline is not None and deadline <= now
+        self.waiter = Waiter(loop.create_future())
+        self.open: list[tuple[list[Row], int, Fetch]] = []

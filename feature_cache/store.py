@@ -15,21 +15,17 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TypeAlias
 
-from feature_cache.address import StoreAddress, parse_url
-from feature_cache.cluster import Cluster
 from feature_cache.counters import Counters
-from feature_cache.credentials import CredentialProvider, fixed
-from feature_cache.dial import Dialer, tls_context
-from feature_cache.fetch import Fetch, Waiter
+from feature_cache.credentials import CredentialProvider
+from feature_cache.fetch import Reading
 from feature_cache.local import LocalCopy
-from feature_cache.node import Node
 from feature_cache.policy import Policy, Resolved
 from feature_cache.reader import Reader
 from feature_cache.row import Row, RowState
 from feature_cache.schema import FeatureView
+from feature_cache.servers import topology_of
 from feature_cache.settings import StoreSettings
 from feature_cache.stored_view import StoredView
-from feature_cache.topology import Standalone, Topology
 from feature_cache.tracking import Tracking
 
 __all__ = ["Entities", "FeatureStore"]
@@ -62,20 +58,7 @@ class FeatureStore:
         self._has_nodes, self._was_told = asyncio.Event(), asyncio.Event()
         self._slots = tuple(stored.slot for stored in self._views.values() if stored.slot)
         self._policies = {name: Policy(stored.view) for name, stored in self._views.items()}
-        address = parse_url(settings.url)
-        dialer = Dialer(
-            clock=clock,
-            tls=tls_context(settings.tls) if address.tls else None,
-            credentials=credentials or fixed(address.user, address.password),
-            db=address.db,
-            timeout=settings.connect_timeout_ms / 1000,
-            must_be_master=address.kind == "sentinel",
-        )
-
-        def make_node(name: str, **resolve: object) -> Node:
-            return Node(name, dialer=dialer, settings=settings, counters=self.counters, random=random, **resolve)  # type: ignore[arg-type]
-
-        self._topology = _topology(address, make_node, dialer, settings)
+        self._topology = topology_of(settings, credentials, self.counters, clock=clock, random=random)
         local = settings.local
         self._local = LocalCopy(
             max_rows=local.max_rows,
@@ -205,7 +188,7 @@ class FeatureStore:
         stored = self._views[view]
         key = stored.key
         keys = [key(entity) for entity in entities]
-        reading = _Reading(asyncio.get_running_loop(), self._clock(), deadline)
+        reading = Reading(asyncio.get_running_loop(), self._clock(), deadline)
         rows = self._begin(reading, stored, keys, entities)
         if reading.open:
             await self._end(reading)
@@ -215,7 +198,7 @@ class FeatureStore:
         """Like ``read``, for several views at once."""
         views = [self._views[name] for name, _ in asks]
         keys = [[view.key(entity) for entity in entities] for view, (_, entities) in zip(views, asks, strict=True)]
-        reading = _Reading(asyncio.get_running_loop(), self._clock(), deadline)
+        reading = Reading(asyncio.get_running_loop(), self._clock(), deadline)
         answers = [
             self._begin(reading, view, of_view, entities)
             for view, of_view, (_, entities) in zip(views, keys, asks, strict=True)
@@ -235,7 +218,7 @@ class FeatureStore:
         self.counters.stale += sum(each.stale for each in resolved)
         return resolved
 
-    def _begin(self, reading: _Reading, view: StoredView, keys: Sequence[bytes], entities: Entities) -> list[Row]:
+    def _begin(self, reading: Reading, view: StoredView, keys: Sequence[bytes], entities: Entities) -> list[Row]:
         """Rows that are at hand, and in ``reading`` the fetches for the places of the others."""
         now, get, counters, slot = reading.now, self._local.get, self.counters, view.slot
         rows: list[Row] = []
@@ -254,7 +237,7 @@ class FeatureStore:
             rows.append(row)
         return rows
 
-    async def _end(self, reading: _Reading) -> None:
+    async def _end(self, reading: Reading) -> None:
         """Put the rows of the fetches in their places."""
         waiter, counters = reading.waiter, self.counters
         if waiter.is_expecting:
@@ -305,28 +288,4 @@ class FeatureStore:
             self._local.suspend(self._clock())
 
 
-class _Reading:
-    """What one call of ``read`` waits for."""
-
-    __slots__ = ("deadline", "is_over", "now", "open", "waiter")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, now: float, deadline: float | None) -> None:
-        self.now, self.deadline = now, deadline
-        self.is_over = deadline is not None and deadline <= now
-        self.waiter = Waiter(loop.create_future())
-        self.open: list[tuple[list[Row], int, Fetch]] = []
-
-
 _NOT_IN_TIME = Row(RowState.UNAVAILABLE, error="it has not answered in time")
-
-
-def _topology(
-    address: StoreAddress, make_node: Callable[..., Node], dialer: Dialer, settings: StoreSettings
-) -> Topology:
-    if address.kind == "cluster":
-        return Cluster(address, make_node, dialer)
-    if address.kind == "sentinel":
-        from feature_cache.sentinel import SentinelMaster
-
-        return SentinelMaster(address, make_node, timeout=settings.connect_timeout_ms / 1000)
-    return Standalone(address, make_node)

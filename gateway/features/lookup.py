@@ -17,7 +17,7 @@ from feature_cache.row import Row, RowState
 from feature_cache.store import FeatureStore
 from gateway.core.deadline import Deadline
 from gateway.core.errors import BadFeatures, FeaturesUnavailable, GatewayError, InvalidInput
-from gateway.core.payload import Named, Payload, Records, Table, Tensors
+from gateway.core.payload import Payload, Records, Table, Tensors
 from gateway.core.rows import Rows
 from gateway.features.assemble import Assembler
 from gateway.features.bind import Binding
@@ -25,6 +25,7 @@ from gateway.features.key_values import KeyReader, scalar_of
 from gateway.features.open_store import Readers
 from gateway.features.plan import REMEMBERED, Ask, Fill, FillPlan, MissingColumn
 from gateway.features.quick import Quick, are_finite, quick_row
+from gateway.features.sent_rows import named_rows, table_rows
 from gateway.features.stored import StoredConverter
 from gateway.features.values import Converter
 
@@ -107,9 +108,9 @@ class Completer:
                 return await self._from_mixed(records, deadline)
             rows: Sequence[Sequence[Any]] = [tuple(record.values()) for record in records]
         elif isinstance(payload, Table):
-            names, rows = self._from_table(payload)
+            names, rows = table_rows(payload, self._plan, self._assembler)
         else:
-            names, rows = self._from_named(payload)
+            names, rows = named_rows(payload, self._plan)
         self._assembler.check_count(len(rows))
         try:
             fill = self._fill(names)
@@ -238,37 +239,7 @@ class Completer:
             for converter, stored, is_read in zip(sent, self._stored, fill.is_read, strict=True)
         ]
 
-    # The forms of a request
-
-    def _from_table(self, table: Table) -> tuple[tuple[str, ...], list[Any]]:
-        rows = table.rows
-        self._assembler.check_count(len(rows))
-        if table.columns is None:
-            if len(self._plan.request_names) == 1:
-                rows = [row if type(row) is list else [row] for row in rows]
-            names = self._plan.positional(len(rows[0]) if rows and type(rows[0]) is list else 0)
-        else:
-            names = tuple(table.columns)
-        for number, row in enumerate(rows):
-            if type(row) is not list or len(row) != len(names):
-                got = f"{len(row)} values" if type(row) is list else "no list"
-                raise InvalidInput(f"row {number}: expected a list of {len(names)} values, got {got}")
-        return names, rows
-
-    def _from_named(self, payload: Named) -> tuple[tuple[str, ...], list[Any]]:
-        columns = {name: values for name, values in payload.columns.items() if name in self._plan.known}
-        count = -1
-        for name, values in columns.items():
-            if type(values) is not list:
-                raise InvalidInput(f'column "{name}": expected a list of values, one per row')
-            if count not in (-1, len(values)):
-                raise InvalidInput(
-                    f'column "{name}": expected {count} rows as in "{next(iter(columns))}", got {len(values)}'
-                )
-            count = len(values)
-        if not columns:
-            self._plan.fill(tuple(payload.columns))
-        return tuple(columns), list(zip(*columns.values(), strict=True))
+    # Tensors
 
     async def _from_tensors(self, payload: Tensors, deadline: Deadline) -> Rows:
         tensors = payload.tensors
