@@ -42,6 +42,7 @@ class ServerDriver(ServerTransport):
 
     def send_headers(self, context: ServicerContext, initial: Iterable[tuple[str, str | bytes]] = ()) -> None:
         self.connection.send_headers(context.call, metadata.encode(initial))
+        context.is_plain = False
         self.flush_soon()
 
     def send_message(self, context: ServicerContext, data: bytes) -> None:
@@ -52,6 +53,7 @@ class ServerDriver(ServerTransport):
             raise AbortError(details)
         if context.call.sending is IDLE:
             self.connection.send_headers(context.call)
+            context.is_plain = False
         self.connection.send_message(context.call, data)
         self.flush_soon()
 
@@ -62,6 +64,7 @@ class ServerDriver(ServerTransport):
             return False
         if call.sending is IDLE:
             connection.send_headers(call)
+            context.is_plain = False
         elif call.sending is not OPEN:  # lost, and about to be told
             return False
         connection.send_message(call, data)
@@ -70,6 +73,7 @@ class ServerDriver(ServerTransport):
 
     def choose_compression(self, context: ServicerContext, algorithm: str) -> None:
         self.connection.choose_compression(context.call, algorithm)
+        context.is_plain = False
 
     def may_write(self, call: Call) -> bool:
         return self.connection.may_write(call)
@@ -94,10 +98,9 @@ class ServerDriver(ServerTransport):
         """The reply of a method that takes one message and gives one."""
         if context.is_over:
             return
-        call, limit = context.call, self.limits.max_send_message
-        is_short = context.is_plain and call.sending is IDLE and call.compression is None
-        if is_short and (limit is None or len(data) <= limit):
-            connection, trailing = self.connection, context.trailing
+        limit = self.limits.max_send_message
+        if context.is_plain and (limit is None or len(data) <= limit):
+            call, connection, trailing = context.call, self.connection, context.trailing
             connection.send_answer(call, data, [*OK, *metadata.encode(trailing)] if trailing else OK)
             # What ``ServicerContext.end`` does, as far as such a call has it.
             context.is_over, call.owner = True, None
@@ -146,13 +149,13 @@ class ServerDriver(ServerTransport):
             details = f"the method {path.decode('latin-1')} is not known"
             self.connection.send_status(call, Status.UNIMPLEMENTED, details)
             return
-        call.owner = context = ServicerContext(self, call, method)
         if len(self.contexts) >= self.limits.max_streams:  # handlers of lost calls count too
             counters["refused"] += 1
-            self.finish(context, Status.UNAVAILABLE, "too many calls of one connection")
+            self.connection.send_status(call, Status.UNAVAILABLE, "too many calls of one connection")
             return
+        call.owner = context = ServicerContext(self, call, method)
         if home.compression is not None:
-            self.connection.choose_compression(call, home.compression)
+            self.choose_compression(context, home.compression)
         message = call.message
         if method.is_unary:
             if message is not None:
@@ -161,6 +164,7 @@ class ServerDriver(ServerTransport):
             return
         if method.request_streaming:
             call.is_stream = True
+            context.open_inbox()
             self._start(context)
         if message is not None:
             self._on_message(context, Message(call, message, is_last=True))

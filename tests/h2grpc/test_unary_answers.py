@@ -1,0 +1,230 @@
+"""The shortest way to answer a call is taken only where it says all that the handler said."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import pytest
+
+import h2grpc
+from h2grpc.client_protocol import ClientConnection
+from h2grpc.counters import Counters
+from h2grpc.events import CallEnded, CallHeaders, Event, Message
+from h2grpc.limits import Limits
+from h2grpc.server import Server
+from h2grpc.status import Status
+from tests.support.h2grpc_wire import of
+
+
+class Pipe(asyncio.Transport):
+    """What a server wrote, and whether it has closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self.is_closed = False
+
+    def write(self, data: Any) -> None:
+        self.written.append(bytes(data))
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+
+class Line:
+    """A server with one method, and a client on one connection without a socket."""
+
+    def __init__(self, behavior: Callable[[bytes, Any], Any], **options: Any) -> None:
+        self.server: Server = h2grpc.server(**options)
+        handler: Any = grpc.unary_unary_rpc_method_handler(behavior)
+        self.server.add_registered_method_handlers("t", {"m": handler})
+        self.pipe, self.driver = Pipe(), self.server.protocol_factory()
+        self.driver.connection_made(self.pipe)
+        self.client = ClientConnection(Limits(), Counters(), 0.0, authority="test")
+        self.seen: list[Event] = []
+
+    def begin(self, *messages: bytes) -> None:
+        for message in messages:
+            call = self.client.start(b"/t/m", 0.0)
+            self.client.send_message(call, message)
+            self.client.end(call)
+
+    async def carry(self) -> None:
+        """Until neither end has anything to say, and no handler is running."""
+        while True:
+            up = self.client.data_to_send()
+            if up:
+                self.driver.data_received(up)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            for data in self.pipe.written:
+                self.client.receive(data, 0.0)
+            is_quiet = not up and not self.pipe.written and not self.driver.contexts
+            self.pipe.written.clear()
+            self.seen += self.client.events()
+            if is_quiet:
+                return
+
+    @property
+    def outcome(self) -> tuple[Status, str]:
+        ended = of(self.seen, CallEnded)[-1]
+        return ended.status, ended.details
+
+
+async def test_a_code_that_was_set_is_sent_with_its_details() -> None:
+    async def behavior(request: bytes, context: Any) -> bytes:
+        context.set_code(grpc.StatusCode.NOT_FOUND)
+        context.set_details("not here")
+        return request
+
+    wire = Line(behavior)
+    wire.begin(b"a")
+    await wire.carry()
+
+    assert wire.outcome == (Status.NOT_FOUND, "not here")
+
+
+async def test_a_code_is_sent_without_details_as_well() -> None:
+    async def behavior(request: bytes, context: Any) -> bytes:
+        context.set_code(grpc.StatusCode.NOT_FOUND)
+        return request
+
+    wire = Line(behavior)
+    wire.begin(b"a")
+    await wire.carry()
+
+    assert wire.outcome == (Status.NOT_FOUND, "")
+
+
+async def test_details_are_sent_without_a_code_where_there_is_metadata_at_the_end() -> None:
+    async def behavior(request: bytes, context: Any) -> bytes:
+        context.set_details("fine")
+        context.set_trailing_metadata((("x", "1"),))
+        return request
+
+    wire = Line(behavior)
+    wire.begin(b"a")
+    await wire.carry()
+
+    assert wire.outcome == (Status.OK, "fine")
+
+
+@pytest.mark.parametrize("by_server", [True, False])
+async def test_an_answer_is_compressed_whoever_chose_it(by_server: bool) -> None:
+    async def behavior(request: bytes, context: Any) -> bytes:
+        if not by_server:
+            context.set_compression("gzip")
+        return request
+
+    wire = Line(behavior, compression="gzip" if by_server else None)
+    wire.begin(b"a" * 10_000)
+    await wire.carry()
+
+    assert (b"grpc-encoding", b"gzip") in of(wire.seen, CallHeaders)[0].call.headers
+    assert [event.data for event in of(wire.seen, Message)] == [b"a" * 10_000]
+
+
+async def test_a_handler_that_wrote_and_also_returns_ends_its_call() -> None:
+    async def behavior(request: bytes, context: Any) -> bytes:
+        await context.write(b"one")
+        return b"two"
+
+    wire = Line(behavior)
+    wire.begin(b"a")
+    await wire.carry()
+
+    assert [event.data for event in of(wire.seen, Message)] == [b"one", b"two"]
+    assert wire.outcome == (Status.OK, "")
+
+
+async def test_callbacks_are_told_of_a_short_answer_too() -> None:
+    told: list[bool] = []
+
+    async def behavior(request: bytes, context: Any) -> bytes:
+        context.add_done_callback(lambda context: told.append(context.done()))
+        return request
+
+    wire = Line(behavior)
+    wire.begin(b"a")
+    await wire.carry()
+
+    assert told == [True]
+
+
+async def test_handlers_of_calls_that_were_lost_count_for_the_limit() -> None:
+    release = asyncio.Event()
+
+    async def behavior(request: bytes, context: Any) -> bytes:
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+        return request
+
+    wire = Line(behavior, limits=Limits(max_streams=2))
+    wire.begin(b"a", b"b")
+    wire.driver.data_received(wire.client.data_to_send())
+    await asyncio.sleep(0)
+    for call in list(wire.client.calls.values()):
+        wire.client.cancel(call)
+    wire.begin(b"c")
+    wire.driver.data_received(wire.client.data_to_send())
+    await asyncio.sleep(0)
+    for data in wire.pipe.written:
+        wire.client.receive(data, 0.0)
+    wire.seen += wire.client.events()
+    release.set()
+    await asyncio.sleep(0)
+
+    assert wire.outcome == (Status.UNAVAILABLE, "too many calls of one connection")
+
+
+async def test_a_drained_connection_is_closed_with_its_last_answer() -> None:
+    release = asyncio.Event()
+
+    async def behavior(request: bytes, context: Any) -> bytes:
+        await release.wait()
+        return request
+
+    wire = Line(behavior)
+    wire.begin(b"a")
+    wire.driver.data_received(wire.client.data_to_send())
+    wire.driver.drain()
+    for _ in range(3):  # the round trip between the two GOAWAYs
+        await asyncio.sleep(0)
+        for data in wire.pipe.written:
+            wire.client.receive(data, 0.0)
+        wire.pipe.written.clear()
+        if up := wire.client.data_to_send():
+            wire.driver.data_received(up)
+    was_closed = wire.pipe.is_closed
+    release.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+    assert (was_closed, wire.pipe.is_closed) == (False, True)
+
+
+async def test_the_last_answer_of_a_connection_leaves_in_its_own_turn_of_the_loop() -> None:
+    written: list[int] = []
+
+    async def behavior(request: bytes, context: Any) -> bytes:
+        context.add_done_callback(lambda _: written.append(len(wire.pipe.written)))
+        return request
+
+    wire = Line(behavior)
+    wire.begin()
+    await wire.carry()
+    wire.begin(b"a")
+    wire.driver.data_received(wire.client.data_to_send())
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+    assert written == [1]  # by the time that callbacks run, which is the next turn
