@@ -103,12 +103,12 @@ REPLIES: dict[str, Callable[[wire.Batch], wire.Reply]] = {
 }
 STATES = {"ready": wire.READY, "resting": wire.RESTING, "draining": wire.DRAINING}
 
-WHO = st.integers(0, 2)
+WHO = st.sampled_from([0, 0, 0, 1, 2])
 WHAT = st.one_of(
     st.just("send"),
     st.just("send"),
     st.sampled_from([*REPLIES]),
-    st.just("answer"),
+    st.sampled_from(["answer", "slow"]),
     st.sampled_from([*STATES]),
     st.sampled_from(["connect", "connect", "lose", "garbage"]),
     st.just("time"),
@@ -121,6 +121,8 @@ def test_what_is_kept_is_what_adding_up_would_give_and_every_batch_ends_once(ste
     async def scenario() -> None:
         rooms = Rooms()
         workers = [Played(rooms, name) for name in "abc"]
+        for worker in workers:
+            worker.connect()
         for what, who, number in steps:
             worker = workers[who]
             if what == "send":
@@ -159,6 +161,48 @@ def test_what_is_kept_is_what_adding_up_would_give_and_every_batch_ends_once(ste
         assert (rooms.open, rooms.places, rooms.spare) == (0, 0, 0)
 
     run_virtually(scenario())
+
+
+@on_virtual_time
+async def test_a_slow_worker_that_computes_takes_only_a_full_batch_until_it_is_half_done() -> None:
+    worker = Played(rooms := Rooms())
+    worker.connect()
+    worker.send(1)
+    worker.say(slow(worker.sent.pop()))
+    worker.send(2)
+    at_first = rooms.places, rooms.spare
+    before = worker.changes
+    await asyncio.sleep(0.021)
+
+    assert (at_first, (rooms.places, rooms.spare), worker.changes) == ((0, 1), (1, 1), before + 1)
+
+
+@on_virtual_time
+async def test_a_slow_worker_that_is_done_early_takes_the_next_batch_at_once() -> None:
+    worker = Played(rooms := Rooms())
+    worker.connect()
+    for value in (1, 2):
+        worker.send(value)
+        worker.say(slow(worker.sent.pop()))
+
+    assert rooms.places == 2
+
+
+@on_virtual_time
+async def test_a_worker_that_fails_again_and_again_has_no_room_then_room_for_one_batch_and_then_all_of_it() -> None:
+    worker = Played(rooms := Rooms())
+    worker.connect()
+    for value in (1, 2):
+        worker.send(value)
+        worker.say(failure(wire.Failure.INTERNAL)(worker.sent.pop()))
+    seen = [(rooms.open, rooms.places, rooms.spare)]
+    await asyncio.sleep(0.06)
+    seen.append((rooms.open, rooms.places, rooms.spare))
+    worker.send(3)
+    worker.say(answer(worker.sent.pop()))
+    seen.append((rooms.open, rooms.places, rooms.spare))
+
+    assert seen == [(0, 0, 0), (1, 1, 1), (1, 2, 2)]
 
 
 @on_virtual_time
