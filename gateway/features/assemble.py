@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
+from math import prod
 from operator import itemgetter
 from typing import Any
 
@@ -21,7 +22,7 @@ import numpy as np
 from gateway.core.errors import InvalidInput
 from gateway.core.payload import Payload, Records, Table, Tensor, Tensors
 from gateway.core.rows import Layout, Rows, Text
-from gateway.core.signature import Signature
+from gateway.core.signature import Column, Signature
 from gateway.features.plain_row import PlainRow
 from gateway.features.tensors import TensorReader
 from gateway.features.values import Converter
@@ -241,7 +242,7 @@ class Assembler:
         if not layout.is_resolved:
             layout = layout.with_shapes(
                 [
-                    column.shape[1:] if isinstance(column, np.ndarray) else declared.shape
+                    column.shape[1:] if isinstance(column, np.ndarray) else _shape_of(column, declared, count)
                     for column, declared in zip(columns, self._columns, strict=True)
                 ]
             )
@@ -271,3 +272,14 @@ def _picker(keys: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
         only = keys[0]
         return lambda row: (row[only],)
     return itemgetter(*keys)
+
+
+def _shape_of(text: Text, declared: Column, count: int) -> tuple[int, ...]:
+    """What a column of texts has per row: an open length follows from how many there are."""
+    shape = declared.shape
+    if -1 not in shape:
+        return shape
+    if shape.count(-1) > 1:
+        raise InvalidInput(f'column "{declared.name}": texts with more than one open length are not offered')
+    known = -prod(shape)  # the product of the others
+    return tuple(len(text) // (count * known) if length == -1 else length for length in shape)

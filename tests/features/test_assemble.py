@@ -255,3 +255,18 @@ def test_rows_cut_and_joined_are_the_same_rows(values: list[tuple[int, float]], 
     assert (joined.count, joined.records, joined.texts) == (whole.count, whole.records, whole.texts)
     assert joined.values(0) == [LEVELS[code] for code, _ in values]
     assert joined.values(1) == [x for _, x in values]
+
+
+@pytest.mark.parametrize("rows", [[["a", "b"]], [["a", "b", "c"], ["d", "e", "f"]]])
+def test_texts_of_an_open_length_stand_beside_another_column(rows: list[list[str]]) -> None:
+    words = column("words", Kind.STRING, "BYTES", shape=(-1,))
+    named = Named({"words": rows, "carat": [1.5] * len(rows)})
+
+    assert assembler(words, CARAT)(named).values(0) == rows
+
+
+def test_texts_with_two_open_lengths_are_refused() -> None:
+    words = column("words", Kind.STRING, "BYTES", shape=(-1, -1))
+
+    with pytest.raises(InvalidInput, match='column "words": texts with more than one open length'):
+        assembler(words, CARAT)(Named({"words": [[["a"]]], "carat": [1.5]}))

@@ -51,8 +51,6 @@ class OnnxRuntime(Runtime):
         self._group = group
         self._is_interrupted = False
         self._session: Any = None
-        self._run: Any = None
-        """Runs the session: names of outputs, feed, options."""
         self._run_options: Any = None
         self._failures: tuple[type[Exception], ...] = ()
         self._inputs: InputPlan
@@ -104,7 +102,7 @@ class OnnxRuntime(Runtime):
         except ValueError as error:  # numpy: the bytes are not the records that the schema says
             raise BatchInvalid(str(error)) from error
         try:
-            outputs = self._run(self._outputs.names, feed, self._run_options)
+            outputs = self._session.run(self._outputs.names, feed, self._run_options)
         except self._failures as error:
             if self._is_interrupted:
                 raise ModelTimeout from error
@@ -131,11 +129,6 @@ class OnnxRuntime(Runtime):
             raise LoadError(f"{path}: ONNX Runtime cannot load it: {_told(error)}") from error
         self._run_options = onnxruntime.RunOptions()
         self._run_options.log_severity_level = 4  # a failed run is raised, and its log line could hold input values
-        self._run = self._session.run
-        if self._session.get_providers() == ["CPUExecutionProvider"]:
-            # What its wrapper does for each run, and costs a fifth of a small model's, is to ask whether inputs are
-            # missing, which was settled at load, and to see to providers other than this one.
-            self._run = getattr(getattr(self._session, "_sess", self._session), "run", self._session.run)
         device = check_device(group.device, providers, self._session.get_providers())
         if group.device == "auto" and device == "cpu" and providers[0][0] != "CPUExecutionProvider":
             log.warning("onnx.fell_back_to_cpu", asked=providers[0][0], got=self._session.get_providers())
