@@ -8,6 +8,7 @@ be served and whoever loads it compute it here, so that they mean the same.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ _MOST_FILES = 10_000
 
 
 _NO_FILE = "cannot be read: it is not a file"
+_NOT_OURS = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR)
 
 
 class FilesUnreadable(Exception):
@@ -96,7 +98,7 @@ def model_files(model: str) -> list[tuple[str, str]]:
 
 def _walk(folder: str) -> Iterator[str]:
     seen: set[tuple[int, int]] = set()
-    for where, folders, files in os.walk(folder, followlinks=True):
+    for where, folders, files in os.walk(folder, onerror=_refuse_half, followlinks=True):
         here = stamp(where)
         if here is None or here[:2] in seen:  # a link back to where we have been
             folders.clear()
@@ -107,3 +109,9 @@ def _walk(folder: str) -> Iterator[str]:
             path = f"{where}/{name}"
             if not name.startswith(".") and Path(path).is_file():
                 yield path
+
+
+def _refuse_half(error: OSError) -> None:
+    """A folder that nobody may list is not the model's; one that a disk does not give would be missing from it."""
+    if error.errno not in _NOT_OURS:
+        raise FilesUnreadable(str(error.filename), f"cannot be read: {error.strerror}") from error

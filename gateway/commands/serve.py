@@ -70,7 +70,10 @@ async def _serve(
     source = open_source(settings.control, root, files.root, read_files=read_files, check=check, models=models)
     try:
         document = await source.read()
-        config = await asyncio.to_thread(compose, document, root, settings, models)
+        try:
+            config = await asyncio.to_thread(compose, document, root, settings, models)
+        except OSError as error:  # of a disk, or a path that may not be looked at
+            raise ConfigError(error.filename or "a file", f"cannot be read: {error.strerror}") from error
         return await Supervising(
             source, document, config, models, files=files, sockets=sockets, console=console, logs=logs
         ).run()

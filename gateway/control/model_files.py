@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.control.disk import of_disk
 from gateway.control.document import Document
 from gateway.core.errors import ConfigError
 from workers.model_digest import FilesUnreadable, Stamp, model_digest, model_files, read_digest, stamp
@@ -58,10 +59,12 @@ class ModelFiles:
         try:
             return model_digest(model, self._of_file)
         except FilesUnreadable as error:
+            if (trouble := of_disk(error)) is not None:
+                raise trouble from None
             raise ConfigError(error.path, error.problem) from error
 
     def digests(self, endpoints: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-        """Of all models that are there. Raises ``ConfigError``."""
+        """Of all models that are there. Raises as ``digest`` does, like all that follows but ``stamps``."""
         return {path: self.digest(path) for path in model_paths(endpoints) if stamp(path) is not None}
 
     def pinned(self, document: Document) -> Document:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from gateway.control.disk import is_of_path
 from gateway.control.document import Document
 from gateway.control.model_files import model_paths
 from gateway.core.errors import Forbidden, InvalidInput
@@ -35,7 +36,7 @@ class ModelGuard:
     def check(self, endpoints: Mapping[str, Mapping[str, Any]], newest: Document) -> None:
         """
         Follows links, so call it in a thread. A model that the endpoint has already may stay where it is. Raises
-        ``InvalidInput``.
+        ``InvalidInput``, and ``OSError`` where a disk does not answer.
         """
         folders = self._allowed(newest)
         for endpoint, key, path in _named(endpoints):
@@ -57,7 +58,7 @@ class ModelGuard:
 
 
 def check_seeds(views: Mapping[str, Mapping[str, Any]]) -> None:
-    """Whether their files can be looked at. Raises ``InvalidInput``."""
+    """Whether their files can be looked at. Raises ``InvalidInput``, and ``OSError`` likewise."""
     for name, view in views.items():
         if isinstance(seed := view.get("seed"), str):
             _look(f"views.{name[:64]}.seed", seed)
@@ -103,5 +104,7 @@ def _look(key: str, path: str) -> None:
     except ValueError as error:
         raise InvalidInput(f"{key}: expected a path, got one with a character that no path has") from error
     except OSError as error:
+        if not is_of_path(error):
+            raise
         if error.errno not in _ABSENT:
             raise InvalidInput(f"{key}: cannot be looked at: {error.strerror}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import threading
 from hashlib import sha256
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import pytest
 
@@ -207,6 +209,37 @@ def test_a_file_that_may_be_read_only_now_is_read_again(model: Path) -> None:
     (model / "a.rds").chmod(0o400)
 
     assert stamp(model / "a.rds") != before
+
+
+@pytest.mark.parametrize("of_folder", [False, True])
+def test_a_disk_that_fails_says_nothing_about_a_model(
+    model: Path, monkeypatch: pytest.MonkeyPatch, of_folder: bool
+) -> None:
+    opened = os.scandir if of_folder else os.open
+
+    def fail(path: str, *more: int) -> Any:
+        if "sub" in str(path):
+            raise OSError(errno.EIO, "Input/output error", path)
+        return opened(path, *more)
+
+    monkeypatch.setattr(os, opened.__name__, fail)
+
+    with pytest.raises(OSError, match="Input/output error"):
+        files_of().digest(str(model))
+
+
+def test_a_folder_that_nobody_may_list_is_not_the_model_s(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, listed = files_of().digest(str(model)), os.scandir
+    (model / "lost+found").mkdir()
+
+    def list_folder(path: str) -> Any:
+        if path.endswith("lost+found"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", list_folder)
+
+    assert files_of().digest(str(model)) == before
 
 
 def test_a_read_that_hangs_holds_up_no_other_and_is_not_begun_twice(

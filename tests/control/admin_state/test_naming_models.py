@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,30 @@ async def test_a_disk_that_does_not_answer_is_503_and_no_wrong_path(
         reply = await put(admin, admin.model("next"))
 
         told = "files cannot be looked at: the disk does not answer; nothing was changed"
+        assert (reply.status, reply.message, admin.newest.version) == (503, told, 1)
+
+
+@pytest.mark.parametrize("named", ["model", "seed"])
+async def test_a_path_on_a_disk_that_fails_is_503_and_no_wrong_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    looked = os.stat
+
+    def stat(path: Any, **more: Any) -> Any:
+        if str(path).endswith("next"):
+            raise OSError(errno.EIO, "Input/output error", path)
+        return looked(path, **more)
+
+    async with serving_state(tmp_path) as admin:
+        model = admin.model("next")
+        monkeypatch.setattr("gateway.control.model_guard.os.stat", stat)
+        if named == "model":
+            reply = await put(admin, model)
+        else:
+            view = {"endpoints": {}, "views": {"v": {"seed": model}}}
+            reply = await admin.ask("PATCH", "/state", view, seen="*")
+
+        told = "files cannot be looked at: Input/output error; nothing was changed"
         assert (reply.status, reply.message, admin.newest.version) == (503, told, 1)
 
 
