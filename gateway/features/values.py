@@ -150,8 +150,10 @@ class Converter:
         column, target = self.column, self.column.storage.numpy
         fine: np.ndarray[Any, Any]
         if column.kind is Kind.FLOAT and array.dtype.kind in "fiu":
+            # A whole number becomes a double first, as it does alone: rounded only once it could be another single.
+            numbers = array if array.dtype.kind == "f" else array.astype(np.float64)
             with np.errstate(over="ignore", invalid="ignore"):
-                stored = array.astype(target)
+                stored = numbers.astype(target)
             fine = np.isfinite(stored) | (np.isinf(stored) & np.isinf(array.astype(np.float64)))
             if column.nullable:
                 fine |= np.isnan(stored)

@@ -192,6 +192,16 @@ def test_a_missing_number_is_nan_where_the_model_copes() -> None:
         assert np.isnan(assemble(payload).array()["c0"]).all()
 
 
+def test_a_whole_number_makes_the_same_single_alone_and_among_many() -> None:
+    number = 2**54 + 2**30 + 1
+    assemble = assembler(column("x", datatype="FP32"))
+    alone = assemble(Named({"x": [number]})).records
+    raw = Tensors([Tensor("x", "INT64", (5,), struct.pack("<5q", *[number] * 5))])
+
+    assert assemble(Named({"x": [number] * 5})).records == alone * 5
+    assert assemble(raw).records == alone * 5
+
+
 def test_a_double_is_rounded_to_a_single_and_a_too_large_one_refused() -> None:
     assemble = assembler(column("x", datatype="FP32"))
 

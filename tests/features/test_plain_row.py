@@ -62,9 +62,10 @@ SIGNATURES = [
 numbers = st.one_of(
     st.floats(-1e3, 1e3),
     st.sampled_from([math.nan, math.inf, -math.inf, 0, 1, 1.5, 65_519.0, 65_520.0, 3.4028235677973366e38, 10**400]),
-    st.integers(-(2**53), 2**53),
+    st.integers(-(2**64), 2**64),
+    st.sampled_from([2**54 + 2**30 + 1, -(2**60) - 2**36 - 1, 2**63 + 2**39 + 1]),
 )
-"""Whole numbers that two roundings could make another single of are left out: the general way rounds once."""
+"""The last ones make another single when they are rounded to a double first."""
 
 odd = st.sampled_from([True, None, "1", "b", b"a", b"\xff", 1.0, 1.5, 255, 2**31, 2**64, 10**400, math.nan, [1.0]])
 
