@@ -59,9 +59,8 @@ class Watchdog:
 
     def begin(self, deadline: float) -> None:
         """Work starts that must end by ``deadline``."""
-        self._interrupted_at = (
-            None  # without the lock: since ``end`` the watchdog leaves it alone, until it sees the next
-        )
+        # Without the lock: since ``end`` the watchdog leaves this alone, until it sees the next deadline.
+        self._interrupted_at = None
         self._deadline = deadline
         if self._is_asleep:
             self._work.set()
