@@ -40,7 +40,8 @@ def records(message: bytes) -> Iterator[tuple[int, int, int]]:
     Field, start and stop of everything that ``record`` could have written, in order.
 
     Other records are passed over. Only for what protobuf has parsed: nothing is checked again. Raises ``ValueError``
-    at a group or a field of 16 and above, which no message of ours has.
+    at a group or a field of 16 and above, which no message of ours has, and at a length of more than 64 bits, of which
+    protobuf reads as many as it takes.
     """
     at, end = 0, len(message)
     while at < end:
@@ -57,6 +58,8 @@ def records(message: bytes) -> Iterator[tuple[int, int, int]]:
             at += 4
         elif form == _BYTES:
             size, at = _read_varint(message, at)
+            if size > end - at:
+                raise ValueError("expected a length within the message")
             yield tag >> 3, at, at + size
             at += size
         else:

@@ -44,3 +44,11 @@ def test_other_records_are_passed_over(rows: list[bytes]) -> None:
 def test_a_group_and_a_high_field_are_not_told_apart(data: bytes) -> None:
     with pytest.raises(ValueError, match="expected"):
         list(records(data))
+
+
+def test_a_length_of_more_bits_than_protobuf_reads_is_not_followed() -> None:
+    data = b"\x3a\x84" + b"\x80" * 7 + b"\x80\x02abcd"
+
+    assert ModelInferRequest.FromString(data).raw_input_contents == [b"abcd"]
+    with pytest.raises(ValueError, match="within the message"):
+        list(records(data))
