@@ -8,8 +8,9 @@ never parsed.
 
 That is exact, not a guess. The bytes that are kept hold every tag and every length; so what has the same ones around
 holes of the same size is the same row of records, and parses to the same message but for what is in the holes: the id,
-which must be UTF-8, and raw elements, which may be anything. No element and no id is ever kept. Only a request that was
-answered is remembered, so nobody without a key fills the memory; callers choose what is kept, so it is bounded.
+which must be UTF-8, and raw elements, which may be anything. Of the same size they are because a kind is looked for
+only among those that are cut alike. No element and no id is ever kept. Only a request that was answered is remembered,
+so nobody without a key fills the memory; callers choose what is kept, so it is bounded.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ _RAW = ModelInferRequest.RAW_INPUT_CONTENTS_FIELD_NUMBER
 _MAX_KINDS = 1024
 _MAX_KEPT = 2048
 """Bytes of one kind: two megabytes for all of them."""
+_MAX_PIECES = 16_384
+"""Of all kinds together: what is kept with each, such as the name of its tensor, makes another five megabytes."""
 _MAX_SIZE = 65_536
 """Bytes of a request that may be remembered: beyond it the elements cost more than the rest."""
 
@@ -125,21 +128,24 @@ class _Parsed(Inference, kw_only=True):
 class RequestReader:
     """Reads requests; one for all calls, because it remembers what it has seen."""
 
-    __slots__ = ("_cuts", "_kinds", "_new", "_read")
+    __slots__ = ("_count", "_cuts", "_new", "_pieces", "_read")
 
     def __init__(self) -> None:
-        self._cuts: dict[int, tuple[Callable[[bytes], _Pieces], ...]] = {}
-        """By length of the message: ways to cut it."""
-        self._kinds: dict[_Pieces, Kind] = {}
-        """By the pieces that they have in common, which also say how long the others are."""
+        self._cuts: dict[int, tuple[tuple[Callable[[bytes], _Pieces], dict[_Pieces, Kind]], ...]] = {}
+        """
+        By length of the message: ways to cut it, each with the kinds that are cut so, by the pieces that requests of
+        one have in common. A kind belongs to its cut, because those pieces alone do not say where the others end.
+        """
+        self._count = self._pieces = 0
+        """Kinds, and pieces of all of them."""
         self._new = 0
         self._read = InputReader()
 
     def __call__(self, data: bytes) -> Inference:
         """Raises ``DecodeError`` for what is no ModelInferRequest, and nothing else."""
-        for cut in self._cuts.get(len(data), ()):
+        for cut, kinds in self._cuts.get(len(data), ()):
             pieces = cut(data)
-            kind = self._kinds.get(pieces[::2])
+            kind = kinds.get(pieces[::2])
             if kind is not None and (not pieces[1] or _is_text(pieces[1])):
                 return Inference(kind, pieces)
         message = ModelInferRequest.FromString(data)
@@ -167,13 +173,21 @@ class RequestReader:
         pieces = cut(data)
         if sum(map(len, pieces[::2])) > _MAX_KEPT:
             return
-        if len(self._kinds) >= _MAX_KINDS:
-            self._kinds.clear()
+        if self._count >= _MAX_KINDS or self._pieces + len(pieces) > _MAX_PIECES:
             self._cuts.clear()
+            self._count = self._pieces = 0
         cuts = self._cuts.get(len(data), ())
-        if not any(known(data) == pieces for known in cuts):
-            self._cuts[len(data)] = (cut, *cuts[: _CUTS_PER_LENGTH - 1])
-        self._kinds[pieces[::2]] = _known(request.kind, message, request.tensors().tensors)
+        kinds = next((kinds for known, kinds in cuts if known(data) == pieces), None)
+        if kinds is None:
+            kinds = {}
+            self._cuts[len(data)] = ((cut, kinds), *cuts[: _CUTS_PER_LENGTH - 1])
+            for _, dropped in cuts[_CUTS_PER_LENGTH - 1 :]:
+                self._count -= len(dropped)
+                self._pieces -= 2 * sum(map(len, dropped)) - len(dropped)
+        if pieces[::2] not in kinds:
+            self._count += 1
+            self._pieces += len(pieces)
+        kinds[pieces[::2]] = _known(request.kind, message, request.tensors().tensors)
 
 
 def _kind_of(message: ModelInferRequest) -> Kind:

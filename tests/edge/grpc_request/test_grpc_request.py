@@ -29,8 +29,8 @@ def numbers(raw: bytes, **fields: Any) -> bytes:
     return message(("x", "FP32", [1, len(raw) // 4], raw), **{"model_name": "m", **fields})
 
 
-def texts(*elements: bytes) -> bytes:
-    return message(("x", "BYTES", [len(elements)], b"".join(map(frame, elements))), model_name="m")
+def texts(*elements: bytes, **fields: Any) -> bytes:
+    return message(("x", "BYTES", [len(elements)], b"".join(map(frame, elements))), model_name="m", **fields)
 
 
 def taught(*requests: bytes) -> RequestReader:
@@ -42,6 +42,11 @@ def taught(*requests: bytes) -> RequestReader:
 
 def is_known(read: RequestReader, data: bytes) -> bool:
     return read(data).kind.outputs is not None
+
+
+def kept(read: RequestReader) -> list[tuple[bytes, ...]]:
+    """Of each kind the pieces that are remembered."""
+    return [pieces for cuts in read._cuts.values() for _, kinds in cuts for pieces in kinds]
 
 
 def told(request: Inference) -> list[object]:
@@ -94,6 +99,7 @@ RECORDS = st.one_of(
             b"\x19" + bytes(8),
             b"\x1d" + bytes(4),
             b"\x3a\x84\x00abcd",  # a length written longer than it need be
+            b"\x3a\x84" + b"\x80" * 8 + b"\x02abcd",  # and one with bits that are left out
             b"\x82\x01\x01x",
             b"\x0b\x0c",
         ]
@@ -128,6 +134,7 @@ MESSAGES = st.one_of(NATURAL, st.lists(RECORDS, max_size=8).map(b"".join), st.bi
 @example([numbers(b"1234", id="a"), numbers(b"1234", id="b").replace(b"\x1a\x01b", b"\x1a\x01\xff")])
 @example([texts(b"ab"), texts(b"ab").replace(b"\2\0\0\0ab", b"\3\0\0\0ab")])
 @example([texts(b"a", b"b"), texts(b"a", b"b").replace(frame(b"a") + frame(b"b"), frame(b"abcdef"))])
+@example([_parts(ModelInferRequest(inputs=[X])) + b"\x3a\x84" + b"\x80" * 8 + b"\x02abcd"] * 2)
 @example([record(3, b"a") + numbers(b"1234", id="b")] * 2)
 @example([numbers(b"1234", id="a") + record(3, b"b")] * 2)
 def test_a_reader_that_has_seen_much_says_what_a_fresh_one_says(sent: list[bytes]) -> None:
@@ -196,6 +203,17 @@ def test_several_models_of_one_length_are_told_apart() -> None:
     assert [read(numbers(b"1234", model_name=name)).kind.model for name in "mn"] == ["m", "n"]
 
 
+def test_what_is_kept_of_one_kind_is_not_found_where_another_is_cut() -> None:
+    long, short = texts(b"12345678", id="abcd"), texts(b"1234", id="abcdefgh")
+    read = taught(long, short)
+    bent = long.replace(b"abcd", b"abcdefgh").replace(frame(b"12345678"), frame(b"1234"))
+
+    assert len(long) == len(short) == len(bent)
+    assert all(is_known(read, data) for data in (long, short))
+    with pytest.raises(DecodeError):
+        read(bent)
+
+
 def test_typed_contents_are_not_remembered() -> None:
     data = ModelInferRequest(inputs=[TYPED]).SerializeToString()
 
@@ -203,11 +221,10 @@ def test_typed_contents_are_not_remembered() -> None:
 
 
 def test_neither_an_id_nor_an_element_is_kept() -> None:
-    kept = [b"".join(pieces) for pieces in taught(numbers(b"1234", id="secret"))._kinds]
+    (pieces,) = kept(taught(numbers(b"1234", id="secret")))
 
-    assert len(kept) == 1
-    assert b"1234" not in kept[0]
-    assert b"secret" not in kept[0]
+    assert b"1234" not in b"".join(pieces)
+    assert b"secret" not in b"".join(pieces)
 
 
 def test_a_string_of_a_known_length_is_still_looked_at() -> None:
@@ -235,9 +252,26 @@ def test_no_more_is_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(grpc_request, "_MAX_KINDS", 10)
     read = taught(*(numbers(b"1234", model_name=f"m{i}") for i in range(100)))
 
-    assert 0 < len(read._kinds) <= 10
-    assert len(read._cuts) <= len(read._kinds)
+    assert 0 < len(kept(read)) <= 10
+    assert len(read._cuts) <= len(kept(read))
     assert is_known(read, numbers(b"1234", model_name="m99"))
+
+
+def test_kinds_of_many_tensors_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grpc_request, "_MAX_PIECES", 100)
+    wide = [(f"x{place}", "UINT8", [1], b"x") for place in range(10)]
+    read = taught(*(message(*wide, model_name="m" * i) for i in range(1, 20)))
+
+    assert 0 < sum(2 * len(pieces) - 1 for pieces in kept(read)) <= 100
+    assert is_known(read, message(*wide, model_name="m" * 19))
+
+
+def test_ways_to_cut_that_are_given_up_make_room_for_others() -> None:
+    read = taught(
+        *(message(("x", "UINT8", [i], b"x" * i), ("y", "UINT8", [99 - i], b"y" * (99 - i))) for i in range(1, 99))
+    )
+
+    assert (read._count, read._pieces) == (len(kept(read)), sum(2 * len(pieces) - 1 for pieces in kept(read)))
 
 
 def test_of_one_length_only_the_latest_ways_to_cut_are_tried() -> None:
@@ -251,7 +285,7 @@ def test_kinds_without_end_are_not_all_learnt_but_one_that_comes_back_is() -> No
     read = RequestReader()
     for i in range(300):
         read.learn(read(numbers(b"1234", model_name=f"m{i}")))
-    known = len(read._kinds)
+    known = len(kept(read))
     often = numbers(b"1234", model_name="often")
     for _ in range(32):
         read.learn(read(often))
