@@ -281,5 +281,5 @@ def _shape_of(text: Text, declared: Column, count: int) -> tuple[int, ...]:
         return shape
     if shape.count(-1) > 1:
         raise InvalidInput(f'column "{declared.name}": texts with more than one open length are not offered')
-    known = -prod(shape)  # the product of the others
-    return tuple(len(text) // (count * known) if length == -1 else length for length in shape)
+    known = -prod(shape) * count  # the product of the others
+    return tuple((len(text) // known if known else 0) if length == -1 else length for length in shape)

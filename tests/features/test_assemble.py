@@ -280,3 +280,9 @@ def test_texts_with_two_open_lengths_are_refused() -> None:
 
     with pytest.raises(InvalidInput, match='column "words": texts with more than one open length'):
         assembler(words, CARAT)(Named({"words": [[["a"]]], "carat": [1.5]}))
+
+
+def test_texts_of_an_open_length_of_which_no_row_has_any_are_none() -> None:
+    words = column("words", Kind.STRING, "BYTES", shape=(0, -1))
+
+    assert assembler(words)(Tensors([Tensor("words", "BYTES", (2, 0, 3), b"")])).texts == ([],)
