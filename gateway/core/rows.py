@@ -75,7 +75,10 @@ class Layout:
                     nullable=column.nullable,
                 )
             )
-        return Layout.of(tuple(resized))
+        try:
+            return Layout.of(tuple(resized))
+        except ValueError as error:  # numpy's own limit, reached without bytes where another length is 0
+            raise InvalidInput("expected lengths that make less than 2 GiB per row") from error
 
 
 class Rows(Struct):

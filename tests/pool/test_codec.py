@@ -63,7 +63,7 @@ def test_an_answer_that_does_not_fit_the_outputs_is_the_workers_failure(reply: w
         scored_of(reply, 1, MIXED, "w")
 
 
-@pytest.mark.parametrize("dims", [[], [[1, 2]], [[-2]], [[1], [1]]])
+@pytest.mark.parametrize("dims", [[], [[1, 2]], [[-2]], [[1], [1]], [[2**40]]])
 def test_an_answer_in_a_wrong_shape_is_the_workers_failure(dims: list[list[int]]) -> None:
     reply = wire.Reply(rows=1, records=bytes(8), shapes=[wire.Shape(dims=d) for d in dims])
     with pytest.raises(WorkerFailed):
