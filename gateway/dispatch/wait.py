@@ -81,4 +81,4 @@ class WaitForecast:
     def _learn(self, rows: int, seconds: float) -> None:
         self._rows += WEIGHT * (rows - self._rows) if self._rows else rows
         self._gap += WEIGHT * (seconds - self._gap) if self._gap else seconds
-        self.rate = self._rows / self._gap if self._gap > 0 else None
+        self.rate = self._rows / self._gap if self._rows > 0 and self._gap > 0 else None

@@ -33,6 +33,12 @@ def test_completions_without_a_line_say_nothing_about_the_rate() -> None:
     assert forecast.rate is None
 
 
+def test_answers_without_rows_say_nothing_about_the_rate() -> None:
+    forecast = busy(0, 0.01)
+
+    assert (forecast.rate, forecast.comfort(40), forecast.wait(40)) == (None, 0.0, 0.0)
+
+
 def test_the_wait_grows_with_the_rows_ahead() -> None:
     assert busy(32, 0.01).wait(3200) == pytest.approx((1.0 + 0.02) * HEADROOM)
 
