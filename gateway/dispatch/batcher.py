@@ -218,10 +218,11 @@ class Batcher:
         attempt = self._next(self._limit.rows, self._clock()) if places > 0 or self._is_full() else None
         if attempt is None:
             return
-        if (self._window.rows or self._again) and (places > 1 or (self._is_full() and self._scorer.spare > 1)):
-            self._start_turn(asyncio.get_running_loop())
         self._is_crowded = len(attempt.tickets) > 1
         self._send(attempt)
+        # Asked again: a batch that avoids a worker may have gone to one without a place, and left the place free.
+        if self._turn is None and (self._window.rows or self._again) and (self._scorer.places > 0 or self._is_full()):
+            self._start_turn(asyncio.get_running_loop())
 
     def _send(self, attempt: Attempt) -> None:
         try:

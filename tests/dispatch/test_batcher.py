@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import cast
 
 import pytest
 
+from gateway.core.deadline import Deadline
 from gateway.core.errors import (
     DeadlineExceeded,
     GatewayError,
@@ -17,7 +19,7 @@ from gateway.core.errors import (
     WorkerFailed,
 )
 from gateway.core.rows import Rows
-from gateway.core.scoring import WorkerLost
+from gateway.core.scoring import Outcome, WorkerLost
 from gateway.core.timeline import Timeline
 from gateway.dispatch.batcher import Batcher
 from gateway.dispatch.config import BatchConfig
@@ -29,9 +31,11 @@ from tests.support.virtual_loop import VirtualLoop, on_virtual_time, settle
 class Bench:
     """A batcher, its scorer and its clock."""
 
-    def __init__(self, places: int = 1, *, is_idempotent: bool = True, **config: float) -> None:
+    def __init__(
+        self, places: int = 1, *, is_idempotent: bool = True, kind: type[HeldScorer] = HeldScorer, **config: float
+    ) -> None:
         self.loop = cast("VirtualLoop", asyncio.get_running_loop())
-        self.scorer = HeldScorer(places)
+        self.scorer = kind(places)
         self.batcher = Batcher(
             "e/d",
             BatchConfig(**config),  # type: ignore[arg-type]
@@ -406,6 +410,25 @@ async def test_a_lost_batch_is_tried_once_more_on_another_worker() -> None:
     bench.scorer.answer()
 
     assert (avoided, await outcome(ticket)) == ("w1", [1001])
+
+
+@on_virtual_time
+async def test_a_place_that_a_batch_avoids_is_for_those_behind_it() -> None:
+    class Avoided(HeldScorer):
+        """Of its workers only one has a place; whoever avoids that goes to another on top of what it has."""
+
+        def send(self, rows: Rows, deadline: Deadline, on_end: Callable[[Outcome], None], avoid: str = "") -> None:
+            super().send(rows, deadline, on_end, avoid)
+            self.places += bool(avoid)
+
+    bench = Bench(kind=Avoided)
+    bench.ask(1)
+    await settle()
+    bench.ask(2)
+    bench.scorer.fail(WorkerLost("gone", "w1"))
+    await settle()
+
+    assert bench.scorer.seen == [[1], [1], [2]]
 
 
 @on_virtual_time
