@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 
 from gateway.core.deadline import Clock, left_ms
 from gateway.core.description import Description
-from gateway.core.errors import WorkerFailed
+from gateway.core.errors import InvalidInput, WorkerFailed
 from gateway.core.rows import Layout
 from gateway.core.scoring import Outcome, WorkerLost
 from gateway.pool.breaker import Breaker, BreakerState
@@ -96,8 +96,8 @@ class WorkerChannel:
         self._give_up: Callable[[str], None] | None = None
         self._watch: asyncio.TimerHandle | None = None
         self._watch_at = NEVER
-        self.inputs = self._outputs = Layout.of(())
-        """What its model takes."""
+        self.inputs = self._outputs = self._taken = Layout.of(())
+        """What its model takes; ``_taken`` is the layout that was last found to be that."""
 
     @property
     def is_connected(self) -> bool:
@@ -105,8 +105,11 @@ class WorkerChannel:
 
     def takes(self, layout: Layout) -> bool:
         """Whether rows of this layout are what its model takes; they are not after it was replaced by another."""
-        inputs = self.inputs
-        return layout is inputs or not inputs.is_resolved or layout.columns == inputs.columns
+        if layout is not self._taken:
+            if not _is_filled_in(layout, self.inputs):
+                return False
+            self._taken = layout
+        return True
 
     def send(self, batch: Outstanding) -> None:
         """Only while there is a stream. The batch's ``on_end`` is called once, unless ``on_refused`` is."""
@@ -131,7 +134,7 @@ class WorkerChannel:
         before = self.description
         self.restarts += before is not None and before.pid != description.pid
         self.description = description
-        self.inputs = Layout.of(description.signature.inputs)
+        self.inputs = self._taken = Layout.of(description.signature.inputs)
         self._outputs = Layout.of(description.signature.outputs)
 
     def begin(self, state: ChannelState, put: Callable[[bytes], None], give_up: Callable[[str], None]) -> None:
@@ -271,3 +274,13 @@ class WorkerChannel:
             self._set_watch(at, now)
         elif self._give_up is not None:
             self._give_up("no answer long after the deadline")
+
+
+def _is_filled_in(layout: Layout, inputs: Layout) -> bool:
+    """Whether it is ``inputs``, with a length chosen wherever that leaves one open."""
+    if len(layout.columns) != len(inputs.columns):
+        return False
+    try:
+        return inputs.with_shapes([column.shape for column in layout.columns]).columns == layout.columns
+    except InvalidInput:
+        return False

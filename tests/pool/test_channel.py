@@ -322,3 +322,20 @@ async def test_a_lost_batch_names_its_worker_and_nothing_else() -> None:
 
     assert [(type(end), getattr(end, "worker", "")) for end in ends] == [(WorkerLost, "unix:/run/secret")]
     assert all("secret" not in str(end) for end in ends if isinstance(end, GatewayError))
+
+
+@on_virtual_time
+async def test_rows_whose_lengths_were_chosen_for_another_model_are_not_taken() -> None:
+    def model(*names: str) -> wire.Description:
+        inputs = [wire.Column(name=name, kind="float", datatype="FP32", shape=[-1]) for name in names]
+        return description(inputs=inputs)
+
+    channel = Played(Rooms()).channel
+    channel.describe(description_of(model("a", "b")))
+    chosen = channel.inputs.with_shapes([(3,), (3,)])
+    taken = []
+    for loaded in (model("a", "b"), model("b", "a"), model("a"), description(), model("a", "b")):
+        channel.describe(description_of(loaded))
+        taken.append((channel.takes(chosen), channel.takes(chosen)))
+
+    assert taken == [(True, True), (False, False), (False, False), (False, False), (True, True)]
