@@ -123,9 +123,9 @@ class WorkerChannel:
         if batches == 1:
             prefetch.begins()
         self.room.hold(batches, prefetch.is_open)
-        self._put(message)
         if overdue_at < self._watch_at:
             self._set_watch(overdue_at, now)
+        self._put(message)  # last: should it raise, the watch ends the stream, and this batch does not keep its place
 
     # --- what becomes of the stream ----------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -339,3 +340,19 @@ async def test_rows_whose_lengths_were_chosen_for_another_model_are_not_taken() 
         taken.append((channel.takes(chosen), channel.takes(chosen)))
 
     assert taken == [(True, True), (False, False), (False, False), (False, False), (True, True)]
+
+
+@on_virtual_time
+async def test_a_batch_that_could_not_be_put_on_its_way_does_not_keep_its_place_for_ever() -> None:
+    worker = Played(Rooms())
+
+    def put(_: bytes) -> None:
+        raise OSError("broken")
+
+    worker.channel.describe(description_of(description()))
+    worker.channel.begin(ChannelState.READY, put, worker.given_up.append)
+    with pytest.raises(OSError, match="broken"):
+        worker.send(1, seconds=0.1)
+    await asyncio.sleep(0.121)
+
+    assert worker.given_up == ["no answer long after the deadline"]
