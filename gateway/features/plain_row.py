@@ -229,8 +229,10 @@ def _packs_values(column: Column) -> bool:
 def _joins_raw(column: Column) -> bool:
     """Whether the raw tensor of one row is a piece of the record, or stands for one."""
     match column.kind:
-        case Kind.FLOAT | Kind.INTEGER:
+        case Kind.FLOAT:
             return True
+        case Kind.INTEGER:
+            return not column.nullable
         case Kind.CATEGORICAL:
             return column.shape == ()
         case _:

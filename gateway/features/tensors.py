@@ -30,7 +30,8 @@ class TensorReader:
         self._layout, self._converters = layout, converters
         self._columns = layout.columns
         only = layout.columns[0] if layout.is_resolved and len(layout.columns) == 1 else None
-        self._only = only if only is not None and only.kind in (Kind.FLOAT, Kind.INTEGER) else None
+        is_number = only is not None and (only.kind is Kind.FLOAT or (only.kind is Kind.INTEGER and not only.nullable))
+        self._only = only if is_number else None
         self._width = layout.width
 
     def count(self, tensors: Sequence[Tensor]) -> int:

@@ -165,6 +165,8 @@ class Converter:
             fine = (array >= low) & (array < float(high) + 1 if array.dtype.kind == "f" else array <= high)
             if array.dtype.kind == "f":
                 fine &= array == np.floor(array)
+            if column.nullable:
+                fine &= array != _NA_INTEGER
         elif column.kind is Kind.BOOLEAN and array.dtype.kind == "b":
             return array
         else:

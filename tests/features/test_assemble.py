@@ -192,6 +192,16 @@ def test_a_missing_number_is_nan_where_the_model_copes() -> None:
         assert np.isnan(assemble(payload).array()["c0"]).all()
 
 
+@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("more", [(), (CARAT,)])
+def test_the_number_that_stands_for_a_missing_one_is_refused_raw_too(count: int, more: tuple[Column, ...]) -> None:
+    raw = [Tensor("n", "INT64", (count,), struct.pack(f"<{count}q", *[-(2**31)] * count))]
+    raw += [Tensor("carat", "FP64", (count,), bytes(8 * count)) for _ in more]
+
+    with pytest.raises(InvalidInput, match='column "n", row 0: expected an integer'):
+        assembler(column("n", Kind.INTEGER, "INT64", nullable=True), *more)(Tensors(raw))
+
+
 def test_a_whole_number_makes_the_same_single_alone_and_among_many() -> None:
     number = 2**54 + 2**30 + 1
     assemble = assembler(column("x", datatype="FP32"))

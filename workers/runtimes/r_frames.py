@@ -80,6 +80,8 @@ class FrameBuilder:
                 api.copy_attributes(factor, vector)
             else:
                 cells[:] = records[given.column.name]
+                if given.column.kind == "integer" and given.column.nullable and kind == REALSXP:
+                    cells[cells == NA_INTEGER] = np.nan  # as a double that would be a number like any other
         api.set_attrib(frame, api.names, self._names)
         api.copy_attributes(self._shell(rows), frame)
         return frame

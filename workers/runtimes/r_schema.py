@@ -41,6 +41,8 @@ _FORMS: dict[Kind, Form] = {
 _NO_LEVELS = "the model does not hold them; expected levels() of the training data, in that order"
 _WIDE = ("INT64", "UINT32", "UINT64")
 """Integers that do not fit into R's: they become doubles."""
+_WITH_NA = ("INT32", "INT64")
+"""Integers that can be R's missing one, -2147483648."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +190,10 @@ def _declared(declared: SignatureColumn, own: KnownColumn | None, known: Known, 
     if form == "integer" and datatype in _WIDE:
         form = "double"
     nullable = declared.nullable if declared.nullable is not None else own is not None and own.nullable
+    if nullable and declared.type == "integer" and datatype not in _WITH_NA:
+        if declared.nullable:
+            raise LoadError(f"{where}: nullable: {datatype} has no missing value; expected {' or '.join(_WITH_NA)}")
+        nullable = False
     column = Column(name=declared.name, kind=declared.type, datatype=datatype, levels=levels, nullable=nullable)
     if own is None:
         return RInput(column=column, form=form)

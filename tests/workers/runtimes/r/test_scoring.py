@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.r_process import RProcess, columns_of, encode
 from tests.support.samples import EXAMPLES
-from workers.runtimes.base import Batch, BatchInvalid, ModelError, ModelTimeout
+from workers.runtimes.base import Batch, BatchInvalid, LoadError, ModelError, ModelTimeout
 
 pytestmark = pytest.mark.r
 
@@ -84,6 +84,24 @@ def answer(result: Any) -> list[float]:
 
 def test_a_script_answers_row_by_row(shared: RProcess) -> None:
     assert answer(shared.score(rows("fine", 1.0, 2.5))) == [2.0, 5.0]
+
+
+def test_a_missing_integer_is_missing_also_where_r_is_given_a_double(tmp_path: Path) -> None:
+    (tmp_path / "score.R").write_text("predict_rows <- function(model, rows) as.numeric(is.na(rows$n))")
+    wide = {"inputs": [{"name": "n", "type": "integer", "datatype": "INT64", "nullable": True}]}
+    (tmp_path / "signature.json").write_text(json.dumps(wide))
+    with RProcess(tmp_path) as r:
+        r.load()
+
+        assert answer(r.score(Batch(3, np.array([7, -(2**31), 2**40], "<i8").tobytes()))) == [0.0, 1.0, 0.0]
+
+
+def test_an_integer_that_has_no_missing_value_is_not_nullable(tmp_path: Path) -> None:
+    (tmp_path / "score.R").write_text("predict_rows <- function(model, rows) as.numeric(rows$n)")
+    short = {"inputs": [{"name": "n", "type": "integer", "datatype": "INT16", "nullable": True}]}
+    (tmp_path / "signature.json").write_text(json.dumps(short))
+    with RProcess(tmp_path) as r, pytest.raises(LoadError, match="INT16 has no missing value; expected INT32 or INT64"):
+        r.load()
 
 
 def test_an_endless_loop_stops_when_interrupted_and_the_next_batch_is_fine(shared: RProcess) -> None:
