@@ -66,7 +66,8 @@ class HttpExchange:
         except asyncio.CancelledError:
             # The caller left, or the drain ran out of time; either way nobody reads an answer.
             gone = Cancelled("the caller went away")
-            self._on_done(request.call, status_of(gone).http, gone)
+            call, request.call = request.call, None
+            self._on_done(call, status_of(gone).http, gone)
             raise
         except MethodNotAllowed as wrong:
             if request.method == "OPTIONS":
@@ -123,5 +124,7 @@ class HttpExchange:
                 timeline = call.timeline
                 timeline.answer = perf_counter_ns()
                 headers.append(("Server-Timing", timeline.server_timing()))
+            # Each may know the other, and the body with them: it is not to wait for the garbage collector.
+            request.call = None
         self._on_done(call, response.status, error)
         return response

@@ -35,7 +35,7 @@ class HttpRequest(Struct):
     id: str = ""
     """Ours, never the caller's: goes out as ``x-request-id``."""
     call: Received | None = None
-    """What this became for the core, set when a handler has asked it to score; read when the answer goes out."""
+    """What this became for the core, set when a handler has asked it to score; taken when the answer goes out."""
     certificate: ClientCertificate | None = None
     """Of the connection's peer, verified; None where it showed none."""
 

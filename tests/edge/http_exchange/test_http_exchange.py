@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import weakref
 from collections.abc import Mapping
 from functools import partial
 
@@ -204,3 +205,39 @@ async def test_a_refusal_leaves_nothing_to_the_garbage_collector() -> None:
         gc.enable()
 
     assert unreachable < 100  # other tests leave something too, but not so much
+
+
+class Headers(dict[str, str]):
+    """Go with their request, and tell when."""
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/score", BODY),
+        ("/invocations", b'{"dataframe_records": [{"carat": 0.23}]}'),
+        ("/predict", BODY),
+    ],
+)
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_a_request_and_its_body_do_not_wait_for_the_garbage_collector(
+    path: str, body: bytes, leaves: bool
+) -> None:
+    held, headers = asyncio.Event(), Headers()
+    core, left = FakeCore(held=held), weakref.ref(headers)
+    gc.disable()
+    try:
+        task = asyncio.create_task(exchange_of(core, EdgeConfig())(HttpRequest("POST", path, "", headers, body)))
+        del headers
+        async with asyncio.timeout(10):
+            await core.started.wait()
+        is_there = left() is not None
+        task.cancel() if leaves else held.set()
+        await asyncio.wait([task])
+        del task
+        core.received.clear()
+        core.payloads.clear()
+
+        assert (is_there, left()) == (True, None)
+    finally:
+        gc.enable()
