@@ -44,9 +44,13 @@ def outcome(whole: Ticket, reply: asyncio.Future[Scored]) -> Outcome | None:
         return None
     if isinstance(error, GatewayError):
         return error
-    if not all(part.is_answered for part in whole.parts):
+    answered, parts = whole.answered, whole.parts
+    while answered < len(parts) and parts[answered].is_answered:
+        answered += 1
+    whole.answered = answered
+    if answered < len(parts):
         return None
     try:
-        return join([part.reply.result() for part in whole.parts])
+        return join([part.reply.result() for part in parts])
     except WorkerFailed as mismatch:
         return mismatch

@@ -42,6 +42,8 @@ class Ticket(msgspec.Struct, eq=False):
     parent: Ticket | None = None
     parts: Sequence[Ticket] = ()
     """Of a request larger than one batch: the tickets that really stand in line."""
+    answered: int = 0
+    """So many of its parts, from the first on, were found answered; they are not looked at again."""
     left: float = 0.0
     """When its rows first left for a worker; 0 while they wait."""
 

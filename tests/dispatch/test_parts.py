@@ -58,6 +58,25 @@ async def test_nothing_is_said_before_the_last_part_is_answered_and_then_everyth
     assert said[-1].compute == pytest.approx(0.25 * len(whole.parts))
 
 
+@pytest.mark.parametrize("is_backwards", [False, True])
+async def test_parts_that_were_found_answered_are_not_looked_at_again(is_backwards: bool) -> None:
+    looks = []
+
+    class Counted(Ticket, eq=False):
+        @property
+        def is_answered(self) -> bool:
+            looks.append(self)
+            return super().is_answered
+
+    whole = large(100, 1, Counted)
+    for part in reversed(whole.parts) if is_backwards else whole.parts:
+        part.resolve(answered(part))
+        said = outcome(whole, part.reply)
+
+    assert isinstance(said, Scored)
+    assert len(looks) < 200
+
+
 async def test_one_part_that_fails_is_said_at_once() -> None:
     whole = large(5, 2)
     whole.parts[1].fail(ModelFailed("bad"))
