@@ -1,8 +1,8 @@
 """
 One connection of a server on asyncio: bytes between the transport and ``ServerConnection``, and when.
 
-Everything that happens in one turn of the loop leaves in one write. There is one timer, for whatever the connection
-waits for next.
+Everything that happens in one turn of the loop leaves in one write, but for what is known to be alone, which leaves at
+once. There is one timer, for whatever the connection waits for next.
 """
 
 from __future__ import annotations
