@@ -81,7 +81,7 @@ class TensorReader:
         if tensor.raw is not None:
             array = _split_bytes(tensor) if datatype.size == 0 else _from_raw(tensor, datatype, size)
         else:
-            array = _from_values(tensor, datatype)
+            array = _from_values(tensor, datatype, is_whole=column.kind is Kind.INTEGER)
         if array.size != size:
             raise InvalidInput(
                 f'input "{tensor.name}": expected {size} elements for shape {list(tensor.shape)}, got {array.size}'
@@ -137,15 +137,18 @@ def _split_bytes(tensor: Tensor) -> np.ndarray[Any, Any]:
     return array
 
 
-def _from_values(tensor: Tensor, datatype: DataType) -> np.ndarray[Any, Any]:
-    """Typed contents or JSON data, flat or nested, as an array of the values themselves."""
+def _from_values(tensor: Tensor, datatype: DataType, *, is_whole: bool) -> np.ndarray[Any, Any]:
+    """
+    Typed contents or JSON data, flat or nested, as an array of the values themselves. ``is_whole``: for a column of
+    integers, where none may become a double beside others that are.
+    """
     flat = list(_flatten(tensor.values)) if isinstance(tensor.values, (list, tuple)) else tensor.values
     if isinstance(flat, np.ndarray):
         return flat
     if flat is None or not isinstance(flat, list):
         raise InvalidInput(f'input "{tensor.name}": expected data')
     types = set(map(type, flat))
-    if datatype.size and types <= {int, float}:
+    if datatype.size and types <= {int, float} and (len(types) < 2 or not is_whole):
         try:
             return np.array(flat, dtype=np.int64 if types == {int} else np.float64)
         except OverflowError:

@@ -109,7 +109,8 @@ class Converter:
             array = np.array(values, dtype=object)
             return array if array.ndim > 1 else self._ragged(values)
         types = set(map(type, values))
-        if self.column.kind in (Kind.FLOAT, Kind.INTEGER) and types <= {int, float}:
+        kind = self.column.kind
+        if types <= {int, float} and (kind is Kind.FLOAT or (kind is Kind.INTEGER and len(types) == 1)):
             try:
                 return np.array(values, dtype=np.int64 if types == {int} else np.float64)
             except OverflowError:
@@ -125,7 +126,9 @@ class Converter:
         except (ValueError, OverflowError):
             array = np.array(None)
         if array.dtype.kind in "iuf" and array.ndim == len(self.column.shape) + 1:
-            return array if not _holds_boolean(values) else np.array(values, dtype=object)
+            # Beside a double, or one that no signed integer can hold, numpy makes doubles of whole numbers.
+            is_exact = array.dtype.kind != "f" or self.column.kind is Kind.FLOAT
+            return array if is_exact and not _holds_boolean(values) else np.array(values, dtype=object)
         try:
             array = np.array(values, dtype=object)
         except ValueError:

@@ -202,6 +202,21 @@ def test_the_number_that_stands_for_a_missing_one_is_refused_raw_too(count: int,
         assembler(column("n", Kind.INTEGER, "INT64", nullable=True), *more)(Tensors(raw))
 
 
+@pytest.mark.parametrize("count", [1, 2, 7])
+@pytest.mark.parametrize("beside", [0, 1.0])
+@pytest.mark.parametrize("shape", [(), (2,)])
+def test_a_whole_number_keeps_its_digits_whatever_stands_beside_it(
+    count: int, beside: float, shape: tuple[int, ...]
+) -> None:
+    number = 2**63 + 5
+    assemble = assembler(column("n", Kind.INTEGER, "UINT64", shape=shape))
+    values = [[number, beside] if shape else [number, beside][row % 2] for row in range(count)]
+    tensor = Tensor("n", "UINT64", (count, *shape), None, values)
+
+    for payload in (Named({"n": values}), Tensors([tensor])):
+        assert assemble(payload).array()["c0"].reshape(-1)[0] == np.uint64(number)
+
+
 def test_a_whole_number_makes_the_same_single_alone_and_among_many() -> None:
     number = 2**54 + 2**30 + 1
     assemble = assembler(column("x", datatype="FP32"))
