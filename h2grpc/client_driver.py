@@ -229,7 +229,8 @@ class ClientDriver(asyncio.Protocol):
             for event in events:
                 kind = type(event)
                 if kind is Message:
-                    event.call.owner.on_message(event.data)  # type: ignore[union-attr]
+                    if (owner := event.call.owner) is not None:  # type: ignore[union-attr]  # not given up meanwhile
+                        owner.on_message(event.data)  # type: ignore[union-attr]
                 else:
                     self._tell_rare(event)
         if not self._has_greeted and connection.is_greeted:
@@ -245,7 +246,8 @@ class ClientDriver(asyncio.Protocol):
                 owner.on_end(event)
             self._on_call_gone()
         elif kind is CallHeaders:
-            event.call.owner.on_headers(event.call.headers)
+            if (owner := event.call.owner) is not None:
+                owner.on_headers(event.call.headers)
         elif kind is GoingAway:
             self._take_no_more()
             self._on_call_gone()

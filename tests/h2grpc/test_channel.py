@@ -593,3 +593,29 @@ async def test_a_server_over_tls_that_does_not_choose_http2_is_none(authority: t
                 await channel.unary_unary("/echo/unary")(b"")
 
     assert "HTTP/2" in caught.value.details()
+
+
+@pytest.mark.parametrize(("extra", "answers"), [((b"x-bin", b"!"), 1), ((b"x", b"1"), 3)])
+async def test_one_answer_that_cannot_be_taken_costs_the_connections_other_calls_nothing(
+    tmp_path: Path, address: str, extra: tuple[bytes, bytes], answers: int
+) -> None:
+    asked: list[int] = []
+
+    def spoil_the_first(session: Session, event: Any) -> None:
+        if not isinstance(event, ngh2.DataReceived):
+            return
+        asked.append(event.stream_id)
+        if len(asked) == 2:
+            session.engine.send_response(asked[0], [*HEAD, extra])
+            for _ in range(answers):
+                session.engine.send_data(asked[0], b"\0\0\0\0\1a")
+                session.flush()
+            session.answer(asked[1], b"fine")
+
+    async with scripted(tmp_path / "socket", spoil_the_first), h2grpc.insecure_channel(address) as channel:
+        unary = channel.unary_unary("/echo/unary")
+        spoilt, fine = unary(b""), unary(b"")
+        with pytest.raises(RpcError) as caught:
+            await spoilt
+
+        assert (caught.value.code(), await fine) == (Status.INTERNAL, b"fine")
