@@ -12,7 +12,7 @@ from typing import Any
 
 from h2grpc import metadata
 from h2grpc.call import Call
-from h2grpc.call_state import IDLE, OPEN
+from h2grpc.call_state import DONE, IDLE, OPEN, RESET
 from h2grpc.context import MORE_MESSAGES, NO_MESSAGE, AbortError, ServicerContext
 from h2grpc.errors import WireError
 from h2grpc.events import CallLost, ConnectionEnded, Event, HalfClosed, Message, OtherArrived, OtherLost
@@ -83,8 +83,8 @@ class ServerDriver(ServerTransport):
         self.flush_soon()
 
     def finish(self, context: ServicerContext, status: Status, details: str = "") -> None:
-        """Send the status, unless the call is over already."""
-        if context.done():
+        """Send the status, unless the call is over already, or lost and about to be told."""
+        if context.done() or context.call.sending in (DONE, RESET):
             return
         try:
             trailers = context.trailers()

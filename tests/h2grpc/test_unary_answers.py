@@ -228,3 +228,25 @@ async def test_the_last_answer_of_a_connection_leaves_in_its_own_turn_of_the_loo
         await asyncio.sleep(0)
 
     assert written == [1]  # by the time that callbacks run, which is the next turn
+
+
+@pytest.mark.parametrize("messages", [0, 2])
+async def test_a_call_that_is_refused_and_left_in_the_same_bytes_costs_its_connection_nothing(messages: int) -> None:
+    async def same(request: bytes, context: Any) -> bytes:
+        return request
+
+    line = Line(same)
+    await line.carry()
+    left = line.client.start(b"/t/m", 0.0)
+    await line.carry()
+    for _ in range(messages):
+        line.client.send_message(left, b"x")
+    if not messages:
+        line.client.end(left)
+    wrong = line.client.data_to_send()
+    line.client.cancel(left)
+    line.begin(b"fine")
+    line.driver.data_received(wrong + line.client.data_to_send())
+    await line.carry()
+
+    assert [message.data for message in of(line.seen, Message)] == [b"fine"]
