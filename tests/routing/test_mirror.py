@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from gateway.core.access import Principal
 from gateway.core.deadline import Deadline
-from gateway.core.errors import InvalidInput, ModelFailed, WorkerFailed
+from gateway.core.errors import GatewayError, InvalidInput, ModelFailed, WorkerFailed
 from gateway.core.request import Answer, Deployment, Enriched
 from gateway.core.rows import Rows
 from gateway.core.scoring import WorkerLost
@@ -348,7 +348,7 @@ async def test_a_replay_is_not_tried_again_either_when_the_primarys_worker_dies_
 
 
 @pytest.mark.parametrize("error", [ModelFailed("boom"), WorkerFailed("gone")])
-def test_a_request_that_the_primary_fails_is_tried_on_the_shadow(error: Exception) -> None:
+def test_a_request_that_the_primary_fails_is_tried_on_the_shadow(error: GatewayError) -> None:
     @on_virtual_time
     async def check() -> None:
         bench = Bench()
