@@ -4,8 +4,8 @@ The gRPC side of a worker: its own thread with its own event loop, so that a mod
 Handlers are ordinary asynchronous servicers: they read the request iterator, yield replies and return messages. They
 touch nothing else of the engine but two shortcuts, ``listen`` and ``write_nowait``, where it has them (``h2grpc``): a
 batch then goes to the model's thread in the turn of the loop in which it arrives, and its reply leaves in the turn in
-which it comes back. Batches are decoded and checked here and handed over through the inbox; what is finished while the
-loop is busy comes back with one ``call_soon_threadsafe``. A reply leaves on the stream that sent its batch.
+which it comes back. Batches are decoded and checked here and handed over through the inbox; a reply leaves on the
+``Stream`` that sent its batch.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -25,13 +24,13 @@ import grpc
 import grpc.aio
 import structlog
 import uvloop
-from google.protobuf.message import EncodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]  # has no stubs
 
 from workers.codec import BatchCodec, failed, stated
 from workers.inbox import Inbox, Job
 from workers.lifecycle import Lifecycle, State
 from workers.runtimes.base import BatchInvalid
+from workers.stream import Stream
 from workers.wire.v1 import worker_pb2 as wire
 from workers.wire.v1 import worker_pb2_grpc
 
@@ -60,83 +59,6 @@ _OPTIONS = (
 
 class ServeError(Exception):
     """The address cannot be listened on."""
-
-
-class Stream:
-    """
-    One Score call: replies that leave at once, or wait for its handler. All of it on the loop's thread but ``post``.
-
-    ``write_nowait`` sends a reply if that takes no waiting.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, write_nowait: Callable[[wire.Reply], bool]) -> None:
-        self._loop, self._write_nowait = loop, write_nowait
-        self._posted: deque[wire.Reply] = deque()
-        """From another thread, on their way to this one."""
-        self._is_told = False
-        """The loop is going to look at them."""
-        self._replies: deque[wire.Reply] = deque()
-        """For the handler."""
-        self._waiter: asyncio.Future[None] | None = None
-        self._is_finished = False
-        self.is_closed = False
-        self.unanswered = 0
-        """Batches in the inbox or the model."""
-
-    def post(self, reply: wire.Reply) -> None:
-        self._posted.append(reply)
-        if self._is_told:  # it was not yet when the reply was put there, so it will find it
-            return
-        self._is_told = True
-        try:
-            self._loop.call_soon_threadsafe(self._take_posted)
-        except RuntimeError:  # the loop has gone, and the stream with it
-            self._posted.clear()
-
-    def answer(self, reply: wire.Reply) -> None:
-        """Send the reply to one accepted batch."""
-        self.unanswered -= 1
-        self.send(reply)
-
-    def send(self, reply: wire.Reply) -> None:
-        try:
-            is_sent = not self._replies and self._write_nowait(reply)
-        except EncodeError:
-            is_sent = False  # the handler fails of it
-        if not is_sent:
-            self._replies.append(reply)
-        elif not self._is_finished:
-            return
-        self._wake()
-
-    def finish(self) -> None:
-        """End once everything accepted is answered."""
-        self._is_finished = True
-        self._wake()
-
-    def close(self) -> None:
-        """Nobody reads any more."""
-        self.is_closed = True
-        self._replies.clear()
-
-    async def next(self) -> wire.Reply | None:
-        """The next reply; None once finished."""
-        while not self._replies:
-            if self._is_finished and self.unanswered == 0:
-                return None
-            self._waiter = self._loop.create_future()
-            await self._waiter
-        return self._replies.popleft()
-
-    def _take_posted(self) -> None:
-        self._is_told = False  # before looking: whoever posts from here on tells again
-        posted = self._posted
-        while posted:
-            self.answer(posted.popleft())
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
 
 class WorkerServicer(worker_pb2_grpc.WorkerServicer):

@@ -48,10 +48,6 @@ class Timeline(Struct, gc=False):
     compute: int = -1
     """How long, not when; the worker's own figure, within ``worker``. Negative where there is none."""
 
-    def mark(self, stage: str) -> None:
-        """``stage`` ends now; it began where the one before it ended."""
-        setattr(self, stage, perf_counter_ns())
-
     @property
     def stages(self) -> list[tuple[str, float]]:
         """Those that ended, in their order, each with its seconds."""

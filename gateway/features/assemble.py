@@ -12,7 +12,7 @@ numpy where there is nothing remarkable about it; more rows go column by column.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 from operator import itemgetter
 from typing import Any
@@ -27,7 +27,7 @@ from gateway.features.plain_row import PlainRow
 from gateway.features.tensors import TensorReader
 from gateway.features.values import Converter
 
-__all__ = ["Assembler"]
+__all__ = ["Assembler", "rows_in"]
 
 _FEW_ROWS = 4
 """Up to here packing row by row beats making an array per column (measured: the two meet at 4 to 6 rows)."""
@@ -176,18 +176,10 @@ class Assembler:
         for name in self._names:
             if name not in columns:
                 raise self._missing(name, columns)
-        count = -1
-        for name in self._names:
-            values = columns[name]
-            if type(values) is not list:
-                raise InvalidInput(f'column "{name}": expected a list of values, one per row')
-            if count not in (-1, len(values)):
-                raise InvalidInput(
-                    f'column "{name}": expected {count} rows as in "{self._names[0]}", got {len(values)}'
-                )
-            count = len(values)
+        wanted = {name: columns[name] for name in self._names}
+        count = rows_in(wanted)
         self.check_count(count)
-        return self._from_columns([columns[name] for name in self._names], count, self._json)
+        return self._from_columns(list(wanted.values()), count, self._json)
 
     def _from_tensors(self, payload: Tensors) -> Rows:
         wanted = payload.tensors
@@ -264,6 +256,20 @@ class Assembler:
         unused = [f'"{other}"' for other in given if other not in self._names]
         hint = f"; not an input of the model: {', '.join(unused[:8])}" if unused else ""
         return InvalidInput(f'column "{name}"{row}: expected a value, it is missing{hint}')
+
+
+def rows_in(columns: Mapping[str, Any]) -> int:
+    """How many rows these columns have; -1 without any. Raises ``InvalidInput`` for lengths that differ."""
+    count = -1
+    for name, values in columns.items():
+        if type(values) is not list:
+            raise InvalidInput(f'column "{name}": expected a list of values, one per row')
+        if count not in (-1, len(values)):
+            raise InvalidInput(
+                f'column "{name}": expected {count} rows as in "{next(iter(columns))}", got {len(values)}'
+            )
+        count = len(values)
+    return count
 
 
 def _picker(keys: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:

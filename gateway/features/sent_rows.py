@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.core.errors import InvalidInput
 from gateway.core.payload import Named, Table
-from gateway.features.assemble import Assembler
+from gateway.features.assemble import Assembler, rows_in
 from gateway.features.plan import FillPlan
 
 __all__ = ["named_rows", "table_rows"]
@@ -36,15 +36,7 @@ def table_rows(table: Table, plan: FillPlan, assembler: Assembler) -> tuple[tupl
 def named_rows(payload: Named, plan: FillPlan) -> tuple[tuple[str, ...], list[Any]]:
     """Likewise of columns of different lengths."""
     columns = {name: values for name, values in payload.columns.items() if name in plan.known}
-    count = -1
-    for name, values in columns.items():
-        if type(values) is not list:
-            raise InvalidInput(f'column "{name}": expected a list of values, one per row')
-        if count not in (-1, len(values)):
-            raise InvalidInput(
-                f'column "{name}": expected {count} rows as in "{next(iter(columns))}", got {len(values)}'
-            )
-        count = len(values)
+    rows_in(columns)
     if not columns:
         plan.fill(tuple(payload.columns))
     return tuple(columns), list(zip(*columns.values(), strict=True))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from time import perf_counter_ns
 
 from gateway.core.access import Caller, Grant, Principal, Role
 from gateway.core.catalog import DeploymentState, EndpointState, Stats
@@ -158,7 +159,7 @@ class OipStack:
         assembler = self._assemblers.setdefault(state.name, Assembler(deployment.signature, 1000))
         rows = assembler(received.read())
         answered = await self.behaviours.get(state.name, echo)(received, deployment, rows)
-        received.timeline.mark("worker")
+        received.timeline.worker = perf_counter_ns()
         return Answer(deployment, answered)
 
     def on_done(self, received: Received | None, status: int, error: GatewayError | None) -> None:

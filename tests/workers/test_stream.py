@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from google.protobuf.message import EncodeError
 
-from workers.server import Stream
+from workers.stream import Stream
 from workers.wire.v1 import worker_pb2 as wire
 
 
