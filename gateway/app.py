@@ -101,7 +101,7 @@ class App:
         registry.on_change(self._changed.set)
         access = limits.slow_failures(self._credentials.access)
         admitted = Admit(
-            Authenticate(access, limits.let_in(serving.routing)),
+            Authenticate(access, limits.let_in(serving.routing), self._credentials.passes),
             max_in_flight=self._edge.max_in_flight,
             max_bytes=self._edge.max_in_flight_bytes,
         )

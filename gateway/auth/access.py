@@ -16,6 +16,7 @@ from typing import Protocol, runtime_checkable
 
 from gateway.auth.audit import Audit
 from gateway.auth.bearer import challenge, forbidden, invalid, missing
+from gateway.auth.passes import Passes
 from gateway.auth.policy import narrowed
 from gateway.auth.token import is_of_lockgate
 from gateway.control.endpoints import AuthMode
@@ -41,7 +42,7 @@ class Judge(Protocol):
 class EndpointAccess:
     """
     Implements ``gateway.core.access.PromptAccess`` for what is served to callers: each is judged whole by what the
-    endpoints take at the moment that they come.
+    endpoints take at the moment that they come. Whom it lets in to score it tells ``passes``.
 
     Raises ``ConfigError`` for an endpoint whose mode nothing verifies.
     """
@@ -53,8 +54,9 @@ class EndpointAccess:
         audit: Audit,
         *,
         certificates: Access | None = None,
+        passes: Passes | None = None,
     ) -> None:
-        self._verifiers, self._audit, self._certificates = verifiers, audit, certificates
+        self._verifiers, self._audit, self._certificates, self._passes = verifiers, audit, certificates, passes
         self._rules = _rules(modes, verifiers)
 
     @property
@@ -69,20 +71,25 @@ class EndpointAccess:
     def install(self, modes: Mapping[str, AuthMode]) -> None:
         """Judge by these endpoints from now on."""
         self._rules = _rules(modes, self._verifiers)
+        if self._passes is not None:
+            self._passes.forget()
 
     def at_once(self, caller: Caller, endpoint: str | None, role: Role) -> Principal | None:
         """See ``PromptAccess``."""
-        rules = self._rules
+        rules, named = self._rules, endpoint
         if endpoint is None:
             endpoint = rules.only
         judge = rules.judges.get(endpoint)
         if judge is None or (caller.credential is None and caller.certificate is not None):
             return None
         try:
-            return judge(caller, endpoint, role)
+            principal = judge(caller, endpoint, role)
         except (Unauthenticated, Forbidden) as refusal:
             self._refused(refusal, caller, endpoint, role, rules)
             raise
+        if role is Role.SCORE and self._passes is not None:
+            self._passes.grant(caller.credential, named, principal)
+        return principal
 
     async def __call__(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
         """See ``Access``."""

@@ -37,7 +37,8 @@ _FLUSH = 240
 class Credentials:
     """
     ``access`` judges callers of endpoints, ``admin`` those of the admin API, and ``judge`` those of them who ask
-    for the desired state; ``desk`` does what is asked of keys and tokens.
+    for the desired state; ``passes`` are those of callers of endpoints, and ``desk`` does what is asked of keys and
+    tokens.
 
     ``modes`` is the ``auth_mode`` of each endpoint. Raises ``ConfigError`` for files that cannot be read.
     """
@@ -59,7 +60,8 @@ class Credentials:
             verifiers["aad_token"] = self._oidc
         certificates = CertificateAccess(config.certificates) if config.certificates else None
         self._audit = Audit(clock=time.monotonic)
-        self.access = EndpointAccess(modes, verifiers, self._audit, certificates=certificates)
+        self.passes = self._keys.passes
+        self.access = EndpointAccess(modes, verifiers, self._audit, certificates=certificates, passes=self.passes)
         self.admin = AdminAccess(verifiers, self._audit, self._modes)
         self.judge = ControlJudge(self.admin, self._audit)
         self.desk = Desk(

@@ -7,11 +7,8 @@ that became unreadable is refused and what was known is kept: a slip of an edito
 whoever wants that takes the keys out of the file.
 
 What was shown and found is remembered until the files are looked at the next time, so that a key is hashed a few times
-a second rather than with every request. That changes nothing but the cost: only what was found in this very ring is
-remembered, so there is at most one credential for each of its keys, and what depends on time and place (whether the key
-has expired, what it may do) is asked every time. Nor does it tell anybody how much of a guess was right: a dictionary
-compares two texts only where all 64 bits of their hashes, with a seed of the process, are the same. A key stays in our
-memory no longer than a request that waits for its answer.
+a second rather than with every request. That changes nothing but the cost, as ``Passes`` says: only what was found in
+this very ring is remembered, so there is at most one credential for each of its keys.
 """
 
 from __future__ import annotations
@@ -26,6 +23,7 @@ from gateway.auth.bearer import bearer, forbidden, invalid
 from gateway.auth.key_file import mount_stamp, read_keys, read_mounted
 from gateway.auth.key_ring import Holder, KeyRing
 from gateway.auth.key_uses import KeyUses
+from gateway.auth.passes import Passes
 from gateway.auth.sealed_file import stamp
 from gateway.core.access import Caller, Principal, Role
 from gateway.core.errors import ConfigError
@@ -45,8 +43,8 @@ class KeyStore:
 
     def __init__(self, path: Path, mounted: Path | None, uses: KeyUses, *, clock: Callable[[], float]) -> None:
         self._path, self._mounted, self._uses, self._clock = path, mounted, uses, clock
-        self._shown: dict[str | None, Holder] = {}
-        """``Authorization`` as it was shown → whose key that is. Forgotten with the ring, and at every look."""
+        self.passes = Passes(clock)
+        """Forgotten with the ring, and at every look."""
         self._stamps = self._look()
         self._install(self._read())
 
@@ -56,7 +54,7 @@ class KeyStore:
 
     def judge(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
         """The same at once."""
-        holder = self._shown.get(caller.credential)
+        holder = self.passes.holder_of(caller.credential)
         if holder is None:
             holder = self._holder_of(caller.credential)
         now = self._clock()
@@ -70,7 +68,7 @@ class KeyStore:
 
     def refresh(self) -> bool:
         """Take over what has changed; whether anything had."""
-        self._shown = {}
+        self.passes.forget()
         stamps = self._look()
         if stamps == self._stamps:
             return False
@@ -96,13 +94,14 @@ class KeyStore:
         self._uses.note({holder.key.name: int(holder.last_used) for holder in self._ring if holder.last_used})
 
     def _install(self, ring: KeyRing) -> None:
-        self._ring, self._find, self._shown = ring, ring.find, {}
+        self._ring, self._find = ring, ring.find
+        self.passes.forget()
 
     def _holder_of(self, credential: str | None) -> Holder:
         if credential is not None and credential[:7] == "Bearer ":  # how everybody writes it
             holder = self._find(_digest(credential[7:]))
             if holder is not None:
-                self._shown[credential] = holder
+                self.passes.showed(credential, holder)
                 return holder
         return self._look_again(_digest(bearer(credential, "key")))
 

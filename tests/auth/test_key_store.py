@@ -219,7 +219,7 @@ class Forgetful(KeyStore):
     """Remembers nothing of what was shown: what the other one must not differ from."""
 
     def judge(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
-        self._shown = {}
+        self.passes.forget()
         return super().judge(caller, endpoint, role)
 
 
@@ -270,7 +270,7 @@ def test_a_credential_that_is_remembered_is_judged_as_one_that_is_not(steps: lis
             else:
                 for store in stores:
                     store.refresh()
-            assert len(stores[0]._shown) <= len(stores[0]._ring)
+            assert len(stores[0].passes._shown) <= len(stores[0]._ring)
         for store in stores:
             store.refresh()
         assert [(each.digest, each.last_used) for each in stores[0]._ring] == [
@@ -288,14 +288,14 @@ def _verdict(store: KeyStore, shown: str | None, endpoint: str | None, role: Rol
 
 async def test_nothing_that_was_shown_is_remembered_beyond_the_next_look(keys: Keys) -> None:
     await keys.ask(KEY)
-    remembered = len(keys.store._shown)
+    remembered = len(keys.store.passes._shown)
     keys.store.refresh()
 
-    assert (remembered, keys.store._shown) == (1, {})
+    assert (remembered, keys.store.passes._shown) == (1, {})
 
 
 @pytest.mark.parametrize("credential", [f"bearer {KEY}", f"Bearer  {KEY}", f"Bearer {KEY} ", "Bearer lg_wrong"])
 async def test_only_a_valid_key_in_its_usual_form_is_remembered(keys: Keys, credential: str) -> None:
     _verdict(keys.store, credential, "a", Role.SCORE)
 
-    assert keys.store._shown == {}
+    assert keys.store.passes._shown == {}
