@@ -164,7 +164,7 @@ class Connection(Receiver):
                     data = encode_answer(response, owner.date(), connection, has_body=request.method != "HEAD")
                 except ValueError:
                     log.exception("edge.answer_broken", request_id=request.id)
-                    data = encode_answer(HttpResponse(500), owner.date(), connection)
+                    data = encode_answer(HttpResponse(500, id=request.id), owner.date(), connection)
                 if self._transport is not None:
                     self._transport.write(data)
                 if connection == "close":

@@ -58,7 +58,7 @@ class RestOverHttp2:
             headers.append((b"content-type", response.content_type.encode("latin-1", "replace")))
         if response.status != 204:
             headers.append((b"content-length", str(len(response.body)).encode()))
-        for name, value in response.headers:
+        for name, value in response.all_headers():
             if "\r" in value or "\n" in value:
                 log.error("edge.answer_broken", request_id=request.id, header=name)
                 return OtherAnswer(500)

@@ -2,21 +2,23 @@
 An HTTP/1.1 answer as bytes, and the request target as a path: what both HTTP engines must do in the same way. Pure.
 
 An answer always has a Content-Length (but a 204, which has no body) and is one block, so that it leaves in one write.
+What its head has in common with others is put together once, and the rest behind it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 
 from gateway.edge.http_message import HttpResponse
 
 __all__ = ["DateHeader", "encode_answer", "path_and_query"]
 
-_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\nDate: " for status in HTTPStatus} | {
-    424: "HTTP/1.1 424 Failed Dependency\r\nDate: ",
-    499: "HTTP/1.1 499 Client Closed Request\r\nDate: ",
+_REASONS = {status.value: status.phrase for status in HTTPStatus} | {
+    424: "Failed Dependency",
+    499: "Client Closed Request",
 }
 
 
@@ -40,24 +42,30 @@ def encode_answer(response: HttpResponse, date: str, connection: str, *, has_bod
     Raises ``ValueError`` for a header of ours that would break the line.
     """
     status, body = response.status, response.body
-    opening = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Error\r\nDate: "
-    content_type = response.content_type
-    if content_type and status != 204:
-        head = f"{opening}{date}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}"
-    elif content_type:
-        head = f"{opening}{date}\r\nContent-Type: {content_type}"
-    elif status != 204:
-        head = f"{opening}{date}\r\nContent-Length: {len(body)}"
-    else:
-        head = opening + date
+    head = f"{_start(status, response.content_type, connection, tuple(response.headers))}{date}\r\nx-request-id: "
+    head += response.id
+    if response.caller_id:
+        head += f"\r\nx-ms-client-request-id: {response.caller_id}"
+    if response.timing:
+        head += f"\r\nServer-Timing: {response.timing}"
+    head += "\r\n\r\n" if status == 204 else f"\r\nContent-Length: {len(body)}\r\n\r\n"
+    data = head.encode("latin-1", "replace")
+    return data + body if has_body else data
+
+
+@lru_cache(maxsize=256)
+def _start(status: int, content_type: str, connection: str, headers: tuple[tuple[str, str], ...]) -> str:
+    """The lines that an answer has in common with others, up to the date."""
+    lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Error')}"]
+    if content_type:
+        lines.append(f"Content-Type: {content_type}")
     if connection:
-        head += f"\r\nConnection: {connection}"
-    for name, value in response.headers:
+        lines.append(f"Connection: {connection}")
+    for name, value in headers:
         if "\r" in value or "\n" in value:
             raise ValueError(f"a line break in the header {name}")
-        head += f"\r\n{name}: {value}"
-    data = f"{head}\r\n\r\n".encode("latin-1", "replace")
-    return data + body if has_body else data
+        lines.append(f"{name}: {value}")
+    return "\r\n".join([*lines, "Date: "])
 
 
 def path_and_query(target: str) -> tuple[str, str]:

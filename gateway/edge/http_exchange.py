@@ -112,18 +112,16 @@ class HttpExchange:
         return response
 
     def _finish(self, request: HttpRequest, response: HttpResponse, error: GatewayError | None) -> HttpResponse:
-        headers = response.headers
-        headers.append(("x-request-id", request.id))
+        response.id = request.id
         if self._cors is not None:
             self._cors.mark(request, response)
         call = request.call
         if call is not None:
-            if call.request_id:
-                headers.append(("x-ms-client-request-id", call.request_id))
+            response.caller_id = call.request_id
             if self._server_timing:
                 timeline = call.timeline
                 timeline.answer = perf_counter_ns()
-                headers.append(("Server-Timing", timeline.server_timing()))
+                response.timing = timeline.server_timing()
             # Each may know the other, and the body with them: it is not to wait for the garbage collector.
             request.call = None
         self._on_done(call, response.status, error)

@@ -52,3 +52,15 @@ class HttpResponse(Struct):
     body: bytes = b""
     content_type: str = "application/json"
     headers: list[tuple[str, str]] = field(default_factory=list)
+    """What other answers have too, as those of one deployment."""
+    id: str = ""
+    """The request's, as ``x-request-id``. This and what follows is new in each answer, and never breaks a line."""
+    caller_id: str = ""
+    """The caller's own, as ``x-ms-client-request-id``; empty where there is none to tell, as is the next."""
+    timing: str = ""
+    """As ``Server-Timing``."""
+
+    def all_headers(self) -> list[tuple[str, str]]:
+        """With those that have a field of their own, without those about the body."""
+        own = ("x-request-id", self.id), ("x-ms-client-request-id", self.caller_id), ("Server-Timing", self.timing)
+        return [*self.headers, *[(name, value) for name, value in own if value]]

@@ -67,12 +67,15 @@ async def test_a_peer_is_an_address(peer: str, host: str) -> None:
 
 
 async def test_an_answer_has_lower_case_headers_and_none_of_a_connection() -> None:
-    answer = await answer_to(HttpResponse(200, b"[1]", headers=[("Server-Timing", "x")]))
+    answer = await answer_to(HttpResponse(200, b"[1]", headers=[("X-Name", "x")], id="7", timing="y"))
     headers = dict(answer.headers)
 
     assert (answer.status, answer.body) == (200, b"[1]")
     assert headers.pop(b"date")
-    assert headers == {b"content-type": b"application/json", b"content-length": b"3", b"server-timing": b"x"}
+    assert headers == {
+        **{b"content-type": b"application/json", b"content-length": b"3", b"x-name": b"x"},
+        **{b"x-request-id": b"7", b"server-timing": b"y"},
+    }
 
 
 async def test_no_content_has_neither_length_nor_type() -> None:

@@ -9,18 +9,36 @@ from gateway.edge.http_message import HttpResponse
 
 
 def test_an_answer_is_one_block() -> None:
-    response = HttpResponse(200, b"[1]", headers=[("x-request-id", "7")])
+    response = HttpResponse(200, b"[1]", headers=[("x-name", "a")], id="7", caller_id="mine", timing="auth;dur=1")
 
-    assert encode_answer(response, "today", "") == (
-        b"HTTP/1.1 200 OK\r\nDate: today\r\nContent-Type: application/json\r\nContent-Length: 3\r\n"
-        b"x-request-id: 7\r\n\r\n[1]"
+    assert encode_answer(response, "today", "keep-alive") == (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: keep-alive\r\nx-name: a\r\n"
+        b"Date: today\r\nx-request-id: 7\r\nx-ms-client-request-id: mine\r\nServer-Timing: auth;dur=1\r\n"
+        b"Content-Length: 3\r\n\r\n[1]"
+    )
+
+
+def test_what_there_is_nothing_to_say_of_is_left_out() -> None:
+    assert encode_answer(HttpResponse(204, content_type="", id="7"), "today", "") == (
+        b"HTTP/1.1 204 No Content\r\nDate: today\r\nx-request-id: 7\r\n\r\n"
+    )
+
+
+def test_an_answer_has_no_header_of_the_one_before() -> None:
+    first = HttpResponse(200, b"[1]", headers=[("x-name", "a")], id="7", caller_id="mine", timing="auth;dur=1")
+    second = HttpResponse(200, b"", headers=[("x-name", "b")], id="8")
+    encode_answer(first, "today", "")
+
+    assert encode_answer(second, "tomorrow", "close") == (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nx-name: b\r\n"
+        b"Date: tomorrow\r\nx-request-id: 8\r\nContent-Length: 0\r\n\r\n"
     )
 
 
 def test_the_answer_to_head_keeps_the_length() -> None:
     data = encode_answer(HttpResponse(200, b"[1]"), "today", "close", has_body=False)
 
-    assert data.endswith(b"Content-Length: 3\r\nConnection: close\r\n\r\n")
+    assert data.endswith(b"Content-Length: 3\r\n\r\n")
 
 
 def test_no_content_has_no_length() -> None:

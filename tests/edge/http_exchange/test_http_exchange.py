@@ -44,7 +44,7 @@ async def answer_to(request: HttpRequest, core: FakeCore, done: Done | None = No
 
 async def test_every_answer_carries_a_fresh_id_of_ours() -> None:
     exchange = exchange_of(FakeCore(), EdgeConfig())
-    ids = {dict((await exchange(post(x_request_id="theirs"))).headers)["x-request-id"] for _ in range(2)}
+    ids = {(await exchange(post(x_request_id="theirs"))).id for _ in range(2)}
 
     assert len(ids - {"theirs"}) == 2
 
@@ -52,11 +52,11 @@ async def test_every_answer_carries_a_fresh_id_of_ours() -> None:
 async def test_the_callers_id_is_echoed() -> None:
     response = await answer_to(post(x_ms_client_request_id="abc-1"), FakeCore())
 
-    assert ("x-ms-client-request-id", "abc-1") in response.headers
+    assert response.caller_id == "abc-1"
 
 
 async def test_the_stages_and_their_times_are_in_the_answer() -> None:
-    timing = dict((await answer_to(post(), FakeCore())).headers)["Server-Timing"]
+    timing = (await answer_to(post(), FakeCore())).timing
 
     assert [part.split(";")[0] for part in timing.split(", ")] == ["receive", "answer"]
 
@@ -64,7 +64,7 @@ async def test_the_stages_and_their_times_are_in_the_answer() -> None:
 async def test_the_stages_can_be_kept_private() -> None:
     exchange = exchange_of(FakeCore(), EdgeConfig(server_timing=False))
 
-    assert "Server-Timing" not in dict((await exchange(post())).headers)
+    assert (await exchange(post())).timing == ""
 
 
 @pytest.mark.parametrize(("wait", "said"), [(0.2, "1"), (1.0, "1"), (1.2, "2")])
@@ -98,9 +98,7 @@ async def test_a_defect_is_logged_once_under_the_id_that_the_caller_got() -> Non
     with capture_logs() as events:
         response = await answer_to(post(), FakeCore(error=ZeroDivisionError("oops")))
 
-    assert [(event["event"], event["request_id"]) for event in events] == [
-        ("edge.handler_crashed", dict(response.headers)["x-request-id"])
-    ]
+    assert [(event["event"], event["request_id"]) for event in events] == [("edge.handler_crashed", response.id)]
 
 
 async def test_nesting_too_deep_for_whoever_walks_it_is_the_callers_error() -> None:
