@@ -50,8 +50,13 @@ class ServicerContext:
     _waiter: asyncio.Future[None] | None = None
     is_over = False
     is_plain = True
-    """Whether nothing was sent or said that keeps the shortest answer from doing; metadata at the end does not."""
+    """
+    Whether the call goes on, and nothing was sent or said that keeps the shortest answer from doing; metadata at the
+    end does not.
+    """
     trailing: Metadata = ()
+    trailing_headers: Sequence[tuple[bytes, bytes]] | None = None
+    """As they go out, where they were given so; then ``trailing`` does not count."""
     _code: Status | None = None
     _details = ""
     callbacks: list[Callable[[Any], None]] | None = None
@@ -94,10 +99,18 @@ class ServicerContext:
         self.driver.send_headers(self, initial_metadata)
 
     def set_trailing_metadata(self, trailing_metadata: Iterable[tuple[str, str | bytes]]) -> None:
-        self.trailing = tuple(trailing_metadata)
+        self.trailing, self.trailing_headers = tuple(trailing_metadata), None
+
+    def set_trailing_headers(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """
+        The same for who knows what ``set_trailing_metadata`` would make of it, and hands over that: nothing is checked.
+
+        For values that callers have no part in. grpc.aio has no such thing.
+        """
+        self.trailing_headers = headers
 
     def trailing_metadata(self) -> Metadata:
-        return self.trailing
+        return self.trailing if self.trailing_headers is None else metadata.decode(self.trailing_headers)
 
     def set_code(self, code: object) -> None:
         self._code, self.is_plain = status_of(code), False
@@ -126,7 +139,7 @@ class ServicerContext:
             status, details = Status.UNKNOWN, "abort with OK"
         extra = tuple(trailing_metadata)
         if extra:
-            self.trailing = extra
+            self.set_trailing_metadata(extra)
         self.driver.finish(self, status, details)
         raise AbortError(details)
 
@@ -243,7 +256,7 @@ class ServicerContext:
         """The call is over: let go of whoever still waits for it."""
         if self.is_over:
             return
-        self.is_over, self._is_cancelled = True, is_cancelled
+        self.is_over, self.is_plain, self._is_cancelled = True, False, is_cancelled
         self.call.owner = None  # each knows the other, and neither should have to wait for a collection
         if self.callbacks is not None:
             self.tell()
@@ -260,6 +273,8 @@ class ServicerContext:
             self.driver.call_back(callback, self)
 
     def trailers(self) -> Sequence[tuple[bytes, bytes]]:
+        if self.trailing_headers is not None:
+            return self.trailing_headers
         return metadata.encode(self.trailing) if self.trailing else ()
 
     def _hand_over(self, data: bytes) -> None:

@@ -96,20 +96,21 @@ class ServerDriver(ServerTransport):
 
     def answer(self, context: ServicerContext, data: bytes) -> None:
         """The reply of a method that takes one message and gives one."""
-        if context.is_over:
-            return
-        limit = self.limits.max_send_message
-        if context.is_plain and (limit is None or len(data) <= limit):
-            call, connection, trailing = context.call, self.connection, context.trailing
-            connection.send_answer(call, data, [*OK, *metadata.encode(trailing)] if trailing else OK)
+        if context.is_plain and len(data) <= self._most_sent:
+            call, connection, headers = context.call, self.connection, context.trailing_headers
+            if headers is None and (trailing := context.trailing):
+                headers = metadata.encode(trailing)
+            connection.send_answer(call, data, [*OK, *headers] if headers else OK)
             # What ``ServicerContext.end`` does, as far as such a call has it.
-            context.is_over, call.owner = True, None
+            context.is_over, context.is_plain, call.owner = True, False, None
             if context.callbacks is not None:
                 context.tell()
             if not connection.calls:
                 self.flush_now()  # nobody else is about to answer
             elif not self._is_flushing:
                 self.flush_soon()
+            return
+        if context.is_over:
             return
         if context.code() is Status.OK:
             self.send_message(context, data)

@@ -53,6 +53,7 @@ class ServerTransport(asyncio.Protocol):
         "_is_flushing",
         "_is_paused",
         "_loop",
+        "_most_sent",
         "_timer",
         "_timer_at",
         "_transport",
@@ -68,6 +69,9 @@ class ServerTransport(asyncio.Protocol):
     def __init__(self, home: Home) -> None:
         self._home = home
         self.limits, self.counters, self.clock = home.limits, home.counters, home.clock
+        most = home.limits.max_send_message
+        self._most_sent = float("inf") if most is None else most
+        """Bytes of one message."""
         self.peer = ""
         self.auth_context: Mapping[str, Sequence[bytes]] = {}
         self.contexts: set[ServicerContext] = set()

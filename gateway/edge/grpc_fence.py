@@ -28,6 +28,8 @@ log = structlog.get_logger()
 
 Reply = TypeVar("Reply")
 
+_DEPLOYMENT = DEPLOYMENT_HEADER.encode()
+
 MAX_DETAILS = 2000
 """Characters of an error: details travel as a header, and clients take 8 KiB of those by default."""
 
@@ -57,14 +59,24 @@ class GrpcFence:
 
     def answered(self, call: GrpcCall, received: Received, deployment: str) -> None:
         """Tell the caller, beside the answer, who gave it and where the time went."""
-        trailers = [("x-request-id", received.id), (DEPLOYMENT_HEADER, deployment)]
-        if received.request_id:
-            trailers.append(("x-ms-client-request-id", received.request_id))
+        timing = ""
         if self._server_timing:
             timeline = received.timeline
             timeline.answer = perf_counter_ns()
-            trailers.append(("server-timing", timeline.server_timing()))
-        call.set_trailing_metadata(trailers)
+            timing = timeline.server_timing()
+        if not received.request_id and hasattr(call, "set_trailing_headers"):
+            # All of it was made here, in letters that need no check; see ``NAME`` of deployments.
+            headers = [(b"x-request-id", received.id.encode()), (_DEPLOYMENT, deployment.encode())]
+            if timing:
+                headers.append((b"server-timing", timing.encode()))
+            call.set_trailing_headers(headers)
+        else:
+            trailers = [("x-request-id", received.id), (DEPLOYMENT_HEADER, deployment)]
+            if received.request_id:
+                trailers.append(("x-ms-client-request-id", received.request_id))
+            if timing:
+                trailers.append(("server-timing", timing))
+            call.set_trailing_metadata(trailers)
         self._on_done(received, 0, None)
 
     def done(self, received: Received | None, error: GatewayError | None) -> None:

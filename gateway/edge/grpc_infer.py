@@ -18,7 +18,7 @@ from gateway.core.catalog import Catalog
 from gateway.core.deadline import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.request import Answer, Received
-from gateway.core.service import Service
+from gateway.core.service import Service, function_of
 from gateway.core.timeline import Timeline
 from gateway.edge import oip_metadata
 from gateway.edge.grpc_call import GrpcCall
@@ -72,22 +72,24 @@ class GrpcScoring:
         asks_for_certificates: bool,
         max_in_flight_per_stream: int,
     ) -> None:
-        self._service, self._catalog, self._fence = service, catalog, fence
+        self._catalog, self._fence = catalog, fence
         self._new_id, self._clock = new_id, clock
         self._asks_for_certificates = asks_for_certificates
         self._max_in_flight_per_stream = max_in_flight_per_stream
-        self.read, self._write = RequestReader(), ResponseWriter()
-        """``read`` makes requests out of bytes, for the engine."""
+        self.reader = RequestReader()
+        """Makes requests out of bytes, for the engine."""
+        # A method is called in half the time of an object that can be called.
+        self._write, self._serve = ResponseWriter().__call__, function_of(service)
 
     async def infer(self, request: Inference, context: GrpcCall) -> bytes:
         received: Received | None = None
         failure: GatewayError
         try:
             received = self._receive(request, context)
-            answer = await self._service(received)
+            answer = await self._serve(received)
             response = self._write(request, answer)
             if request.fresh is not None:
-                self.read.learn(request)
+                self.reader.learn(request)
         except asyncio.CancelledError:
             self._fence.gone(received)
             raise
@@ -134,9 +136,9 @@ class GrpcScoring:
         failure: GatewayError
         try:
             received = self._receive(request, context)
-            response = self._write(request, await self._service(received))
+            response = self._write(request, await self._serve(received))
             if request.fresh is not None:
-                self.read.learn(request)
+                self.reader.learn(request)
         except asyncio.CancelledError:
             self._fence.gone(received)
             raise
@@ -188,9 +190,10 @@ class GrpcScoring:
 
 def scoring_handlers(scoring: GrpcScoring) -> Mapping[str, grpc.RpcMethodHandler[Any, Any]]:
     """By the method's name. Answers are bytes already, so there is nothing to serialize."""
+    read = scoring.reader.__call__
     return {
-        "ModelInfer": grpc.unary_unary_rpc_method_handler(scoring.infer, request_deserializer=scoring.read),
-        "ModelStreamInfer": grpc.stream_stream_rpc_method_handler(scoring.stream, request_deserializer=scoring.read),
+        "ModelInfer": grpc.unary_unary_rpc_method_handler(scoring.infer, request_deserializer=read),
+        "ModelStreamInfer": grpc.stream_stream_rpc_method_handler(scoring.stream, request_deserializer=read),
     }
 
 

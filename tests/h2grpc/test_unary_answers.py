@@ -115,6 +115,60 @@ async def test_details_are_sent_without_a_code_where_there_is_metadata_at_the_en
     assert wire.outcome == (Status.OK, "fine")
 
 
+GIVEN = [(b"x-a", b"1"), (b"x-b", b"2")]
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+async def test_headers_for_the_end_are_sent_as_they_were_given(is_plain: bool) -> None:
+    async def behavior(request: bytes, context: Any) -> bytes:
+        context.set_trailing_headers(GIVEN)
+        if not is_plain:
+            context.set_details("fine")
+        return request
+
+    wire = Line(behavior)
+    wire.begin(b"a")
+    await wire.carry()
+
+    assert [pair for pair in of(wire.seen, CallEnded)[-1].trailers if pair[0][:5] != b"grpc-"] == GIVEN
+    assert [event.data for event in of(wire.seen, Message)] == [b"a"]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_of_headers_and_metadata_for_the_end_those_are_sent_that_were_set_last(is_first: bool) -> None:
+    shown: list[Any] = []
+
+    async def behavior(request: bytes, context: Any) -> bytes:
+        if is_first:
+            context.set_trailing_headers(GIVEN)
+        context.set_trailing_metadata((("x-c", "3"),))
+        if not is_first:
+            context.set_trailing_headers(GIVEN)
+        shown.append(context.trailing_metadata())
+        return request
+
+    wire = Line(behavior)
+    wire.begin(b"a")
+    await wire.carry()
+    sent = [pair for pair in of(wire.seen, CallEnded)[-1].trailers if pair[0] != b"grpc-status"]
+
+    assert sent == ([(b"x-c", b"3")] if is_first else GIVEN)
+    assert shown == [((("x-c", "3"),) if is_first else (("x-a", "1"), ("x-b", "2")))]
+
+
+async def test_metadata_of_an_abort_takes_the_place_of_headers_that_were_meant_for_the_end() -> None:
+    async def behavior(_request: bytes, context: Any) -> None:
+        context.set_trailing_headers(GIVEN)
+        await context.abort(Status.NOT_FOUND, "no", (("x-c", "3"),))
+
+    wire = Line(behavior)
+    wire.begin(b"a")
+    await wire.carry()
+
+    assert of(wire.seen, CallEnded)[-1].trailers[-1] == (b"x-c", b"3")
+    assert not set(GIVEN) & set(of(wire.seen, CallEnded)[-1].trailers)
+
+
 @pytest.mark.parametrize("by_server", [True, False])
 async def test_an_answer_is_compressed_whoever_chose_it(by_server: bool) -> None:
     async def behavior(request: bytes, context: Any) -> bytes:
