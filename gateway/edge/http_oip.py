@@ -25,6 +25,7 @@ from gateway.edge.http_intake import DEPLOYMENT_HEADER, Intake
 from gateway.edge.http_message import HttpRequest, HttpResponse
 from gateway.edge.http_route import Handler, Route
 from gateway.edge.json_body import json_value
+from gateway.edge.oip_remembered_body import RememberedBodies
 from gateway.edge.oip_repository import refuse_load_parameters
 from gateway.edge.oip_view import OipView
 from gateway.edge.status import status_of
@@ -124,6 +125,7 @@ class _OipFamily:
     ) -> None:
         self._intake, self._catalog, self._view, self._stats = intake, catalog, view, stats
         self._limit, self._is_ready, self._repository = limit, is_ready, repository
+        self._bodies = RememberedBodies()
 
     async def infer(self, request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:
         model = captures["model"] if "endpoint" not in captures else _model(captures)
@@ -133,7 +135,7 @@ class _OipFamily:
             pin = oip_metadata.pinned(self._catalog, model, captures["version"], pin or "")
         length = oip_body.header_length(headers[_LENGTH_LOWER]) if _LENGTH_LOWER in headers else None
         encoding = headers.get("content-encoding")
-        body = _InferBody(request.body, length, encoding, self._limit)
+        body = _InferBody(request.body, length, encoding, self._limit, self._bodies)
         budget = None
         if length == 0:
             body.signature = partial(self._signature_of, model, pin)
@@ -142,12 +144,12 @@ class _OipFamily:
             await self._view.check(model, request)
             budget = body.timeout_us() / 1e6 or None
         answer = await self._intake.score(request, body.read, endpoint=model, deployment=pin, budget=budget)
-        built = oip_body.build_response(body.asked(), answer)
-        response = HttpResponse(200, built.body, headers=[(DEPLOYMENT_HEADER, answer.deployment.name)])
-        if built.header_length is not None:
+        content, json_bytes = oip_body.build_response(body.asked(), answer)
+        response = HttpResponse(200, content, headers=[(DEPLOYMENT_HEADER, answer.deployment.name)])
+        if json_bytes is not None:
             response.content_type = "application/octet-stream"
-            response.headers.append((_LENGTH_HEADER, str(built.header_length)))
-        if len(built.body) >= accept_encoding.WORTH_IT and "accept-encoding" in headers:
+            response.headers.append((_LENGTH_HEADER, str(json_bytes)))
+        if len(content) >= accept_encoding.WORTH_IT and "accept-encoding" in headers:
             await _compress(response, headers["accept-encoding"])
         return response
 
@@ -235,6 +237,7 @@ class _InferBody(msgspec.Struct):
     """Of the JSON part; None for all of it, 0 for a raw-binary request."""
     encoding: str | None
     limit: int
+    bodies: RememberedBodies
     signature: Callable[[], Signature] | None = None
     """Of the model; asked for a raw-binary request."""
     request: oip_body.InferRequest | None = None
@@ -249,6 +252,9 @@ class _InferBody(msgspec.Struct):
         return oip_metadata.timeout_us(parameters["timeout"]) if "timeout" in parameters else 0
 
     def read(self) -> Payload:
+        if self.length is None and not self.encoding and self.binary is None:
+            self.request, payload = self.bodies.read(self.body)
+            return payload
         if self.signature is not None:
             return oip_body.raw_binary(decoded(self.body, self.encoding, self.limit), self.signature())
         return oip_body.tensors(*self._parse())

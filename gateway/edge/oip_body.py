@@ -22,7 +22,7 @@ from gateway.edge.oip_one_row import OneRowAnswer
 from gateway.edge.oip_outputs import OutputPlan
 from gateway.edge.oip_tensors import collect, count_of, frame, raw_tensor, size_of, value_tensor
 
-__all__ = ["InferRequest", "InferResponse", "build_response", "header_length", "parse", "raw_binary", "tensors"]
+__all__ = ["InferRequest", "build_response", "header_length", "parse", "raw_binary", "tensors"]
 
 Parameters = dict[str, Any]
 
@@ -51,13 +51,6 @@ class InferRequest(msgspec.Struct):
     @property
     def wants_binary(self) -> bool:
         return self.parameters is not None and self.parameters.get("binary_data_output") is True
-
-
-class InferResponse(msgspec.Struct):
-    """An answer's body; ``header_length`` is None when all of it is JSON."""
-
-    body: bytes
-    header_length: int | None
 
 
 _decode = msgspec.json.Decoder(InferRequest).decode
@@ -179,20 +172,24 @@ def raw_binary(body: bytes, signature: Signature) -> Tensors:
     return collect([raw_tensor(column.name, column.datatype.name, (1, *resolved), body)])
 
 
-def build_response(request: InferRequest | None, answer: Answer) -> InferResponse:
-    """``request`` None stands for a raw-binary one. Raises ``InvalidInput`` or ``NotSupported`` for what was asked."""
+def build_response(request: InferRequest | None, answer: Answer) -> tuple[bytes, int | None]:
+    """
+    The body, and how much of it is JSON if not all of it. ``request`` None stands for a raw-binary one.
+
+    Raises ``InvalidInput`` or ``NotSupported`` for what was asked.
+    """
     rows, deployment = answer.rows, answer.deployment
     if rows.count == 1 and (request is None or not request.outputs):
         known = OneRowAnswer.of(deployment.endpoint, deployment.name, rows.layout)
         if known.is_plain:
             if request is not None and not request.wants_binary:
-                return InferResponse(known.json(request.id, rows), None)
+                return known.json(request.id, rows), None
             head, raws = known.binary(request.id if request is not None else None, rows)
-            return InferResponse(b"".join([head, *raws]), len(head))
+            return b"".join([head, *raws]), len(head)
     return _encoded(request, answer)
 
 
-def _encoded(request: InferRequest | None, answer: Answer) -> InferResponse:
+def _encoded(request: InferRequest | None, answer: Answer) -> tuple[bytes, int | None]:
     """Any answer, as a document of its own."""
     rows = answer.rows
     wanted: Sequence[RequestedOutput] = (request.outputs if request else None) or ()
@@ -216,8 +213,8 @@ def _encoded(request: InferRequest | None, answer: Answer) -> InferResponse:
     document["outputs"] = outputs
     header = _encode(document)
     if not parts:
-        return InferResponse(header, None)
-    return InferResponse(b"".join([header, *parts]), len(header))
+        return header, None
+    return b"".join([header, *parts]), len(header)
 
 
 def _wants_binary(output: RequestedOutput, by_default: bool) -> bool:

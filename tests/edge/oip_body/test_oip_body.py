@@ -88,7 +88,7 @@ def test_an_answer_of_bytes_made_once_is_the_document(request: oip_body.InferReq
 def test_answers_of_two_deployments_with_one_layout_name_their_own() -> None:
     rows = Rows(Layout.of(OUTPUTS[0]), 1, struct.pack("<f", 1))
     found = [
-        json.loads(oip_body.build_response(oip_body.InferRequest([]), Answer(deployment, rows)).body)["model_version"]
+        json.loads(oip_body.build_response(oip_body.InferRequest([]), Answer(deployment, rows))[0])["model_version"]
         for deployment in (
             Deployment(endpoint="e", name=name, signature=Signature(inputs=(), outputs=OUTPUTS[0]))
             for name in ("blue", "green", "blue")

@@ -1,0 +1,130 @@
+"""
+JSON bodies like one that was read before: of those only what stands in each ``"data"`` is read. Pure.
+
+Most callers send one body over and over, byte for byte but for the elements. What the decoder makes of a body depends
+on nothing but its bytes: led to one place by the same bytes it expects the same there, so a list that is one by itself
+is one there too, and what follows is read as before. As no list in JSON is the beginning of another one, there is no
+doubt about where it ends. Where the lists stand is not guessed but tried out: with others in their places the body must
+be the same request, with those for data.
+
+This accepts, and never refuses: whatever is not known goes the whole way, which knows the answer. A body is remembered
+when its beginning, up to the first list, comes for the second time, and nothing that was in a list is kept.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from gateway.core.errors import InvalidInput
+from gateway.core.payload import Tensor, Tensors
+from gateway.edge.oip_body import InferRequest, parse, tensors
+
+__all__ = ["RememberedBodies"]
+
+_MOST = 256
+"""Beginnings; when there are more, all are forgotten, which costs each of them two whole ways."""
+_MAX_BYTES = 4096
+"""Of a body without its lists."""
+_MAX_LISTS = 64
+_DATA = b'"data":'
+
+_decode = msgspec.json.Decoder(list[int | float | str | bool | None]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class _Form(NamedTuple):
+    """What bodies that differ in their lists have in common."""
+
+    request: InferRequest
+    """Without inputs."""
+    heads: tuple[tuple[str, str, tuple[int, ...]], ...]
+    lists: list[tuple[bytes, int, str, str, tuple[int, ...], int]]
+    """What stands before each list, and its length; name, datatype, shape and number of elements of the tensor."""
+    after: bytes
+
+
+class RememberedBodies:
+    """Reads bodies that are nothing but JSON, as ``oip_body`` does."""
+
+    def __init__(self) -> None:
+        self._forms: dict[bytes, _Form | None] = {}
+        """By their beginnings, of those that came twice; None where what followed has no form."""
+        self._once: set[bytes] = set()
+
+    def read(self, body: bytes) -> tuple[InferRequest, Tensors]:
+        """The inputs may be left out of the request. Raises ``InvalidInput`` or ``NotSupported``."""
+        end = body.find(b"[", body.find(_DATA, 0, _MAX_BYTES), _MAX_BYTES)
+        if end < 0:
+            return _whole(body)
+        beginning = body[:end]
+        form = self._forms.get(beginning)
+        if form is None:
+            return self._learn(beginning, body)
+        request, heads, lists, after = form
+        found, at = [], 0
+        try:
+            for before, width, name, datatype, shape, count in lists:
+                if not body.startswith(before, at):
+                    return _whole(body)
+                start = at + width
+                at = body.find(b"]", start) + 1
+                values = _decode(body[start:at])
+                if len(values) != count:
+                    return _whole(body)
+                found.append(Tensor(name, datatype, shape, None, values))
+        except (msgspec.DecodeError, ValueError):
+            return _whole(body)
+        return (request, Tensors(found, heads)) if body[at:] == after else _whole(body)
+
+    def _learn(self, beginning: bytes, body: bytes) -> tuple[InferRequest, Tensors]:
+        request, payload = whole = _whole(body)
+        forms, once = self._forms, self._once
+        if beginning in forms:
+            return whole
+        if beginning in once:
+            once.discard(beginning)
+            forms[beginning] = _form_of(body, request, payload.tensors)
+        else:
+            if len(once) + len(forms) >= _MOST:
+                once.clear()
+                forms.clear()
+            once.add(beginning)
+        return whole
+
+
+def _whole(body: bytes) -> tuple[InferRequest, Tensors]:
+    request, binary = parse(body, None)
+    return request, tensors(request, binary)
+
+
+def _form_of(body: bytes, request: InferRequest, found: list[Tensor]) -> _Form | None:
+    """None for a body that has none: data that is not a flat list, or in a place where nobody would look for it."""
+    if len(found) > _MAX_LISTS:
+        return None
+    lists, others, at = [], [], 0
+    for place, tensor in enumerate(found):
+        if not tensor.values or type(tensor.values[0]) is list:
+            return None
+        key = body.find(_DATA, at)
+        start = body.find(b"[", key)
+        end = body.find(b"]", start)
+        if min(key, start, end) < 0:
+            return None
+        lists.append((body[at:start], start - at, tensor.name, tensor.datatype, tensor.shape, len(tensor.values)))
+        others.append([place] * (len(tensor.values) + 1))  # as long as none that was there, and unlike each other
+        at = end + 1
+    after = body[at:]
+    if sum(width for _, width, *_ in lists) + len(after) > _MAX_BYTES:
+        return None
+    pieces = [part for (before, *_), other in zip(lists, others, strict=True) for part in (before, _encode(other))]
+    try:
+        tried, _ = parse(b"".join([*pieces, after]), None)
+    except InvalidInput:
+        return None
+    inputs = [msgspec.structs.replace(each, data=data) for each, data in zip(request.inputs, others, strict=True)]
+    if tried != msgspec.structs.replace(request, inputs=inputs):
+        return None
+    heads = tuple([(tensor.name, tensor.datatype, tensor.shape) for tensor in found])
+    return _Form(msgspec.structs.replace(request, inputs=[]), heads, lists, after)
