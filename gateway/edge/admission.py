@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from gateway.core.errors import Overloaded
 from gateway.core.request import Answer, Received
-from gateway.core.service import Service
+from gateway.core.service import Service, function_of
 
 __all__ = ["Admit"]
 
@@ -18,7 +18,7 @@ class Admit:
     """At most ``max_in_flight`` requests at a time whose bodies have at most ``max_bytes`` together."""
 
     def __init__(self, inner: Service[Received, Answer], *, max_in_flight: int, max_bytes: int) -> None:
-        self._inner, self._max_in_flight, self._max_bytes = inner, max_in_flight, max_bytes
+        self._inner, self._max_in_flight, self._max_bytes = function_of(inner), max_in_flight, max_bytes
         self._in_flight = 0
         self._bytes = 0
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from gateway.core.request import Answer, Authenticated, Enriched
-from gateway.core.service import Service
+from gateway.core.service import Service, function_of
 from gateway.limits.budget import Budget, Budgets
 
 __all__ = ["ChargeRows", "Limit"]
@@ -28,7 +28,7 @@ class Limit:
         *,
         on_use: Callable[[Budget], None] | None = None,
     ) -> None:
-        self._budgets, self._inner, self._on_use, self._clock = budgets, inner, on_use, budgets.clock
+        self._budgets, self._inner, self._on_use, self._clock = budgets, function_of(inner), on_use, budgets.clock
 
     def __call__(self, request: Authenticated, /) -> Awaitable[Answer]:
         budget = self._budgets.of(request.principal, request.received.endpoint)
@@ -54,7 +54,7 @@ class ChargeRows:
         *,
         on_use: Callable[[Budget], None] | None = None,
     ) -> None:
-        self._budgets, self._inner, self._on_use = budgets, inner, on_use
+        self._budgets, self._inner, self._on_use = budgets, function_of(inner), on_use
 
     def __call__(self, request: Enriched, /) -> Awaitable[Answer]:
         budget = self._budgets.of(request.principal, request.deployment.endpoint)

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from time import perf_counter_ns
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from gateway.core.access import Role
 from gateway.core.deadline import Clock
 from gateway.core.errors import DeadlineExceeded, Forbidden
-from gateway.core.request import Answer, Authenticated, Routed
-from gateway.core.service import Service
+from gateway.core.request import Answer, Authenticated, Deployment, Routed
+from gateway.core.service import Service, function_of
 from gateway.routing.table import RouteTable
 
-__all__ = ["Routing"]
+__all__ = ["Divided", "Routing"]
+
+Serve: TypeAlias = Callable[[Routed], Awaitable[Answer]]
+
+Lead: TypeAlias = tuple[Deployment, float, Serve]
+"""Where a request goes: to this deployment, with so many seconds at most, and who is next."""
+
+
+@runtime_checkable
+class Divided(Protocol):
+    """A stage that does all it can once per deployment: ``of`` is what it is for requests of one."""
+
+    def of(self, deployment: Deployment) -> Serve: ...
 
 
 class Routing:
@@ -25,31 +38,50 @@ class Routing:
     def __init__(
         self, table: RouteTable, inner: Service[Routed, Answer], *, clock: Clock, draw: Callable[[], float]
     ) -> None:
-        self._table, self._inner, self._clock, self._draw = table, inner, clock, draw
+        self._clock, self._draw = clock, draw
+        self.install(table, inner)
 
     def install(self, table: RouteTable, inner: Service[Routed, Answer]) -> None:
         """Use both for every request from now on."""
         self._table, self._inner = table, inner
+        self._usual: dict[str | None, Lead] = {}
+        """By endpoint that a request named, where there is nothing to choose: one deployment has all the traffic."""
+        self._drawn: dict[Deployment, Lead] = {}
+        self._pinned: dict[Deployment, Lead] = {}
+        """Both of deployments in the table, and gone with it."""
 
     def __call__(self, request: Authenticated, /) -> Awaitable[Answer]:
-        received, principal = request.received, request.principal
-        endpoint, serve = received.endpoint, self._inner
-        route = self._table.routes.get(endpoint) or self._table.route(endpoint)
-        # Where the wire named no endpoint, the auth stage could not ask for this one.
-        if endpoint is None and not principal.may(Role.SCORE, route.endpoint):
-            raise Forbidden(f'the key may not score endpoint "{route.endpoint}"')
-        if received.deployment is not None:
-            deployment = route.pinned(received.deployment)
-        else:
-            deployment = route.sole or route.pick(request, self._draw)
-            if route.serve is not None:
-                serve = route.serve
-        received.routed = deployment
+        received = request.received
+        lead = self._usual.get(received.endpoint)
+        if lead is None or received.deployment is not None:
+            lead = self._choose(request)
+        received.routed, patience, serve = lead
         now, wanted = self._clock(), received.deadline
-        deadline = now + deployment.request_timeout_ms / 1000
+        deadline = now + patience
         if wanted is not None and wanted < deadline:
             deadline = wanted
             if deadline <= now:
                 raise DeadlineExceeded("the deadline had passed when the request arrived")
         received.timeline.route = perf_counter_ns()
-        return serve(Routed(received, principal, deployment, deadline))
+        return serve(Routed(received, request.principal, lead[0], deadline))
+
+    def _choose(self, request: Authenticated) -> Lead:
+        received = request.received
+        endpoint, pin = received.endpoint, received.deployment
+        route = self._table.routes.get(endpoint) or self._table.route(endpoint)
+        # Where the wire named no endpoint, the auth stage could not ask for this one.
+        if endpoint is None and not request.principal.may(Role.SCORE, route.endpoint):
+            raise Forbidden(f'the key may not score endpoint "{route.endpoint}"')
+        if pin is not None:
+            deployment = route.pinned(pin)
+            return self._pinned.get(deployment) or self._lead(self._pinned, deployment, self._inner)
+        deployment = route.sole or route.pick(request, self._draw)
+        lead = self._drawn.get(deployment) or self._lead(self._drawn, deployment, route.serve or self._inner)
+        if deployment is route.sole and endpoint is not None:
+            self._usual[endpoint] = lead
+        return lead
+
+    def _lead(self, known: dict[Deployment, Lead], deployment: Deployment, serve: Service[Routed, Answer]) -> Lead:
+        next_one = serve.of(deployment) if isinstance(serve, Divided) else function_of(serve)
+        lead = known[deployment] = deployment, deployment.request_timeout_ms / 1000, next_one
+        return lead

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from gateway.core.access import Grant, Principal, Role
-from gateway.core.request import Answer, Authenticated, Received, Routed
+from gateway.core.catalog import DeploymentState, EndpointState
+from gateway.core.errors import DeadlineExceeded, Forbidden, GatewayError, NotFound
+from gateway.core.request import Answer, Authenticated, Deployment, Received, Routed
 from gateway.core.rows import Layout, Rows
 from gateway.core.service import Service
 from gateway.routing.stage import Routing
 from gateway.routing.table import RouteTable, Way
 from tests.routing.test_table import state
-from tests.support.requests import received
+from tests.support.requests import deployment, received
 
 ENDPOINTS = [state("e", {"blue": 100, "green": 0})]
 
@@ -62,3 +72,207 @@ async def test_with_one_deployment_nobody_looks_for_a_key() -> None:
     await asked(received("e"), Way(key=lambda request, _: looked.append(1)), [])
 
     assert looked == []
+
+
+ANYBODY = Principal("p", (Grant(frozenset({Role.SCORE})),))
+OF_E = Principal("q", (Grant(frozenset({Role.SCORE}), frozenset({"e"})),))
+
+
+class Once:
+    """A stage that is asked for each deployment what it is for that one."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.seen: list[str] = []
+
+    def __call__(self, request: Routed, /) -> Awaitable[Answer]:
+        raise AssertionError("there is one for the deployment")
+
+    def of(self, deployment: Deployment) -> Callable[[Routed], Awaitable[Answer]]:
+        self.asked.append(deployment.name)
+        return answering(self.seen, f"of {deployment.name}")
+
+
+async def test_a_stage_that_is_divided_is_asked_once_for_each_deployment() -> None:
+    inner = Once()
+    stage = Routing(RouteTable(ENDPOINTS), inner, clock=lambda: 0.0, draw=lambda: 0.5)
+    for pin in (None, None, "green", "green", None):
+        await stage(Authenticated(received("e", pinned=pin), ANYBODY))
+
+    assert inner.asked == ["blue", "green"]
+    assert inner.seen == ["of blue: blue"] * 2 + ["of green: green"] * 2 + ["of blue: blue"]
+
+
+async def test_another_table_counts_from_the_next_request_on() -> None:
+    seen: list[str] = []
+    stage = Routing(RouteTable(ENDPOINTS), answering(seen, "old"), clock=lambda: 0.0, draw=lambda: 0.5)
+    await stage(Authenticated(received("e"), ANYBODY))
+    stage.install(RouteTable([state("e", {"blue": 0, "green": 100})]), answering(seen, "new"))
+    await stage(Authenticated(received("e"), ANYBODY))
+
+    assert seen == ["old: blue", "new: green"]
+
+
+async def test_an_endpoint_that_is_gone_is_not_found_although_it_was_asked_before() -> None:
+    stage = Routing(RouteTable(ENDPOINTS), answering([], ""), clock=lambda: 0.0, draw=lambda: 0.5)
+    await stage(Authenticated(received("e"), ANYBODY))
+    stage.install(RouteTable([state("other", {"blue": 100})]), answering([], ""))
+
+    with pytest.raises(NotFound):
+        stage(Authenticated(received("e"), ANYBODY))
+
+
+async def test_where_no_endpoint_is_named_each_caller_is_asked_for_the_right() -> None:
+    stage = Routing(RouteTable([state("f", {"blue": 100})]), answering([], ""), clock=lambda: 0.0, draw=lambda: 0.5)
+    await stage(Authenticated(received(None), ANYBODY))
+
+    with pytest.raises(Forbidden):
+        stage(Authenticated(received(None), OF_E))
+
+
+async def test_every_request_without_a_pin_is_drawn_where_there_is_a_split() -> None:
+    seen: list[str] = []
+    table = RouteTable([state("e", {"blue": 50, "green": 50})])
+    stage = Routing(table, answering(seen, "plain"), clock=lambda: 0.0, draw=iter([0.1, 0.9, 0.9, 0.1]).__next__)
+    for _ in range(4):
+        await stage(Authenticated(received("e"), ANYBODY))
+
+    assert seen == ["plain: blue", "plain: green", "plain: green", "plain: blue"]
+
+
+@pytest.mark.parametrize("until", [6.9, 7.0])
+async def test_a_deadline_that_has_passed_is_told_at_once_and_where_the_request_was_going(until: float) -> None:
+    stage = Routing(RouteTable(ENDPOINTS), answering([], ""), clock=lambda: 7.0, draw=lambda: 0.5)
+    for _ in range(2):
+        call = received("e")
+        call.deadline = until
+        with pytest.raises(DeadlineExceeded):
+            stage(Authenticated(call, ANYBODY))
+
+        assert call.routed is not None
+        assert (call.routed.name, call.timeline.stages) == ("blue", [])
+
+
+@pytest.mark.parametrize(("until", "deadline"), [(None, 12.0), (99.0, 12.0), (8.5, 8.5)])
+async def test_the_earlier_of_the_callers_deadline_and_the_endpoints_counts(
+    until: float | None, deadline: float
+) -> None:
+    found: list[float] = []
+
+    async def serve(request: Routed, /) -> Answer:
+        found.append(request.deadline)
+        return Answer(request.deployment, Rows(Layout.of(()), 0, b""))
+
+    stage = Routing(RouteTable(ENDPOINTS), serve, clock=lambda: 7.0, draw=lambda: 0.5)
+    for _ in range(2):
+        call = received("e")
+        call.deadline = until
+        await stage(Authenticated(call, ANYBODY))
+
+    assert found == [deadline] * 2
+
+
+async def test_names_that_callers_make_up_are_not_kept() -> None:
+    stage = Routing(RouteTable(ENDPOINTS), answering([], ""), clock=lambda: 0.0, draw=lambda: 0.5)
+    for number in range(10):
+        for asked_for in (received(f"x{number}"), received("e", pinned=f"x{number}")):
+            with pytest.raises(NotFound):
+                stage(Authenticated(asked_for, ANYBODY))
+
+    assert (stage._usual, stage._drawn, stage._pinned) == ({}, {}, {})
+
+
+NAMES = ("a", "b")
+MADE = {(endpoint, name): deployment(endpoint, name) for endpoint in ("e", "f") for name in NAMES}
+MADE["e", "b"] = Deployment(
+    endpoint="e", name="b", signature=MADE["e", "b"].signature, request_timeout_ms=250, max_rows=1
+)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[tuple[EndpointState, ...], tuple[str, ...], tuple[str, ...], str]:
+    """Endpoints, those with a mirror, those that stick by a key, and the name of the stage behind."""
+    endpoints = []
+    for endpoint in draw(st.sampled_from([("e",), ("f",), ("e", "f"), ()])):
+        weights = draw(st.sampled_from([(100, 0), (0, 100), (50, 50), (0, 0)]))
+        loaded = [draw(st.integers(0, 5)) > 0 for _ in NAMES]
+        endpoints.append(
+            EndpointState(
+                name=endpoint,
+                is_loaded=draw(st.integers(0, 5)) > 0,
+                deployments={
+                    name: DeploymentState(
+                        name=name,
+                        deployment=MADE[endpoint, name] if is_loaded else None,
+                        is_ready=is_loaded,
+                        weight=weight,
+                    )
+                    for name, weight, is_loaded in zip(NAMES, weights, loaded, strict=True)
+                },
+            )
+        )
+    some = st.lists(st.sampled_from(["e", "f"])).map(tuple)
+    return tuple(endpoints), draw(some), draw(some), draw(st.sampled_from(["first", "second"]))
+
+
+_asked = st.tuples(
+    st.sampled_from(["e", "e", "f", "x", None]),
+    st.sampled_from([None, None, "a", "b", "x"]),
+    st.sampled_from([None, None, 7.0, 7.1, 99.0]),
+    st.sampled_from([0.0, 0.6]),
+    st.sampled_from([ANYBODY, OF_E]),
+)
+
+
+def led(stage: Routing, asked_for: tuple[Any, ...], seen: list[str]) -> tuple[object, ...]:
+    """Where the request goes and until when, or why nowhere."""
+    endpoint, pin, until, _, principal = asked_for
+    call = received(endpoint, pinned=pin)
+    call.deadline = until
+    seen.clear()
+
+    async def run() -> None:
+        await stage(Authenticated(call, principal))
+
+    try:
+        asyncio.run(run())
+    except GatewayError as error:
+        return type(error).__name__, str(error), call.routed and call.routed.name
+    return *seen, call.routed
+
+
+@settings(max_examples=150, deadline=None)
+@given(tables(), st.lists(st.one_of(tables(), _asked, _asked, _asked), min_size=5, max_size=25))
+def test_what_is_remembered_of_a_table_leads_where_the_table_does(first: Any, steps: list[Any]) -> None:
+    seen: list[str] = []
+    drawn = [0.0]
+
+    def answered(name: str) -> Service[Routed, Answer]:
+        async def serve(request: Routed, /) -> Answer:
+            seen.append(f"{name} {request.deployment.name} {request.principal.name} {request.deadline}")
+            return Answer(request.deployment, Rows(Layout.of(()), 0, b""))
+
+        return serve
+
+    def made(wanted: Any) -> tuple[RouteTable, Service[Routed, Answer]]:
+        endpoints, mirrored, sticky, behind = wanted
+        ways = {
+            name: Way(
+                key=(lambda *_: b"17") if name in sticky else None,
+                serve=answered(f"mirror of {behind}") if name in mirrored else None,
+            )
+            for name in {*mirrored, *sticky}
+        }
+        return RouteTable(endpoints, ways), answered(behind)
+
+    current = made(first)
+    kept = Routing(*current, clock=lambda: 7.0, draw=lambda: drawn[0])
+    for step in steps:
+        if len(step) == 4:
+            current = made(step)
+            kept.install(*current)
+            continue
+        drawn[0] = step[3]
+        fresh = Routing(*current, clock=lambda: 7.0, draw=lambda: drawn[0])
+
+        assert led(kept, step, seen) == led(fresh, step, seen)
