@@ -25,9 +25,14 @@ class MemoryLimit:
         self._limit_mb, self._clock, self._read, self._every = limit_mb, clock, read, every
         self._next = 0.0
 
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time for a look; from any thread."""
+        return self._limit_mb != 0 and self._clock() >= self._next
+
     def is_passed(self) -> bool:
         """Whether a look is due and shows more than the limit."""
-        if self._limit_mb == 0 or (now := self._clock()) < self._next:
+        if not self.is_due:
             return False
-        self._next = now + self._every
+        self._next = self._clock() + self._every
         return self._read() > self._limit_mb

@@ -15,11 +15,12 @@ from threading import Lock
 
 import structlog
 
-from workers.codec import BatchCodec, failed
+from workers.codec import failed
 from workers.inbox import Inbox, Job
 from workers.lifecycle import Exit, Lifecycle, State
 from workers.memory import MemoryLimit
-from workers.runtimes.base import BatchInvalid, ModelError, ModelTimeout, Runtime
+from workers.runtimes.base import Runtime
+from workers.scoring import Scoring
 from workers.turns import Turn
 from workers.watchdog import Watchdog
 from workers.wire.v1 import worker_pb2 as wire
@@ -45,7 +46,7 @@ class ModelLoop:
         self,
         *,
         runtime: Runtime,
-        codec: BatchCodec,
+        scoring: Scoring,
         inbox: Inbox,
         lifecycle: Lifecycle,
         watchdog: Watchdog,
@@ -54,7 +55,7 @@ class ModelLoop:
         timeout: float,
         clock: Callable[[], float],
     ) -> None:
-        self._runtime, self._codec, self._inbox, self._lifecycle = runtime, codec, inbox, lifecycle
+        self._runtime, self._scoring, self._inbox, self._lifecycle = runtime, scoring, inbox, lifecycle
         self._watchdog, self._memory, self._turn = watchdog, memory, turn
         self._timeout, self._clock = timeout, clock
         self._drain_lock = Lock()
@@ -70,16 +71,25 @@ class ModelLoop:
             job = self._inbox.take(_IDLE if is_due else None)
             if job is not None:
                 self._work(job)
-                if self._memory.is_passed() and (self._turn is None or self._turn.try_take()):
-                    log.warning("worker.memory_limit_passed")
-                    self.drain(self._timeout)
-                    code = Exit.RECYCLE
                 is_due = self._runtime.is_due  # nothing but work and rest changes it
+            if self._memory.is_passed() and (self._turn is None or self._turn.try_take()):
+                log.warning("worker.memory_limit_passed")
+                self.drain(self._timeout)
+                code = Exit.RECYCLE
             if is_due and self._drain_until is None:
                 self._rest(is_idle=job is None)
                 is_due = self._runtime.is_due
         self._finish()
         return code
+
+    def at_once(self, job: Job) -> wire.Reply | None:
+        """The reply to ``job``, scored on the server's thread; None where it belongs in the inbox."""
+        if not self._inbox.is_empty:
+            return None
+        reply = self._scoring.at_once(job)
+        if reply is not None and self._memory.is_due:
+            self._inbox.wake()  # the model's thread looks, and acts
+        return reply
 
     def drain(self, grace: float) -> None:
         """Announce DRAINING; ``run`` returns once what is accepted is answered, or after ``grace``. From any thread."""
@@ -92,31 +102,8 @@ class ModelLoop:
 
     def _work(self, job: Job) -> None:
         """Score one batch and post its reply."""
-        if job.stream.is_closed:
-            return
-        started = self._clock()
-        queue_ns = int((started - job.received) * 1e9)
-        if job.deadline is not None and started >= job.deadline:
-            job.stream.post(failed(job.id, wire.Failure.TIMEOUT, "the budget was over before its turn", "", queue_ns))
-            return
-        batch = job.batch
-        self._watchdog.begin(started + self._timeout if job.deadline is None else job.deadline)
-        try:
-            result = self._runtime.score(batch)
-            compute_ns = int((self._clock() - started) * 1e9)
-            reply = self._codec.encode(job.id, batch.rows, result, queue_ns, compute_ns)
-        except ModelError as error:
-            reply = failed(job.id, wire.Failure.MODEL, str(error), error.kind, queue_ns)
-        except ModelTimeout:
-            reply = failed(job.id, wire.Failure.TIMEOUT, "stopped at its budget", "", queue_ns)
-        except BatchInvalid as error:
-            reply = failed(job.id, wire.Failure.INVALID, str(error), "", queue_ns)
-        except Exception as error:  # the fence of the worker's request: one batch must not end the process
-            log.exception("worker.batch_crashed", rows=batch.rows)
-            reply = failed(job.id, wire.Failure.INTERNAL, "the worker failed", type(error).__name__, queue_ns)
-        finally:
-            self._watchdog.end()
-        job.stream.post(reply)
+        if not job.stream.is_closed:
+            job.stream.post(self._scoring.score(job))
 
     def _rest(self, *, is_idle: bool) -> None:
         if self._turn is None:
@@ -152,6 +139,7 @@ class ModelLoop:
                 self._work(job)
             elif self._clock() >= late_until and self._inbox.is_empty:
                 break
+        self._scoring.close()
         for job in self._inbox.close():
             self.unfinished += 1
             job.stream.post(failed(job.id, wire.Failure.REFUSED, "the worker is leaving"))

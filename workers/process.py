@@ -71,6 +71,7 @@ def _serve(options: WorkerOptions, group: GroupOptions, runtime: Runtime, loaded
     from workers.inbox import Inbox
     from workers.memory import MemoryLimit
     from workers.model_loop import ModelLoop
+    from workers.scoring import Scoring
     from workers.server import ServeError, Server, WorkerServicer
     from workers.tls import LinkContext, LinkFiles, LinkTlsError
     from workers.turns import Turn, turn_path
@@ -80,7 +81,14 @@ def _serve(options: WorkerOptions, group: GroupOptions, runtime: Runtime, loaded
     description = describe(loaded)
 
     def servicer() -> WorkerServicer:
-        return WorkerServicer(codec=codec, inbox=inbox, lifecycle=lifecycle, description=description, drain=loop.drain)
+        return WorkerServicer(
+            codec=codec,
+            inbox=inbox,
+            at_once=loop.at_once,
+            lifecycle=lifecycle,
+            description=description,
+            drain=loop.drain,
+        )
 
     tls = None
     if (link := group.tls) is not None:
@@ -91,15 +99,17 @@ def _serve(options: WorkerOptions, group: GroupOptions, runtime: Runtime, loaded
     server = Server(options.address, servicer, group.grpc_engine, tls=tls)
     lifecycle = Lifecycle(server.announce)
     watchdog = Watchdog(runtime.interrupt, monotonic, group.interrupt_grace_ms / 1000)
+    timeout = group.timeout_ms / 1000
+    scoring = Scoring(runtime=runtime, codec=codec, watchdog=watchdog, timeout=timeout, clock=monotonic)
     loop = ModelLoop(
         runtime=runtime,
-        codec=codec,
+        scoring=scoring,
         inbox=inbox,
         lifecycle=lifecycle,
         watchdog=watchdog,
         memory=MemoryLimit(group.memory_limit_mb, monotonic),
         turn=Turn(turn_path(group)) if len(group.workers) > 1 else None,
-        timeout=group.timeout_ms / 1000,
+        timeout=timeout,
         clock=monotonic,
     )
     lifecycle.move(State.READY)

@@ -4,8 +4,8 @@ The gRPC side of a worker: its own thread with its own event loop, so that a mod
 Handlers are ordinary asynchronous servicers: they read the request iterator, yield replies and return messages. They
 touch nothing else of the engine but two shortcuts, ``listen`` and ``write_nowait``, where it has them (``h2grpc``): a
 batch then goes to the model's thread in the turn of the loop in which it arrives, and its reply leaves in the turn in
-which it comes back. Batches are decoded and checked here and handed over through the inbox; a reply leaves on the
-``Stream`` that sent its batch.
+which it comes back. Batches are decoded and checked here and handed over through the inbox, or scored here where that
+is quicker (``workers.scoring``); a reply leaves on the ``Stream`` that sent its batch.
 """
 
 from __future__ import annotations
@@ -69,12 +69,13 @@ class WorkerServicer(worker_pb2_grpc.WorkerServicer):
         *,
         codec: BatchCodec,
         inbox: Inbox,
+        at_once: Callable[[Job], wire.Reply | None],
         lifecycle: Lifecycle,
         description: wire.Description,
         drain: Callable[[float], None],
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self._codec, self._inbox, self._lifecycle = codec, inbox, lifecycle
+        self._codec, self._inbox, self._at_once, self._lifecycle = codec, inbox, at_once, lifecycle
         self._description, self._drain, self._clock = description, drain, clock
         self._streams: set[Stream] = set()
         self._drained = asyncio.Event()
@@ -134,8 +135,11 @@ class WorkerServicer(worker_pb2_grpc.WorkerServicer):
             return
         budget_ms = message.budget_ms
         deadline = received + budget_ms / 1000 if budget_ms else None
+        job = Job(message.id, batch, stream, received, deadline)
         stream.unanswered += 1
-        if not self._inbox.put(Job(message.id, batch, stream, received, deadline)):
+        if (reply := self._at_once(job)) is not None:
+            stream.answer(reply)
+        elif not self._inbox.put(job):
             stream.answer(failed(message.id, wire.Failure.REFUSED, "the worker takes no more batches"))
 
 

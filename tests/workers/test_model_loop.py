@@ -16,6 +16,7 @@ from workers.memory import MemoryLimit
 from workers.model_loop import ModelLoop
 from workers.options import GroupOptions, WorkerOptions
 from workers.runtimes.base import Batch, Loaded, Result, Runtime
+from workers.scoring import Scoring
 from workers.turns import Turn, turn_path
 from workers.watchdog import Watchdog
 from workers.wire.v1 import worker_pb2 as wire
@@ -33,6 +34,7 @@ class Recorder(Runtime):
     """Keeps the first number of each batch; ``then`` runs while a batch is scored."""
 
     loads_before_fork = False
+    scores_anywhere = True
 
     def __init__(self) -> None:
         self.scored: list[int] = []
@@ -77,9 +79,16 @@ class Bench:
         self.states: list[State] = []
         self.lifecycle = Lifecycle(self.states.append)
         self.watchdog = Watchdog(self.runtime.interrupt, self.clock, 1.0, kill=lambda: None)
-        self.loop = ModelLoop(
+        self.scoring = Scoring(
             runtime=self.runtime,
             codec=BatchCodec(loaded()),
+            watchdog=self.watchdog,
+            timeout=30.0,
+            clock=self.clock,
+        )
+        self.loop = ModelLoop(
+            runtime=self.runtime,
+            scoring=self.scoring,
             inbox=self.inbox,
             lifecycle=self.lifecycle,
             watchdog=self.watchdog,
@@ -90,10 +99,13 @@ class Bench:
         )
         self.lifecycle.move(State.READY)
 
-    def queue(self, number: int, budget: float | None = None, stream: Replies | None = None) -> None:
+    def job(self, number: int, budget: float | None = None, stream: Replies | None = None) -> Job:
         deadline = None if budget is None else self.clock.now + budget
         batch = Batch(1, np.array([number], "<i8").tobytes())
-        assert self.inbox.put(Job(number, batch, stream or self.stream, self.clock.now, deadline))
+        return Job(number, batch, stream or self.stream, self.clock.now, deadline)
+
+    def queue(self, number: int, budget: float | None = None, stream: Replies | None = None) -> None:
+        assert self.inbox.put(self.job(number, budget, stream))
 
     def end_after(self, number: int, grace: float = 0.0) -> None:
         """Drain while batch ``number`` is scored; without a grace nothing is scored after it."""
@@ -209,6 +221,36 @@ def test_a_worker_past_its_memory_limit_finishes_and_asks_to_be_replaced() -> No
     assert code == Exit.RECYCLE
     assert bench.runtime.scored == [1, 2]
     assert bench.states[-1] is State.DRAINING
+
+
+def test_a_batch_is_scored_at_once_only_while_none_is_queued() -> None:
+    bench = Bench()
+    bench.scoring.score(bench.job(1))
+    bench.queue(2)
+    behind_another = bench.loop.at_once(bench.job(3))
+    bench.inbox.take()
+    alone = bench.loop.at_once(bench.job(4))
+
+    assert behind_another is None
+    assert alone is not None
+    assert alone.id == 4
+
+
+def test_a_worker_whose_batches_are_scored_at_once_is_replaced_past_its_memory_limit_too() -> None:
+    bench = Bench(resident_mb=501, limit_mb=500)
+    bench.scoring.score(bench.job(1))
+    reply = bench.loop.at_once(bench.job(2))
+    take = bench.inbox.take
+
+    def wait(timeout: float | None = None) -> Job | None:
+        bench.clock.now += timeout or 0.0
+        return take(None if timeout is None else 0.0)
+
+    bench.inbox.take = wait  # type: ignore[method-assign]
+
+    assert bench.loop.run() == Exit.RECYCLE
+    assert reply is not None
+    assert reply.id == 2
 
 
 def test_a_worker_past_its_memory_limit_waits_for_its_turn(turn: Turn, tmp_path: Path) -> None:

@@ -248,6 +248,39 @@ async def test_an_onnx_run_over_its_budget_is_interrupted(tmp_path: Path) -> Non
     assert struct.unpack("<f", after.records) == (6.0,)
 
 
+async def test_a_brief_model_that_suddenly_computes_on_is_interrupted_and_the_worker_goes_on(tmp_path: Path) -> None:
+    model = onnx_models.spinning(tmp_path / "model.onnx")
+    async with connected(model, "onnx", interrupt_grace_ms=20_000, max_rows=1) as (_, gateway):
+        call = await gateway.stream()
+        for number in (1, 2):  # the second on the server's thread, as will the third be
+            await call.write(wire.Batch(id=number, rows=1, records=struct.pack("<q", 3)))
+            await call.read()
+        await call.write(wire.Batch(id=3, rows=1, records=struct.pack("<q", 1 << 40), budget_ms=50))
+        stopped = await call.read()
+        await call.write(wire.Batch(id=4, rows=1, records=struct.pack("<q", 3)))
+        after = await call.read()
+
+    assert (stopped.id, stopped.failure.code) == (3, wire.Failure.TIMEOUT)
+    assert struct.unpack("<f", after.records) == (6.0,)
+
+
+async def test_drain_waits_for_a_batch_that_computes_on_the_servers_thread(tmp_path: Path) -> None:
+    model = onnx_models.spinning(tmp_path / "model.onnx")
+    async with connected(model, "onnx", interrupt_grace_ms=20_000, max_rows=1) as (worker, gateway):
+        call = await gateway.stream()
+        for number in (1, 2):
+            await call.write(wire.Batch(id=number, rows=1, records=struct.pack("<q", 3)))
+            await call.read()
+        await call.write(wire.Batch(id=3, rows=1, records=struct.pack("<q", 1 << 40), budget_ms=400))
+        worker.process.send_signal(signal.SIGTERM)
+        codes = []
+        while (reply := await call.read()) is not grpc.aio.EOF:
+            codes += [(reply.id, reply.failure.code)] if reply.id else []
+
+        assert codes == [(3, wire.Failure.TIMEOUT)]
+        assert await worker.left() == Exit.DRAINED
+
+
 def siblings(folder: Path) -> list[WorkerOptions]:
     return [
         WorkerOptions(name=f"e/d/{i}", address=f"unix:{folder}/{name}") for i, name in enumerate(("w.sock", "v.sock"))

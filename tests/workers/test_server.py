@@ -35,16 +35,21 @@ class Bench:
     def __init__(self, limit: int = 8) -> None:
         self.inbox = Inbox(limit)
         self.drains: list[float] = []
+        self.scores_at_once = False
         self.lifecycle = Lifecycle(self._announce)
         self.servicer = WorkerServicer(
             codec=BatchCodec(loaded()),
             inbox=self.inbox,
+            at_once=self._at_once,
             lifecycle=self.lifecycle,
             description=describe(loaded()),
             drain=self.drains.append,
             clock=lambda: 100.0,
         )
         self.lifecycle.move(State.READY)
+
+    def _at_once(self, job: Job) -> wire.Reply | None:
+        return wire.Reply(id=job.id, rows=1) if self.scores_at_once else None
 
     def _announce(self, state: State) -> None:
         self.servicer.announce(state)
@@ -100,6 +105,18 @@ async def test_a_batch_that_finds_the_inbox_full_is_refused() -> None:
     reply = await anext(replies)
 
     assert (reply.id, reply.failure.code) == (2, wire.Failure.REFUSED)
+
+
+async def test_a_batch_that_is_scored_at_once_never_reaches_the_inbox() -> None:
+    bench, sent = Bench(), Sent()
+    bench.scores_at_once = True
+    replies = bench.servicer.Score(aiter(sent), None)
+    await anext(replies)
+    sent.send(batch(1, 5))
+    sent.send(None)
+
+    assert [reply.id async for reply in replies] == [1]
+    assert bench.inbox.is_empty
 
 
 async def test_an_invalid_batch_never_reaches_the_inbox() -> None:

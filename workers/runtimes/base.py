@@ -2,7 +2,8 @@
 What every runtime offers to the process that drives it.
 
 Construction is cheap and touches no model; the cost belongs in ``load``. All methods run on the process's main
-thread, which R insists on, except ``interrupt``, which a watchdog thread calls while ``score`` runs.
+thread, which R insists on, except ``interrupt``, which a watchdog thread calls while ``score`` runs, and ``score``
+itself where ``scores_anywhere`` says so. Never two at a time but for ``interrupt``.
 """
 
 from __future__ import annotations
@@ -83,6 +84,9 @@ class Runtime(ABC):
 
     loads_before_fork: ClassVar[bool]
     """True where the loaded model is shared with forked workers (R); False where it must be loaded after (ONNX)."""
+
+    scores_anywhere: ClassVar[bool] = False
+    """True where ``score`` may run on any thread; such a runtime is never due for a rest."""
 
     @abstractmethod
     def load(self) -> Loaded:

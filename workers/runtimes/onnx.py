@@ -46,6 +46,7 @@ class OnnxRuntime(Runtime):
     """One ONNX model."""
 
     loads_before_fork: ClassVar[bool] = False
+    scores_anywhere: ClassVar[bool] = True
 
     def __init__(self, group: GroupOptions) -> None:
         self._group = group

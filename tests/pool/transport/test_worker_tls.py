@@ -68,6 +68,7 @@ class Worker:
         return WorkerServicer(
             codec=BatchCodec(loaded()),
             inbox=self.inbox,
+            at_once=lambda _job: None,
             lifecycle=lifecycle,
             description=facts_of(loaded()),
             drain=lambda _: None,

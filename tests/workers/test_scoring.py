@@ -1,0 +1,192 @@
+"""Which batches are scored on the thread on which they came, on a clock that only moves when told."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import ClassVar
+
+from tests.support.scripted_runtime import loaded
+from workers.codec import BatchCodec
+from workers.inbox import Job
+from workers.runtimes.base import Batch, Loaded, ModelTimeout, Result, Runtime
+from workers.scoring import Scoring
+from workers.watchdog import Watchdog
+from workers.wire.v1 import worker_pb2 as wire
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Anywhere(Runtime):
+    """Answers each batch with itself; ``then`` runs meanwhile."""
+
+    loads_before_fork: ClassVar[bool] = False
+    scores_anywhere: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self.scored = 0
+        self.then: Callable[[], None] = lambda: None
+
+    def load(self) -> Loaded:
+        return loaded()
+
+    def score(self, batch: Batch) -> Result:
+        self.scored += 1
+        self.then()
+        return Result(batch.records)
+
+
+class OnItsOwnThread(Anywhere):
+    scores_anywhere: ClassVar[bool] = False
+
+
+class Nobody:
+    is_closed = False
+
+    def post(self, reply: wire.Reply) -> None:
+        raise AssertionError(reply)
+
+
+class Bench:
+    def __init__(self, runtime: Anywhere | None = None) -> None:
+        self.clock, self.runtime = Clock(), runtime or Anywhere()
+        watchdog = Watchdog(self.runtime.interrupt, self.clock, 1.0, kill=lambda: None)
+        codec = BatchCodec(loaded())
+        self.scoring = Scoring(runtime=self.runtime, codec=codec, watchdog=watchdog, timeout=30.0, clock=self.clock)
+
+    def job(self, number: int = 1, budget: float | None = None) -> Job:
+        deadline = None if budget is None else self.clock.now + budget
+        return Job(number, Batch(1, bytes(8)), Nobody(), self.clock.now, deadline)
+
+    def computing_for(self, seconds: float) -> None:
+        """From now on every batch takes so long."""
+        self.runtime.then = lambda: setattr(self.clock, "now", self.clock.now + seconds)
+
+
+def test_a_batch_is_scored_at_once_after_one_that_was_brief() -> None:
+    bench = Bench()
+    bench.computing_for(0.0005)
+    bench.scoring.score(bench.job(1))
+    reply = bench.scoring.at_once(bench.job(2))
+
+    assert reply is not None
+    assert (reply.id, reply.rows, reply.compute_ns) == (2, 1, 500_000)
+
+
+def test_the_first_batch_stays_on_the_models_thread() -> None:
+    bench = Bench()
+
+    assert bench.scoring.at_once(bench.job()) is None
+    assert bench.runtime.scored == 0
+
+
+def test_after_a_slow_batch_none_is_scored_at_once_until_one_was_brief() -> None:
+    bench = Bench()
+    bench.scoring.score(bench.job())
+    bench.computing_for(0.002)
+    at_once = [bench.scoring.at_once(bench.job()) is not None for _ in range(2)]
+    bench.computing_for(0.0)
+    bench.scoring.score(bench.job())
+    at_once.append(bench.scoring.at_once(bench.job()) is not None)
+
+    assert at_once == [True, False, True]
+
+
+def test_after_a_batch_that_was_stopped_none_is_scored_at_once() -> None:
+    bench = Bench()
+    bench.scoring.score(bench.job())
+
+    def stop() -> None:
+        raise ModelTimeout
+
+    bench.runtime.then = stop
+    stopped = bench.scoring.at_once(bench.job())
+
+    assert stopped is not None
+    assert stopped.failure.code == wire.Failure.TIMEOUT
+    assert bench.scoring.at_once(bench.job()) is None
+
+
+def test_a_runtime_that_insists_on_its_thread_never_scores_at_once() -> None:
+    bench = Bench(OnItsOwnThread())
+    bench.scoring.score(bench.job())
+
+    assert bench.scoring.at_once(bench.job()) is None
+    assert bench.runtime.scored == 1
+
+
+def test_two_batches_never_compute_together() -> None:
+    bench = Bench()
+    bench.scoring.score(bench.job())
+    computing, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        computing.set()
+        assert go_on.wait(20)
+
+    bench.runtime.then = wait
+    thread = threading.Thread(target=bench.scoring.score, args=(bench.job(),))
+    thread.start()
+    assert computing.wait(20)
+    meanwhile = bench.scoring.at_once(bench.job())
+    go_on.set()
+    thread.join(20)
+
+    assert meanwhile is None
+    assert bench.runtime.scored == 2
+
+
+def test_a_batch_past_its_budget_is_answered_but_not_computed_at_once() -> None:
+    bench = Bench()
+    bench.scoring.score(bench.job())
+    job = bench.job(2, budget=0.5)
+    bench.clock.now += 1.0
+    reply = bench.scoring.at_once(job)
+
+    assert reply is not None
+    assert (reply.failure.code, reply.queue_ns) == (wire.Failure.TIMEOUT, 1_000_000_000)
+    assert bench.runtime.scored == 1
+
+
+def test_once_closed_nothing_is_scored_at_once() -> None:
+    bench = Bench()
+    bench.scoring.score(bench.job())
+    bench.scoring.close()
+
+    assert bench.scoring.at_once(bench.job()) is None
+    assert bench.runtime.scored == 1
+
+
+def test_closing_waits_for_the_batch_that_is_scored_at_once() -> None:
+    bench = Bench()
+    bench.scoring.score(bench.job())
+    order: list[str] = []
+    computing, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        computing.set()
+        assert go_on.wait(20)
+        order.append("scored")
+
+    bench.runtime.then = wait
+    scorer = threading.Thread(target=bench.scoring.at_once, args=(bench.job(),))
+    scorer.start()
+    assert computing.wait(20)
+
+    def close() -> None:
+        bench.scoring.close()
+        order.append("closed")
+
+    closer = threading.Thread(target=close)
+    closer.start()
+    go_on.set()
+    scorer.join(20)
+    closer.join(20)
+
+    assert order == ["scored", "closed"]

@@ -1,0 +1,87 @@
+"""
+One batch at a time through the runtime, under the watchdog: from a job to the reply that its caller gets.
+
+Batches come from two threads. The model's thread takes them out of the inbox; the server's thread scores one itself
+(``at_once``) when the runtime allows it, the model is idle and it answered its last batch within a millisecond. A
+worker has one core, so handing such a batch over and its reply back would buy nothing and cost four switches between
+threads; a model that takes longer stays on its own thread, because the server's must go on reading. What made a
+batch slow is only known afterwards: one slow batch may hold the server up, the next ones do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from threading import Lock
+
+import structlog
+
+from workers.codec import BatchCodec, failed
+from workers.inbox import Job
+from workers.runtimes.base import BatchInvalid, ModelError, ModelTimeout, Runtime
+from workers.watchdog import Watchdog
+from workers.wire.v1 import worker_pb2 as wire
+
+__all__ = ["Scoring"]
+
+log = structlog.get_logger()
+
+_BRIEF = 0.001
+"""Seconds of computing for which the server's thread may be held up."""
+
+
+class Scoring:
+    """``timeout`` is in seconds, for batches without a deadline of their own."""
+
+    def __init__(
+        self, *, runtime: Runtime, codec: BatchCodec, watchdog: Watchdog, timeout: float, clock: Callable[[], float]
+    ) -> None:
+        self._runtime, self._codec, self._watchdog = runtime, codec, watchdog
+        self._timeout, self._clock = timeout, clock
+        self._lock = Lock()
+        self._is_closed = False
+        self._took = inf
+        """Seconds that the last answered batch computed."""
+
+    def score(self, job: Job) -> wire.Reply:
+        """The reply to ``job``, once no other batch is computing."""
+        with self._lock:
+            return self._score(job)
+
+    def at_once(self, job: Job) -> wire.Reply | None:
+        """The reply to ``job``; None where the model is at work, slow, leaving, or must stay on its own thread."""
+        if self._took > _BRIEF or not self._runtime.scores_anywhere or not self._lock.acquire(blocking=False):
+            return None
+        try:
+            return None if self._is_closed else self._score(job)
+        finally:
+            self._lock.release()
+
+    def close(self) -> None:
+        """Wait for the batch that is computing; from here on ``at_once`` scores none."""
+        with self._lock:
+            self._is_closed = True
+
+    def _score(self, job: Job) -> wire.Reply:
+        started = self._clock()
+        queue_ns = int((started - job.received) * 1e9)
+        if job.deadline is not None and started >= job.deadline:
+            return failed(job.id, wire.Failure.TIMEOUT, "the budget was over before its turn", "", queue_ns)
+        batch = job.batch
+        self._watchdog.begin(started + self._timeout if job.deadline is None else job.deadline)
+        try:
+            result = self._runtime.score(batch)
+            self._took = took = self._clock() - started
+            return self._codec.encode(job.id, batch.rows, result, queue_ns, int(took * 1e9))
+        except ModelError as error:
+            return failed(job.id, wire.Failure.MODEL, str(error), error.kind, queue_ns)
+        except ModelTimeout:
+            self._took = inf  # the next one must not hold the server up as well
+            return failed(job.id, wire.Failure.TIMEOUT, "stopped at its budget", "", queue_ns)
+        except BatchInvalid as error:
+            return failed(job.id, wire.Failure.INVALID, str(error), "", queue_ns)
+        except Exception as error:  # the fence of the worker's request: one batch must not end the process
+            log.exception("worker.batch_crashed", rows=batch.rows)
+            return failed(job.id, wire.Failure.INTERNAL, "the worker failed", type(error).__name__, queue_ns)
+        finally:
+            self._watchdog.end()
