@@ -165,8 +165,9 @@ class Connection(Receiver):
                 except ValueError:
                     log.exception("edge.answer_broken", request_id=request.id)
                     data = encode_answer(HttpResponse(500, id=request.id), owner.date(), connection)
-                if self._transport is not None:
-                    self._transport.write(data)
+                transport = self._transport
+                if transport is not None:
+                    transport.write(data)
                 if connection == "close":
                     self._end(lingers=error is not None)
                     self._task = None
@@ -174,13 +175,14 @@ class Connection(Receiver):
                     break
                 if self._writable is not None:
                     await self._writable
-                if self._is_paused:
-                    self._resume()
                 if self._ahead:
                     work = self._ahead.popleft()
                     self._ahead_bytes -= len(work[0].body)
+                    if self._is_paused:
+                        self._resume()
                 else:
-                    del work, request, response, error, data  # a client that is silent costs no memory for them
+                    # A client that is silent costs no memory for the last one.
+                    del work, request, response, error, data
                     self._next = coming = self._loop.create_future()
                     self._rest()
                     work = await coming

@@ -187,11 +187,16 @@ class Receiver(asyncio.Protocol):
 
     def _begin(self, work: Work) -> None:
         self._is_answering = True
-        coming, self._next = self._next, None
-        if coming is None or coming.done():  # nobody waits, or who did was cancelled when the loop was closed
-            self._task = self._loop.create_task(self._work(work))
-        else:
-            coming.set_result(work)
+        coming = self._next
+        if coming is not None:
+            self._next = None
+            try:
+                coming.set_result(work)
+            except asyncio.InvalidStateError:  # who waited was cancelled when the loop was closed
+                pass
+            else:
+                return
+        self._task = self._loop.create_task(self._work(work))
 
     def _dismiss(self) -> None:
         """A task that has nothing to do ends."""

@@ -37,6 +37,7 @@ class Intake:
         self, service: Service[Received, Answer], catalog: Catalog, *, personality: Personality, clock: Clock
     ) -> None:
         self._service, self._catalog, self._personality, self._clock = service, catalog, personality, clock
+        self._checks_ids = personality == "azmlinfsrv"
 
     def score(
         self,
@@ -52,12 +53,12 @@ class Intake:
         earlier of it and the header's counts. Raises ``GatewayError``, at once or when it is awaited.
         """
         headers = request.headers
-        timeout_ms = headers.get(DEADLINE_HEADER)
-        deadline = None if timeout_ms is None else self._deadline(timeout_ms)
+        deadline = self._deadline(headers[DEADLINE_HEADER]) if DEADLINE_HEADER in headers else None
         if budget is not None:
             from_body = self._clock() + budget
             deadline = from_body if deadline is None else min(deadline, from_body)
-        timeline = Timeline(request.received)
+        # A call that finds nothing costs more than to ask here.
+        has_id = self._checks_ids or "x-ms-client-request-id" in headers or "x-ms-request-id" in headers
         request.call = call = Received(
             endpoint,
             deployment or headers.get(DEPLOYMENT_HEADER) or None,
@@ -66,15 +67,14 @@ class Intake:
             read,
             "rest",
             request.peer,
-            caller_id(headers, self._personality),
+            caller_id(headers, self._personality) if has_id else "",
             headers.get("traceparent", ""),
             len(request.body),
             request.certificate,
-            timeline,
+            Timeline(request.received, perf_counter_ns()),
             headers,
             request.id,
         )
-        timeline.receive = perf_counter_ns()
         return self._service(call) if endpoint is not None else self._without_name(call)
 
     async def _without_name(self, call: Received) -> Answer:

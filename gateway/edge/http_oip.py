@@ -130,21 +130,24 @@ class _OipFamily:
     async def infer(self, request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:
         model = captures["model"] if "endpoint" not in captures else _model(captures)
         headers = request.headers
-        pin = headers.get(DEPLOYMENT_HEADER) or None
+        pin = None
         if "version" in captures:
-            pin = oip_metadata.pinned(self._catalog, model, captures["version"], pin or "")
+            pin = oip_metadata.pinned(self._catalog, model, captures["version"], headers.get(DEPLOYMENT_HEADER, ""))
         length = oip_body.header_length(headers[_LENGTH_LOWER]) if _LENGTH_LOWER in headers else None
         encoding = headers.get("content-encoding")
         body = _InferBody(request.body, length, encoding, self._limit, self._bodies)
+        read = body.read
         budget = None
         if length == 0:
-            body.signature = partial(self._signature_of, model, pin)
+            body.signature = partial(self._signature_of, model, pin or headers.get(DEPLOYMENT_HEADER))
         elif encoding or request.body.find(b'"timeout"', 0, length) >= 0:
             # It stands in the body, and nobody's body is read before they are known: so that is asked here already.
             await self._view.check(model, request)
             budget = body.timeout_us() / 1e6 or None
-        answer = await self._intake.score(request, body.read, endpoint=model, deployment=pin, budget=budget)
-        content, json_bytes = oip_body.build_response(body.asked(), answer)
+        elif length is None:
+            read = body.read_plain
+        answer = await self._intake.score(request, read, endpoint=model, deployment=pin, budget=budget)
+        content, json_bytes = oip_body.build_response(body.request or body.asked(), answer)
         response = HttpResponse(200, content, headers=[(DEPLOYMENT_HEADER, answer.deployment.name)])
         if json_bytes is not None:
             response.content_type = "application/octet-stream"
@@ -247,14 +250,16 @@ class _InferBody(msgspec.Struct):
         """None for a raw-binary one."""
         return self.request if self.request is not None or self.length == 0 else self._parse()[0]
 
+    def read_plain(self) -> Payload:
+        """Of a body that is nothing but JSON."""
+        self.request, payload = self.bodies.read(self.body)
+        return payload
+
     def timeout_us(self) -> int:
         parameters = self._parse()[0].parameters or {}
         return oip_metadata.timeout_us(parameters["timeout"]) if "timeout" in parameters else 0
 
     def read(self) -> Payload:
-        if self.length is None and not self.encoding and self.binary is None:
-            self.request, payload = self.bodies.read(self.body)
-            return payload
         if self.signature is not None:
             return oip_body.raw_binary(decoded(self.body, self.encoding, self.limit), self.signature())
         return oip_body.tensors(*self._parse())

@@ -182,7 +182,7 @@ def build_response(request: InferRequest | None, answer: Answer) -> tuple[bytes,
     if rows.count == 1 and (request is None or not request.outputs):
         known = OneRowAnswer.of(deployment.endpoint, deployment.name, rows.layout)
         if known.is_plain:
-            if request is not None and not request.wants_binary:
+            if request is not None and not (request.parameters and request.wants_binary):
                 return known.json(request.id, rows), None
             head, raws = known.binary(request.id if request is not None else None, rows)
             return b"".join([head, *raws]), len(head)

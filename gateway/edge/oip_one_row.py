@@ -29,7 +29,7 @@ _encode = msgspec.json.Encoder().encode
 class OneRowAnswer:
     """Answers of one deployment with all outputs of one layout. Only where ``is_plain``."""
 
-    __slots__ = ("_binary", "_columns", "_end", "_start", "is_plain")
+    __slots__ = ("_binary", "_columns", "_end", "_numbers", "_start", "is_plain")
 
     def __init__(self, endpoint: str, deployment: str, layout: Layout) -> None:
         is_short = all(column.elements <= _FEW_ELEMENTS for column in layout.columns)
@@ -40,6 +40,8 @@ class OneRowAnswer:
         """What precedes the number of bytes, and the output."""
         self._columns: list[tuple[bytes, Any, int, list[bytes] | None, int]] = []
         """What precedes the elements, how they are unpacked and from where, encoded levels, and the place of text."""
+        self._numbers: tuple[bytes, Any] | None = None
+        """Where the only output is numbers: all that precedes them without an id, and how they are unpacked."""
         if not self.is_plain:
             return
         offset = 0
@@ -60,6 +62,9 @@ class OneRowAnswer:
                 self._columns.append((data, element.unpack_from, offset, levels, -1))
                 offset += element.size
             before = b"},"
+        if len(self._columns) == 1:
+            ((before, unpack, _, levels, _),) = self._columns
+            self._numbers = (self._start + before, unpack) if unpack is not None and levels is None else None
 
     @staticmethod
     @lru_cache(maxsize=1024)
@@ -70,6 +75,9 @@ class OneRowAnswer:
     def json(self, request_id: str | None, rows: Rows) -> bytes:
         """All of it in JSON."""
         records = rows.records
+        if self._numbers is not None and not request_id:
+            before, unpack = self._numbers
+            return before + _encode(unpack(records)) + self._end
         parts = [self._start]
         if request_id:
             parts += b',"id":', _encode(request_id)

@@ -40,9 +40,8 @@ class _Form(NamedTuple):
     request: InferRequest
     """Without inputs."""
     heads: tuple[tuple[str, str, tuple[int, ...]], ...]
-    lists: list[tuple[bytes, int, str, str, tuple[int, ...], int]]
-    """What stands before each list, and its length; name, datatype, shape and number of elements of the tensor."""
-    after: bytes
+    lists: list[tuple[str, str, tuple[int, ...], int, bytes, int]]
+    """Name, datatype, shape and number of elements of each tensor; what stands behind its list, and its length."""
 
 
 class RememberedBodies:
@@ -62,21 +61,19 @@ class RememberedBodies:
         form = self._forms.get(beginning)
         if form is None:
             return self._learn(beginning, body)
-        request, heads, lists, after = form
-        found, at = [], 0
+        request, heads, lists = form
+        found, at = [], end
         try:
-            for before, width, name, datatype, shape, count in lists:
-                if not body.startswith(before, at):
-                    return _whole(body)
-                start = at + width
-                at = body.find(b"]", start) + 1
+            for name, datatype, shape, count, behind, width in lists:
+                start, at = at, body.find(b"]", at) + 1
                 values = _decode(body[start:at])
-                if len(values) != count:
+                if len(values) != count or not body.startswith(behind, at):
                     return _whole(body)
+                at += width
                 found.append(Tensor(name, datatype, shape, None, values))
         except (msgspec.DecodeError, ValueError):
             return _whole(body)
-        return (request, Tensors(found, heads)) if body[at:] == after else _whole(body)
+        return (request, Tensors(found, heads)) if at == len(body) else _whole(body)
 
     def _learn(self, beginning: bytes, body: bytes) -> tuple[InferRequest, Tensors]:
         request, payload = whole = _whole(body)
@@ -103,7 +100,7 @@ def _form_of(body: bytes, request: InferRequest, found: list[Tensor]) -> _Form |
     """None for a body that has none: data that is not a flat list, or in a place where nobody would look for it."""
     if len(found) > _MAX_LISTS:
         return None
-    lists, others, at = [], [], 0
+    pieces, others, at = [], [], 0
     for place, tensor in enumerate(found):
         if not tensor.values or type(tensor.values[0]) is list:
             return None
@@ -112,19 +109,24 @@ def _form_of(body: bytes, request: InferRequest, found: list[Tensor]) -> _Form |
         end = body.find(b"]", start)
         if min(key, start, end) < 0:
             return None
-        lists.append((body[at:start], start - at, tensor.name, tensor.datatype, tensor.shape, len(tensor.values)))
+        pieces.append(body[at:start])
         others.append([place] * (len(tensor.values) + 1))  # as long as none that was there, and unlike each other
         at = end + 1
-    after = body[at:]
-    if sum(width for _, width, *_ in lists) + len(after) > _MAX_BYTES:
+    pieces.append(body[at:])
+    if sum(map(len, pieces)) > _MAX_BYTES:
         return None
-    pieces = [part for (before, *_), other in zip(lists, others, strict=True) for part in (before, _encode(other))]
+    text = b"".join([part for pair in zip(pieces, map(_encode, others), strict=False) for part in pair])
     try:
-        tried, _ = parse(b"".join([*pieces, after]), None)
+        tried, _ = parse(text + pieces[-1], None)
     except InvalidInput:
         return None
     inputs = [msgspec.structs.replace(each, data=data) for each, data in zip(request.inputs, others, strict=True)]
     if tried != msgspec.structs.replace(request, inputs=inputs):
         return None
     heads = tuple([(tensor.name, tensor.datatype, tensor.shape) for tensor in found])
-    return _Form(msgspec.structs.replace(request, inputs=[]), heads, lists, after)
+    behind = pieces[1:]
+    lists = [
+        (tensor.name, tensor.datatype, tensor.shape, len(tensor.values), piece, len(piece))
+        for tensor, piece in zip(found, behind, strict=True)
+    ]
+    return _Form(msgspec.structs.replace(request, inputs=[]), heads, lists)

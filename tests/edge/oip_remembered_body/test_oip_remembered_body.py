@@ -130,6 +130,7 @@ def bodies_sent(draw: st.DrawFn) -> list[bytes]:
 @example([TWO % (b"5", b'"a","b"')] * 3 + [TWO % (b"6", b'"c","d"')])
 @example([PLAIN % b"1,2", PLAIN % b"1,2", PLAIN % b'1,2],"data":[3,4', PLAIN % b"1.0,2"])
 @example([TWO % (b"5", b'"a","b"')] * 2 + [TWO.replace(b'"y"', b'"z"') % (b"5", b'"a","b"')])
+@example([PLAIN % b"1, 2", PLAIN % b"1, 2", PLAIN % b"1, 2" + b"}", PLAIN % b"1, 2" + b" "])
 @example([b'{"data": [%b], ' % each + PLAIN[1:] % b"0, 0" for each in (b"1, 2", b"1, 2", b"3, 4")])
 def test_the_request_and_the_refusal_are_those_of_the_whole_way(sent: list[bytes]) -> None:
     bodies = RememberedBodies()
