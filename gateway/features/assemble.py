@@ -61,7 +61,8 @@ class Assembler:
     def __call__(self, payload: Payload) -> Rows:
         """Raises ``InvalidInput`` naming the column, the row (counted from 0) and what was expected."""
         if isinstance(payload, Tensors):
-            record = self._plain.of_tensors(payload.tensors, payload.heads)
+            read = self._plain.readers.get(payload.heads)
+            record = read(payload.tensors) if read else self._plain.of_tensors(payload.tensors, payload.heads)
             return self._from_tensors(payload) if record is None else Rows(self._layout, 1, record)
         if isinstance(payload, Records):
             return self._from_records(payload.rows)

@@ -21,6 +21,7 @@ from gateway.core.payload import Tensor
 from gateway.core.rows import Layout
 from gateway.core.signature import Column, Kind
 from gateway.core.tensor import BY_NAME
+from gateway.features.plain_tensors import UNFIT, Reader, of_one, of_one_short, of_several
 
 __all__ = ["PlainRow"]
 
@@ -29,8 +30,6 @@ Heads: TypeAlias = tuple[tuple[str, str, tuple[int, ...]], ...]
 
 _NUMBERS = {int, float}
 _NUMERIC = {name for name, datatype in BY_NAME.items() if datatype.is_float or datatype.is_integer}
-
-_UNFIT = (LookupError, TypeError, OverflowError, struct.error)
 
 _REMEMBERED = 256
 """Forms that are kept: callers choose the order of tensors and how a shape is written, so there is a bound."""
@@ -71,8 +70,8 @@ class PlainRow:
         self._strict = struct.Struct(_format(columns, elements, strict)) if is_fixed else struct.Struct("")
         self._is_short = sum(count for count, must in zip(elements, strict, strict=True) if must) <= _FEW_NUMBERS
         self._long = [(f"c{place}", layout.dtype) for place, must in enumerate(strict) if must and is_fixed]
-        self._forms: dict[Heads, tuple[list[int] | None, bool, bool]] = {}
-        """Of tensors that fit: their places in the order of the columns, and whether they may be values, or raw."""
+        self.readers: dict[Heads | None, Reader] = {}
+        """By the form of tensors that fit: what makes the record of them. Filled by ``of_tensors``; None has none."""
 
     def of_scalars(self, values: Sequence[Any]) -> bytes | None:
         """
@@ -89,7 +88,7 @@ class PlainRow:
                 for place, levels in self._levels:
                     values[place] = levels[values[place]]
             return self._packer.pack(*values)
-        except _UNFIT:
+        except UNFIT:
             return None
 
     def of_values(self, values: Sequence[Any]) -> bytes | None:
@@ -116,23 +115,10 @@ class PlainRow:
                 heads = ((only.name, only.datatype, only.shape),)
             else:
                 heads = tuple([(tensor.name, tensor.datatype, tensor.shape) for tensor in tensors])
-        form = self._forms.get(heads)
-        if form is None:
-            form = self._learn(heads)
-            if form is None:
-                return None
-        order, takes_values, takes_raw = form
-        if order is not None:
-            tensors = [tensors[place] for place in order]
-        if tensors[0].raw is not None:
-            record = self._joined(tensors) if takes_raw else None
-        elif takes_values:
-            record = self._pack(tensors[0].values if len(tensors) == 1 else self._values_of(tensors))
-        else:
-            return None
-        return None if record is None or self._holds_nan(record) else record
+        read = self.readers.get(heads) or self._learn(heads)
+        return None if read is None else read(tensors)
 
-    def _learn(self, heads: Heads) -> tuple[list[int] | None, bool, bool] | None:
+    def _learn(self, heads: Heads) -> Reader | None:
         """Remembered only when it fits, so that nobody fills the memory with names of theirs."""
         columns = self._columns
         is_one_row = len(heads) == len(columns) > 0 and heads[0][2][:1] == (1,)
@@ -150,13 +136,19 @@ class PlainRow:
             takes_raw = takes_raw and datatype == column.datatype.name
             fits = datatype == "BYTES" if column.kind is Kind.CATEGORICAL else datatype in _NUMERIC
             takes_values = takes_values and fits
-        if len(self._forms) >= _REMEMBERED:
-            self._forms.clear()
-        is_sorted = order == list(range(len(order)))
-        form = self._forms[heads] = (None if is_sorted else order, takes_values, takes_raw)
-        return form
+        if len(self.readers) >= _REMEMBERED:
+            self.readers.clear()
+        reader = self.readers[heads] = self._reader(order, takes_values=takes_values, takes_raw=takes_raw)
+        return reader
 
-    def _values_of(self, tensors: list[Tensor]) -> list[Any] | None:
+    def _reader(self, order: list[int], *, takes_values: bool, takes_raw: bool) -> Reader:
+        if len(order) == 1 and takes_values and takes_raw and self._is_short and not self._levels:
+            return of_one_short(self._packer, self._strict)
+        packed = self._pack_checked if takes_values else _remarkable
+        joined = self._joined if takes_raw else _remarkable
+        return of_one(packed, joined) if len(order) == 1 else of_several(order, self._values_of, packed, joined)
+
+    def _values_of(self, tensors: Sequence[Tensor]) -> list[Any] | None:
         """All of them one after the other; None when one has too few or too many."""
         if self._scalars:
             try:
@@ -180,20 +172,25 @@ class PlainRow:
             if not _NUMBERS.issuperset(map(type, flat)):
                 return None
             return self._packer.pack(*flat)
-        except _UNFIT:
+        except UNFIT:
             return None
 
-    def _joined(self, tensors: list[Tensor]) -> bytes | None:
+    def _pack_checked(self, flat: Any) -> bytes | None:
+        """The same where NaN may be among them, which JSON does not have."""
+        record = self._pack(flat)
+        return None if record is None or self._holds_nan(record) else record
+
+    def _joined(self, pieces: list[Any]) -> bytes | None:
         """The record of raw tensors, which are its pieces."""
-        pieces: list[Any] = [tensor.raw for tensor in tensors]
         try:
             for place, codes in self._framed:
                 pieces[place] = codes[bytes(pieces[place])]
             if list(map(len, pieces)) != self._sizes:
                 return None
-            return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
+            record = b"".join(pieces)
         except (KeyError, TypeError):
             return None
+        return None if self._holds_nan(record) else record
 
     def _holds_nan(self, record: bytes) -> bool:
         """In a column that may not hold it. Infinities of both signs are taken for it; the general way knows better."""
@@ -201,6 +198,10 @@ class PlainRow:
             total = sum(self._strict.unpack(record))
             return bool(total != total)  # noqa: PLR0124  # NaN is the one value unlike itself
         return any(bool(np.isnan(np.frombuffer(record, dtype)[field]).any()) for field, dtype in self._long)
+
+
+def _remarkable(_: Any) -> None:
+    """What a reader is made of where it does not take this kind of tensor."""
 
 
 def _format(columns: Sequence[Column], elements: Sequence[int], is_read: Sequence[bool] | None = None) -> str:

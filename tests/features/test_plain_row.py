@@ -176,7 +176,7 @@ def outcome(make: Callable[[Payload], Any], payload: Payload) -> Any:
         rows = make(payload)
     except InvalidInput as error:
         return str(error)
-    return rows.layout, rows.count, rows.records, rows.texts
+    return rows.layout, rows.count, type(rows.records), rows.records, rows.texts
 
 
 def pair(signature: tuple[Column, ...]) -> tuple[Assembler, Assembler]:
@@ -257,6 +257,43 @@ def test_nan_is_not_plain_however_long_the_vector(size: int, raw: bool) -> None:
     assert PlainRow(Layout.of((column("x", "FP32", size),))).of_tensors([given]) is None
 
 
+@pytest.mark.parametrize("kind", [bytes, memoryview])
+@pytest.mark.parametrize(
+    "columns", [MATRIX, (column("x", "FP32", 70),), (column("x", "FP64", nullable=True),), (column("x", "INT64", 2),)]
+)
+def test_raw_elements_of_an_only_column_are_the_record(
+    columns: tuple[Column, ...], kind: Callable[[bytes], Any]
+) -> None:
+    (only,) = columns
+    raw = bytes(only.elements * only.storage.size)
+    given = Tensor("x", only.datatype.name, (1, *only.shape), kind(raw))
+    record = PlainRow(Layout.of(columns)).of_tensors([given])
+
+    assert (type(record), record) == (bytes, raw)
+
+
+@pytest.mark.parametrize("sizes", [(4, 4), (12, 4), (8, 8), (4, 12), (0, 16)])
+def test_what_one_tensor_has_too_much_is_not_lent_to_another(sizes: tuple[int, int]) -> None:
+    columns = (column("x", "FP64"), column("y", "FP64"))
+    given = [Tensor(name, "FP64", (1,), bytes(size)) for name, size in zip("xy", sizes, strict=True)]
+
+    assert (PlainRow(Layout.of(columns)).of_tensors(given) is None) == (sizes != (8, 8))
+
+
+@pytest.mark.parametrize("size", [0, 11, 13, 24])
+def test_raw_elements_of_another_length_are_not_plain(size: int) -> None:
+    assert PlainRow(Layout.of(MATRIX)).of_tensors([Tensor("x", "FP32", (1, 3), bytes(size))]) is None
+
+
+def test_a_form_that_is_known_gives_each_request_its_own_row() -> None:
+    assembler = Assembler(Signature(inputs=MATRIX, outputs=()), 100)
+    heads = (("x", "FP32", (1, 3)),)
+    given = [Tensors([Tensor(*heads[0], struct.pack("<3f", n, 2, 3))], heads) for n in range(3)]
+    records = [assembler(payload).records for payload in given]
+
+    assert (records, list(assembler._plain.readers)) == ([payload.tensors[0].raw for payload in given], [heads])
+
+
 def test_infinity_is_a_number() -> None:
     given = Tensor("x", "FP32", (1, 3), None, [math.inf, 1.0, math.inf])
 
@@ -269,7 +306,7 @@ def test_tensors_that_do_not_fit_leave_nothing_behind() -> None:
         plain.of_tensors([Tensor(f"name-{number}", "FP32", (1, 3), None, [1.0, 2.0, 3.0])])
         plain.of_tensors([Tensor("x", "FP32", (number + 2, 3), None, [1.0] * 3 * (number + 2))])
 
-    assert plain._forms == {}
+    assert plain.readers == {}
 
 
 def test_of_those_that_fit_a_bounded_number_is_remembered() -> None:
@@ -280,4 +317,4 @@ def test_of_those_that_fit_a_bounded_number_is_remembered() -> None:
         tensors = [Tensor(f"c{place}", "FP32", shape, None, [1.0]) for place, shape in enumerate(shapes)]
         assert plain.of_tensors(tensors) == struct.pack("<9f", *[1.0] * 9)
 
-    assert 0 < len(plain._forms) <= 256
+    assert 0 < len(plain.readers) <= 256
