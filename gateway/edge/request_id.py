@@ -41,13 +41,9 @@ def new_ids() -> Callable[[], str]:
     """
     A source of ids in the form of a version 4 UUID, at a fraction of ``uuid4``'s cost.
 
-    74 random bits per process and a counter: unique, but not to be used where an id must not be guessed.
+    74 random bits per process and a counter: unique, but not to be used where an id must not be guessed. No line of
+    Python runs for one: ``map`` fills the numbers in.
     """
     start = uuid4().hex
-    prefix = f"{start[:8]}-{start[8:12]}-{start[12:16]}-{start[16:20]}-"
-    numbers = itertools.count(int.from_bytes(os.urandom(5), "big"))
-
-    def new_id() -> str:
-        return f"{prefix}{next(numbers):012x}"
-
-    return new_id
+    form = f"{start[:8]}-{start[8:12]}-{start[12:16]}-{start[16:20]}-%012x"
+    return map(form.__mod__, itertools.count(int.from_bytes(os.urandom(5), "big"))).__next__
