@@ -22,11 +22,12 @@ import msgspec
 from gateway.auth.config import AuthConfig
 from gateway.control.control_config import ControlConfig
 from gateway.control.convert import WrongValue, convert
+from gateway.control.converted import Converted
 from gateway.control.document import Document, Entry
 from gateway.control.endpoints import AuthMode, EndpointConfig
 from gateway.control.model_files import FilesMissing, ModelFiles
-from gateway.control.served_folder import FEATURES_FOLDER, ServedFolder, read_served_folder, read_views
-from gateway.control.yaml_file import read_yaml
+from gateway.control.served_folder import FEATURES_FOLDER, Opened, ServedFolder, read_served_folder, read_views
+from gateway.control.yaml_file import open_yaml, read_yaml
 from gateway.core.errors import ConfigError
 from gateway.edge.config import EdgeConfig
 from gateway.features.config import FeatureStoreConfig, ViewFile
@@ -107,9 +108,12 @@ def load(path: Path) -> Config:
     return config
 
 
-def read_files(path: Path) -> ServedFolder:
-    """What is written in the folder, or stands for the single model, and where. Raises ``ConfigError``."""
-    return read_served_folder(path, ViewFile)
+def read_files(path: Path, opened: Opened = open_yaml) -> ServedFolder:
+    """
+    What is written in the folder, or stands for the single model, and where; ``opened`` may remember files. Raises
+    ``ConfigError``.
+    """
+    return read_served_folder(path, ViewFile, opened)
 
 
 def read_folder(path: Path, models: ModelFiles | None = None, entry: Entry = UNWRITTEN) -> Document:
@@ -122,26 +126,32 @@ def read_folder(path: Path, models: ModelFiles | None = None, entry: Entry = UNW
     return Document(entry=entry, endpoints=found.endpoints, views=found.views, models=digests)
 
 
-def compose(document: Document, root: Path, settings: Settings, models: ModelFiles | None = None) -> Config:
+def compose(
+    document: Document,
+    root: Path,
+    settings: Settings,
+    models: ModelFiles | None = None,
+    converted: Converted | None = None,
+) -> Config:
     """
     Check the document and make it the configuration. Raises ``ConfigError`` that names ``endpoints.<name>.<key>``;
     ``FilesMissing`` where it is in order, but files of its models are not here yet.
 
     The files of each model have to be those whose digest the document names, where it names one: this reads them, so
-    call it in a thread, and give the same ``models`` each time for them to be read once.
+    call it in a thread, and give the same ``models`` each time for them to be read once; likewise ``converted``.
     """
-    config = compose_unseen(document, root, settings)
+    config = compose_unseen(document, root, settings, converted)
     _check_files(config, None)
     (models or ModelFiles()).check(document)
     return config
 
 
-def compose_unseen(document: Document, root: Path, settings: Settings) -> Config:
+def compose_unseen(document: Document, root: Path, settings: Settings, converted: Converted | None = None) -> Config:
     """
     The same without a look at models and seeds, for a process that reads neither: files may have gone since, and what
     was made of them is served all the same. Raises ``ConfigError``.
     """
-    return _compose(document.endpoints, document.views, root, settings, None)
+    return _compose(document.endpoints, document.views, root, settings, None, converted=converted)
 
 
 def load_views(path: Path) -> dict[str, ViewFile]:
@@ -178,13 +188,15 @@ def _compose(
     root: Path,
     settings: Settings,
     origin: ServedFolder | None,
+    *,
+    converted: Converted | None = None,
 ) -> Config:
     """``origin``: an error about what was read from a file names the file."""
-    views = _converted(raw_views, "views", ViewFile)
+    views = _converted(raw_views, "views", ViewFile, converted)
     files = origin.endpoint_files if origin else {}
     if not endpoints:
         raise ConfigError("endpoints", "expected at least one")
-    made = _converted(endpoints, "endpoints", EndpointConfig)
+    made = _converted(endpoints, "endpoints", EndpointConfig, converted)
     for endpoint in made.values():
         for name, deployment in endpoint.deployments.items():
             for source, wanted in deployment.features.items():
@@ -210,15 +222,19 @@ def _check_seeds(views: Mapping[str, ViewFile], origin: ServedFolder | None) -> 
             raise _wrong("views", view.name, files, "seed", f"{view.seed} does not exist")
 
 
-def _converted(raw: Mapping[str, Mapping[str, Any]], section: str, kind: type[T]) -> dict[str, T]:
+def _converted(
+    raw: Mapping[str, Mapping[str, Any]], section: str, kind: type[T], converted: Converted | None = None
+) -> dict[str, T]:
     made = {}
+    converted = converted or Converted()
     for name, data in raw.items():
         try:
-            made[name] = convert(data, kind)
+            made[name] = converted.convert(name, data, kind)
         except WrongValue as error:
             raise ConfigError(".".join([section, name, *error.keys]), str(error)) from error
         if data["name"] != name:
             raise ConfigError(f"{section}.{name}.name", f'expected "{name}", got "{data["name"]}"')
+    converted.keep(made.keys(), kind)
     return made
 
 

@@ -27,10 +27,14 @@ from gateway.commands.ports import refuse_taken_ports
 from gateway.commands.serve_options import ServeOptions
 from gateway.commands.supervising import Supervising
 from gateway.config import Settings, compose, load, load_settings, read_files
+from gateway.control.converted import Converted
 from gateway.control.document import Document
 from gateway.control.model_files import ModelFiles
 from gateway.control.open_source import open_source
+from gateway.control.pace import Pace
+from gateway.control.served_folder import ServedFolder
 from gateway.control.source import SourceUnavailable
+from gateway.control.yaml_file import KnownYaml
 from gateway.core.errors import ConfigError
 from gateway.telemetry.logs import configure_logs
 
@@ -62,18 +66,23 @@ def serve(options: ServeOptions, console: Console) -> int:
 async def _serve(
     root: Path, settings: Settings, files: StateFiles, sockets: Path, *, console: Console, logs: ChildLogs | None
 ) -> int:
-    models = ModelFiles()
+    pace = Pace()
+    models, known, converted = ModelFiles(pause=pace.step), KnownYaml(pause=pace.step), Converted()
 
     def check(document: Document) -> object:
-        return compose(document, root, settings, models)
+        return compose(document, root, settings, models, converted)
 
-    source = open_source(settings.control, root, files.root, read_files=read_files, check=check, models=models)
+    def read(path: Path) -> ServedFolder:
+        return read_files(path, known.open)
+
+    source = open_source(settings.control, root, files.root, read_files=read, check=check, models=models)
     try:
         document = await source.read()
         try:
             config = await asyncio.to_thread(compose, document, root, settings, models)
         except OSError as error:  # of a disk, or a path that may not be looked at
             raise ConfigError(error.filename or "a file", f"cannot be read: {error.strerror}") from error
+        pace.begin()
         return await Supervising(
             source, document, config, models, files=files, sockets=sockets, console=console, logs=logs
         ).run()

@@ -44,6 +44,7 @@ from gateway.control.admin_openapi import describing_routes
 from gateway.control.admin_state import state_routes
 from gateway.control.admin_state_forms import WorkerShown
 from gateway.control.admin_state_operations import STATE_OPERATIONS
+from gateway.control.converted import Converted
 from gateway.control.document import Document
 from gateway.control.model_files import ModelFiles
 from gateway.control.model_guard import ModelGuard
@@ -106,8 +107,10 @@ class Supervising:
         def plan(present: Sequence[Group], config: Config, digests: Mapping[str, str]) -> GroupPlan:
             return plan_groups(present, wanted_groups(config, digests), available, settings.gateways, names.take)
 
+        converted = Converted()
+
         def check(document: Document) -> Config:
-            return compose(document, config.root, settings, models)
+            return compose(document, config.root, settings, models, converted)
 
         self._stop = asyncio.Event()
         self._store = OwnStore.where_possible(config, sockets / "store", files.root / "store")

@@ -49,8 +49,13 @@ def absolute(base: Path, written: str) -> str:
     A link that is swapped then leaves the path as it was; ``..`` through a link is still what the system takes it for.
     Raises ``ValueError`` for what no path can hold.
     """
-    plain = os.path.normpath(base / written)
-    real = os.path.realpath(base / written)
+    whole = base / written
+    plain = os.path.normpath(whole)
+    if ".." not in whole.parts:  # then nothing depends on what is a link, and nobody has to look
+        if b"\0" in os.fsencode(plain):
+            raise ValueError("embedded null byte")
+        return plain
+    real = os.path.realpath(whole)
     return plain if os.path.realpath(plain) == real else real
 
 

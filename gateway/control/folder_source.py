@@ -3,7 +3,8 @@ The desired state as files of a served folder.
 
 They are watched by looking, five times a second: inode, length and time of every file of endpoints, views and models.
 That works where nothing tells of changes (network mounts) and where links are swapped (ConfigMaps, git-sync). A change
-counts once two looks in a row have seen the same, so a file that is being written drops nothing.
+counts once two looks in a row have seen the same, so a file that is being written drops nothing. Who reads while all is as it was is given what was read before: the state
+is asked for more often than it changes.
 
 Files have no version: what differs from the newest in the history is the next version, by ``files``. Changes through
 the API are written back into the files, all or none, with comments and order as they were.
@@ -84,6 +85,8 @@ class FolderSource:
         # One thread of our own, so that a mount that hangs holds up nobody else and nothing overtakes.
         self._thread = ThreadPoolExecutor(1, "control")
         self._seen: Look | None = None
+        self._known: tuple[Look, Document] | None = None
+        """What was read last, and what all files looked like then."""
         self._named: list[str] = []
         self._news = News()
         self._written = asyncio.Event()
@@ -153,13 +156,18 @@ class FolderSource:
     # From here on in the thread.
 
     def _read_newest(self) -> Document:
+        known, seen = self._known, self._seen
         self._seen = None  # until it is known: what fails is tried again
         self._writing.finish()
         self._read_only = self._why_read_only()
+        if known is not None and known[1] is self._history.newest() and known[0] == seen == self._look():
+            self._seen = seen
+            return known[1]
         return self._newest()[0]
 
     def _newest(self) -> tuple[Document, ServedFolder]:
         """That of the history, or the next version where the files say something else."""
+        self._known = None
         found, digests = self._read_whole()
         newest = self._history.newest()
         document = Document(
@@ -169,8 +177,10 @@ class FolderSource:
             models=digests,
         )
         if newest is not None and content_digest(newest) == content_digest(document):
-            return newest, found
-        self._history.add(document)
+            document = newest
+        else:
+            self._history.add(document)
+        self._known = (self._seen, document) if self._seen is not None else None
         return document, found
 
     def _read_whole(self) -> tuple[ServedFolder, dict[str, str]]:

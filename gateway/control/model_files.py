@@ -44,10 +44,13 @@ def model_paths(endpoints: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 class ModelFiles:
-    """Remembers digests; one per process. Blocks while it reads: call it in a thread, in several if need be."""
+    """
+    Remembers digests; one per process. Blocks while it reads: call it in a thread, in several if need be. ``pause`` is
+    called between two pieces of work.
+    """
 
-    def __init__(self, clock_ns: Callable[[], int] = time.time_ns) -> None:
-        self._clock_ns = clock_ns
+    def __init__(self, clock_ns: Callable[[], int] = time.time_ns, pause: Callable[[], object] = lambda: None) -> None:
+        self._clock_ns, self._pause = clock_ns, pause
         self._known: dict[str, tuple[Stamp, str]] = {}
         self._lock = threading.Lock()
         self._turn = threading.Lock()
@@ -56,6 +59,7 @@ class ModelFiles:
 
     def digest(self, model: str) -> str:
         """Of a file or folder that is there. Raises ``ConfigError``, and ``OSError`` where a disk does not answer."""
+        self._pause()
         try:
             return model_digest(model, self._of_file)
         except FilesUnreadable as error:
@@ -86,6 +90,7 @@ class ModelFiles:
         """Of every file, without reading any; of what cannot be listed only that of the path itself."""
         found: dict[str, Stamp] = {}
         for model in models:
+            self._pause()
             found[model] = stamp(model)
             try:
                 found.update((path, stamp(path)) for _, path in model_files(model))
@@ -118,7 +123,7 @@ class ModelFiles:
             before = self._hanging.pop(path, None)
             if before is None or not before.is_alive():
                 told: SimpleQueue[str | FilesUnreadable | None] = SimpleQueue()
-                before = threading.Thread(target=_read_into, args=(path, told), name="model files", daemon=True)
+                before = threading.Thread(target=self._read_into, args=(path, told), name="model files", daemon=True)
                 before.start()
                 with suppress(Empty):
                     while (found := told.get(timeout=_HANGS_S)) is None:
@@ -129,14 +134,18 @@ class ModelFiles:
             self._hanging[path] = before
         raise OSError(errno.ETIMEDOUT, "the disk does not answer", path)
 
+    def _read_into(self, path: str, told: SimpleQueue[str | FilesUnreadable | None]) -> None:
+        """None for each piece, and then what came of it."""
 
-def _read_into(path: str, told: SimpleQueue[str | FilesUnreadable | None]) -> None:
-    """None for each piece, and then what came of it."""
-    _stand_back()
-    try:
-        told.put(read_digest(path, lambda: told.put(None)))
-    except FilesUnreadable as error:
-        told.put(error)
+        def moved() -> None:
+            told.put(None)
+            self._pause()
+
+        _stand_back()
+        try:
+            told.put(read_digest(path, moved))
+        except FilesUnreadable as error:
+            told.put(error)
 
 
 def _stand_back() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -26,6 +26,7 @@ from gateway.core.errors import ConfigError
 __all__ = [
     "ENDPOINTS_FOLDER",
     "FEATURES_FOLDER",
+    "Opened",
     "Raw",
     "ServedFolder",
     "read_served_folder",
@@ -35,6 +36,8 @@ __all__ = [
 
 Raw: TypeAlias = dict[str, dict[str, Any]]
 """Name → what its file says."""
+Opened: TypeAlias = Callable[[Path], YamlFile]
+"""A file, read and understood, as ``open_yaml`` does it."""
 
 ENDPOINTS_FOLDER = "endpoints"
 FEATURES_FOLDER = "features"
@@ -56,8 +59,8 @@ class ServedFolder:
     view_files: Mapping[str, Path] = field(default_factory=dict)
 
 
-def read_served_folder(root: Path, view: type[_Named]) -> ServedFolder:
-    """``view`` is the class of a view's file. Raises ``ConfigError``."""
+def read_served_folder(root: Path, view: type[_Named], opened: Opened = open_yaml) -> ServedFolder:
+    """``view`` is the class of a view's file; ``opened`` may remember files. Raises ``ConfigError``."""
     folder = root / ENDPOINTS_FOLDER
     if not root.exists():
         raise ConfigError(str(root), "no such file or folder")
@@ -65,31 +68,37 @@ def read_served_folder(root: Path, view: type[_Named]) -> ServedFolder:
         return ServedFolder(endpoints=_single(root))
     if not yaml_files(folder):
         raise ConfigError(str(folder), "expected at least one endpoint file (*.yaml)")
-    views, view_files = read_views(root, view)
-    endpoints, endpoint_files = read_endpoints(root)
+    views, view_files = read_views(root, view, opened)
+    endpoints, endpoint_files = read_endpoints(root, opened)
     return ServedFolder(endpoints=endpoints, views=views, endpoint_files=endpoint_files, view_files=view_files)
 
 
-def read_endpoints(root: Path) -> tuple[Raw, dict[str, Path]]:
+def read_endpoints(root: Path, opened: Opened = open_yaml) -> tuple[Raw, dict[str, Path]]:
     """What the endpoint files say, and the file of each. Raises ``ConfigError``."""
-    return _read_all(root / ENDPOINTS_FOLDER, EndpointConfig, "endpoint")
+    return _read_all(root / ENDPOINTS_FOLDER, EndpointConfig, "endpoint", opened)
 
 
-def read_views(root: Path, kind: type[_Named]) -> tuple[Raw, dict[str, Path]]:
+def read_views(root: Path, kind: type[_Named], opened: Opened = open_yaml) -> tuple[Raw, dict[str, Path]]:
     """Likewise of the feature views."""
-    return _read_all(root / FEATURES_FOLDER, kind, "view")
+    return _read_all(root / FEATURES_FOLDER, kind, "view", opened)
 
 
 def yaml_files(folder: Path) -> list[Path]:
-    """By name; none where there is no such folder."""
-    return sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
+    """By name; none where there is no such folder, or where it may not be listed."""
+    if not folder.is_dir():
+        return []
+    try:
+        names = os.listdir(folder)  # noqa: PTH208  # a tenth of the time of two globs, five times a second
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []
+    return [folder / name for name in sorted(names) if name.endswith((".yaml", ".yml"))]
 
 
-def _read_all(folder: Path, kind: type[_Named], noun: str) -> tuple[Raw, dict[str, Path]]:
+def _read_all(folder: Path, kind: type[_Named], noun: str, opened: Opened) -> tuple[Raw, dict[str, Path]]:
     raw: Raw = {}
     files: dict[str, Path] = {}
     for path in yaml_files(folder):
-        file = open_yaml(path)
+        file = opened(path)
         name = file.convert(kind).name
         if name in raw:
             raise ConfigError(str(path), f'{noun} "{name}" is defined in another file too')

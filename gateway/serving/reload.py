@@ -15,6 +15,7 @@ import structlog
 
 from gateway.config import Config, compose_unseen
 from gateway.control.admin_served import ServedState
+from gateway.control.converted import Converted
 from gateway.control.document import Document, Entry
 from gateway.control.served import Served
 from gateway.core.errors import GatewayError
@@ -38,11 +39,14 @@ class Followed(Protocol):
         """
 
 
-def config_of(served: Served, started: Config) -> Config:
-    """The settings stay those that the process was started with. Raises ``ConfigError``."""
+def config_of(served: Served, started: Config, converted: Converted | None = None) -> Config:
+    """
+    The settings stay those that the process was started with. What is as it was when ``converted`` was given last is
+    the same object. Raises ``ConfigError``.
+    """
     entry = Entry(version=served.version, at=0.0, by="", what="")
     document = Document(entry=entry, endpoints=served.endpoints, views=served.views)
-    return compose_unseen(document, started.root, started.settings)
+    return compose_unseen(document, started.root, started.settings, converted)
 
 
 class Reload:
@@ -50,6 +54,7 @@ class Reload:
 
     def __init__(self, serving: Serving, started: Config) -> None:
         self._serving, self._started = serving, started
+        self._converted = Converted()
 
     @property
     def state(self) -> ServedState:
@@ -60,7 +65,7 @@ class Reload:
 
     async def prepare(self, served: Served) -> None:
         """Raises ``GatewayError`` for what cannot be served; then nothing has changed."""
-        config = await asyncio.to_thread(config_of, served, self._started)
+        config = await asyncio.to_thread(config_of, served, self._started, self._converted)
         await self._serving.prepare(config, served)
 
     async def commit(self, version: int) -> None:

@@ -6,11 +6,15 @@ import asyncio
 import errno
 import os
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from gateway.config import read_files
@@ -21,6 +25,7 @@ from gateway.control.folder_change import folder_changes
 from gateway.control.folder_source import FolderSource
 from gateway.control.served_folder import ServedFolder
 from gateway.control.source import Conflict, ReadOnly, Source, SourceUnavailable
+from gateway.control.yaml_file import KnownYaml
 from gateway.core.errors import ConfigError, NotFound
 from tests.support.control_folder import OTHER, PRICE, VIEW, make_folder
 from tests.support.folder_sources import LATER, FullDisk, altered, open_folder
@@ -624,3 +629,102 @@ async def test_folders_that_share_a_state_directory_do_not_share_a_history(root:
     await other.read()
 
     assert [entry.what for entry in await other.history()] == ["first read"]
+
+
+async def test_who_reads_what_has_not_changed_is_given_what_was_read_before(root: Path, tmp_path: Path) -> None:
+    reads: list[Path] = []
+
+    def read(path: Path) -> ServedFolder:
+        reads.append(path)
+        return read_files(path)
+
+    source = open_folder(root, tmp_path / "state", read=read)
+    found = [await source.read() for _ in range(3)]
+
+    assert found[0] is found[1] is found[2]
+    assert len(reads) == 1
+
+
+async def test_a_change_that_writes_no_file_is_what_is_read_next(root: Path, tmp_path: Path) -> None:
+    source = open_folder(root, tmp_path / "state")
+    written = await source.write(await source.read(), 1)
+
+    assert (await source.read(), written.version) == (written, 2)
+
+
+async def test_what_could_not_be_read_is_read_again_although_the_files_are_as_they_were(
+    root: Path, tmp_path: Path
+) -> None:
+    troubles: list[ConfigError | None] = [None, ConfigError("x", "a link is being swapped"), None]
+
+    def read(path: Path) -> ServedFolder:
+        if (trouble := troubles.pop(0)) is not None:
+            raise trouble
+        return read_files(path)
+
+    source = open_folder(root, tmp_path / "state", read=read)
+    await source.read()
+    (history,) = (tmp_path / "state" / "history").iterdir()
+    (history / "unfinished.json").mkdir()
+    with pytest.raises(SourceUnavailable):
+        await source.read()
+    (history / "unfinished.json").rmdir()
+    with pytest.raises(ConfigError):
+        await source.read()
+    await source.read()
+
+    assert troubles == []
+
+
+_EDITS: dict[str, Callable[[Path], object]] = {
+    "weights": lambda root: replaced(
+        root / "endpoints" / "price.yaml", PRICE.replace("90", "80").replace("10}", "20}")
+    ),
+    "weights back": lambda root: replaced(root / "endpoints" / "price.yaml", PRICE),
+    "a comment": lambda root: replaced(root / "endpoints" / "tumor.yaml", OTHER + "# new"),
+    "a file less": lambda root: (root / "endpoints" / "tumor.yaml").unlink(missing_ok=True),
+    "a file more": lambda root: replaced(root / "endpoints" / "tumor.yaml", OTHER),
+    "a broken file": lambda root: replaced(root / "endpoints" / "price.yaml", "name: ["),
+    "a view less": lambda root: (root / "features" / "diamonds.yaml").unlink(missing_ok=True),
+    "a view more": lambda root: replaced(root / "features" / "diamonds.yaml", VIEW),
+    "a model": lambda root: replaced(root / "models" / "green" / "score.R", "score <- function(x) x"),
+    "a model back": lambda root: replaced(root / "models" / "green" / "score.R", "score <- identity\n"),
+    "nothing": lambda root: None,
+}
+
+
+def replaced(file: Path, text: str) -> None:
+    """At once, by a file of its own; what was there keeps its inode, so that no later one can have it."""
+    kept = file.parents[1] / ".kept"
+    kept.mkdir(exist_ok=True)
+    if file.exists():
+        os.link(file, kept / str(len(list(kept.iterdir()))))
+    beside = file.with_name(f".{file.name}.new")
+    beside.write_text(text)
+    beside.replace(file)
+
+
+@settings(max_examples=40, deadline=None)
+@given(edits=st.lists(st.sampled_from(sorted(_EDITS)), max_size=12))
+def test_one_that_remembers_reads_what_one_that_has_just_started_does(edits: list[str]) -> None:
+    async def outcome(source: FolderSource) -> str:
+        try:
+            return content_digest(await source.read())
+        except ConfigError as error:
+            return str(error)
+
+    async def both() -> list[tuple[str, str]]:
+        with tempfile.TemporaryDirectory() as folder:
+            root, found = make_folder(Path(folder) / "served"), []
+            known = open_folder(root, Path(folder) / "state", read=partial(read_files, opened=KnownYaml().open))
+            for number, edit in enumerate(["nothing", *edits]):
+                _EDITS[edit](root)
+                fresh = open_folder(root, Path(folder) / f"state-{number}")
+                found.append((await outcome(known), await outcome(fresh)))
+                await fresh.close()
+            await known.close()
+            return found
+
+    found = asyncio.run(both())
+
+    assert [remembered for remembered, _ in found] == [whole for _, whole in found]

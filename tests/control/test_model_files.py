@@ -134,6 +134,25 @@ def test_models_are_read_behind_everything_that_serves(model: Path, monkeypatch:
     assert os.getpriority(os.PRIO_PROCESS, 0) == here
 
 
+def test_between_two_pieces_of_a_model_there_is_a_pause_in_the_thread_that_reads(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.model_digest._CHUNK", 2)
+    (model / "a.rds").write_bytes(b"aabbcc")
+    paused: list[str] = []
+    files = ModelFiles(lambda: LATER, pause=lambda: paused.append(threading.current_thread().name))
+    files.digest(str(model))
+
+    assert paused.count("model files") == 4  # three of one file and one of the other
+
+
+def test_a_look_at_many_models_pauses_before_each(model: Path) -> None:
+    pauses: list[None] = []
+    ModelFiles(pause=lambda: pauses.append(None)).stamps([str(model), str(model / "a.rds")])
+
+    assert len(pauses) == 2
+
+
 def test_what_is_remembered_has_a_bound(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.control.model_files._REMEMBERED", 1)
     files = files_of()

@@ -12,6 +12,7 @@ import pytest
 
 from gateway.config import Settings, compose, load, read_folder
 from gateway.control.document import Document, content_digest
+from gateway.control.served_folder import yaml_files
 from gateway.core.errors import ConfigError
 from tests.support.control_folder import PRICE, make_folder
 
@@ -167,3 +168,26 @@ def test_a_model_that_is_not_there_has_no_digest_and_is_refused_when_composed(ro
     assert set(document.models) == {str(root / "models" / "green")}
     with pytest.raises(ConfigError, match=r"models/blue\.onnx does not exist"):
         compose(document, root, Settings())
+
+
+def test_files_of_a_folder_are_in_the_order_of_their_names(tmp_path: Path) -> None:
+    for name in ("b.yaml", "a.yml", "c.yaml.new", "c.txt", ".d.yaml"):
+        (tmp_path / name).touch()
+    (tmp_path / "gone.yaml").symlink_to("nowhere")
+
+    assert [path.name for path in yaml_files(tmp_path)] == [".d.yaml", "a.yml", "b.yaml", "gone.yaml"]
+
+
+def test_a_folder_that_is_not_there_has_no_files(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    assert [yaml_files(tmp_path / name) for name in ("none", "file", "file/below")] == [[], [], []]
+
+
+def test_a_folder_that_may_not_be_listed_has_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: object) -> list[str]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.listdir", refuse)
+
+    assert yaml_files(tmp_path) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config import read_folder
+from gateway.control import yaml_file
 from gateway.control.document import Document
+from gateway.control.yaml_file import KnownYaml, YamlFile, open_yaml
 from gateway.core.errors import ConfigError
 from tests.support.control_folder import OTHER, PRICE, make_folder
 
@@ -139,3 +141,44 @@ def test_the_other_file_of_these_tests_is_in_order(file: Path) -> None:
 
     assert file.with_name("tumor.yaml").read_text() == OTHER
     assert isinstance(read(file), Document)
+
+
+def opened(open_file: Callable[[Path], YamlFile], file: Path) -> str:
+    """Told as text, where True is not 1."""
+    try:
+        return repr(open_file(file).data)
+    except ConfigError as error:
+        return str(error)
+
+
+@given(st.lists(st.sampled_from([PRICE, OTHER, "a: 1", "a: true", "a: 1.0", "a: [", "a: {{ x }}", ""]), max_size=8))
+def test_a_file_that_is_known_says_what_it_would_if_it_were_not(file: Path, texts: list[str]) -> None:
+    known, found = KnownYaml(), []
+    for text in texts:
+        file.write_text(text)
+        found.append((opened(known.open, file), opened(open_yaml, file)))
+
+    assert [with_memory for with_memory, _ in found] == [without for _, without in found]
+
+
+def test_a_text_is_understood_once_and_the_file_is_read_each_time(file: Path) -> None:
+    known, pauses = KnownYaml(), list[None]()
+    file.write_text(PRICE)
+    first = known.open(file)
+    again = KnownYaml(lambda: pauses.append(None)).open(file), known.open(file)
+    file.write_text(OTHER)
+
+    assert again[1] is first
+    assert again[0] is not first
+    assert known.open(file) is not first
+    assert pauses == [None]
+
+
+def test_what_is_known_of_files_has_a_bound(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yaml_file, "_REMEMBERED", 1)
+    known, other = KnownYaml(), file.with_name("tumor.yaml")
+    file.write_text(PRICE)
+    first = known.open(file)
+    known.open(other)
+
+    assert known.open(file) is not first
