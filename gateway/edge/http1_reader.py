@@ -72,6 +72,7 @@ class RequestReader:
         "_certificate",
         "_complete",
         "_fed",
+        "_head",
         "_lines",
         "_max_body",
         "_max_header",
@@ -83,6 +84,7 @@ class RequestReader:
         "_target",
         "_tries",
         "_unproductive",
+        "_withheld",
         "expects_continue",
         "is_between",
         "peer",
@@ -104,6 +106,10 @@ class RequestReader:
         self.remembered: RememberedHead | None = None
         """A head to try before ``feed``, while ``is_between``; what it knows need not be fed."""
         self._tries = _TRIES
+        self._withheld: tuple[bytes, HttpRequest, int] | None = None
+        """A head that the parser was not told of, what it says, and how many bytes of body must follow."""
+        self._head = b""
+        """The latest piece, if it was a head whose body is still to come."""
         self._complete: HttpRequest | None = None
         """The latest that the piece which is being fed has completed."""
         self._lines: list[tuple[bytes, bytes]] = []
@@ -122,7 +128,7 @@ class RequestReader:
 
     def close(self) -> None:
         """Lets go of the parser, which holds on to this."""
-        self._parser = None
+        self._parser = self._withheld = None
 
     @property
     def body_bytes(self) -> int:
@@ -145,8 +151,18 @@ class RequestReader:
         path, query = path_and_query(self._target.decode("ascii", "replace"))
         return HttpRequest("", path, query, {}, b"", self.peer)
 
+    def withhold(self, head: bytes, request: HttpRequest, lacks: int) -> None:
+        """
+        ``head`` is one that is remembered, and is not fed: if the ``lacks`` bytes of its body come in one piece, there
+        is nothing to parse. Only while ``is_between``.
+        """
+        self.request, self.is_between = request, False
+        self._withheld = head, request, lacks
+
     def feed(self, data: bytes | memoryview) -> None:
         """Raises ``GatewayError``: the answer to the request that could not be read."""
+        if self._withheld is not None and self._settle(data):
+            return
         parser = self._parser
         if parser is None:
             return
@@ -173,8 +189,26 @@ class RequestReader:
             # A head, a trailer or a chunk's extension without an end.
             raise HeaderTooLarge(f"expected headers of at most {_HEADS * self._max_header} bytes together")
         complete, self._complete = self._complete, None
-        if was_between and self.is_between and complete is not None:
-            self._remember(data, complete)
+        head, self._head = self._head, b""
+        if complete is None:
+            if was_between and self.request is not None and not self._size:
+                self._head = bytes(data)
+        elif self.is_between and (was_between or head):
+            self._remember(head + data, complete)
+
+    def _settle(self, data: bytes | memoryview) -> bool:
+        """Whether ``data`` is the whole body of the head that was withheld; if not, the parser is told of that head."""
+        assert self._withheld is not None  # noqa: S101  # asked by whoever calls
+        head, request, lacks = self._withheld
+        self._withheld, self.request, self.is_between = None, None, True
+        if len(data) == lacks:
+            request.body = bytes(data)
+            self._arrived(request, "")
+            return True
+        self.feed(head)
+        if self.request is not None:
+            self.request.received = request.received
+        return False
 
     def on_message_begin(self) -> None:
         self.is_between = False

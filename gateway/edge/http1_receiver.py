@@ -94,7 +94,11 @@ class Receiver(asyncio.Protocol):
             reader = self._reader
             head = reader.remembered
             if head is not None and reader.is_between and (request := head.again(data)) is not None:
-                self._begin((request, "", None))
+                if head.lacks:
+                    reader.withhold(data, request, head.lacks)
+                    self._is_reading_body, self._since = True, self._owner.now
+                else:
+                    self._begin((request, "", None))
                 return
         self._feed(data)
 

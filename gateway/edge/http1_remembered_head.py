@@ -7,9 +7,12 @@ but its bytes, as long as the parser stands between two messages; so the same by
 only what is in those holes is to be read anew. An id is a hole if it has no character but letters, digits and dashes,
 which mean nothing to anybody in a value, and as many of them as before.
 
-This accepts, and never refuses: another byte, a length of more digits than any body has, a body that is too large, not
-there yet or followed by something, each is None, and whoever asked goes the whole way, which knows the answer.
+This accepts, and never refuses: another byte, a length of more digits than any body has, a body that is too large,
+there in part or followed by something, each is None, and whoever asked goes the whole way, which knows the answer.
 Remembered is only what is framed by a plain Content-Length and leaves the connection as it was.
+
+Many clients send a head and its body in two pieces: then the head is recognized alone, and ``lacks`` says how much body
+is to come.
 
 It holds its client's credentials: it belongs to one connection, goes with it, and is nowhere shown.
 """
@@ -37,7 +40,10 @@ _NOT_PLAIN = ("transfer-encoding", "upgrade", "expect")
 class RememberedHead:
     """Makes requests of what begins with it; each has headers of its own."""
 
-    __slots__ = ("_after", "_headers", "_holes", "_max_body", "_request", "_size", "_total", "_whole", "was_useful")
+    __slots__ = (
+        *("_after", "_headers", "_holes", "_max_body", "_request", "_size", "_sizes", "_total", "_whole"),
+        *("lacks", "was_useful"),
+    )
 
     def __init__(
         self, head: bytes, holes: list[tuple[bytes, str, int]], after: bytes, request: HttpRequest, max_body: int
@@ -45,10 +51,13 @@ class RememberedHead:
         self._holes, self._after = holes, after
         """What stands before each hole, whose value goes there, and how long it is; 0 for that of digits."""
         self._whole, self._size, self._total = head, len(head), len(head) + len(request.body)
+        self._sizes = self._total, self._size
         self._headers, self._max_body = dict(request.headers), max_body
         self._request = request.method, request.path, request.query, request.peer, request.certificate
         self.was_useful = False
         """Whether it was recognized since."""
+        self.lacks = 0
+        """Bytes of the body of the latest that was recognized, none of which is there; 0 if it is whole."""
 
     @classmethod
     def of(cls, data: bytes, request: HttpRequest, max_body: int) -> RememberedHead | None:
@@ -75,10 +84,12 @@ class RememberedHead:
         return cls(head, holes, head[at:], request, max_body)
 
     def again(self, data: bytes) -> HttpRequest | None:
-        """The request that ``data`` is, if it is one with this head, whole and alone."""
+        """The request that ``data`` is, if it is one with this head, whole or without its body, and alone."""
         headers = self._headers.copy()
-        if len(data) == self._total and data.startswith(self._whole):
+        size = len(data)
+        if size in self._sizes and data.startswith(self._whole):
             end = self._size
+            self.lacks = self._total - size
         else:
             end = length = 0
             for before, name, width in self._holes:
@@ -100,8 +111,10 @@ class RememberedHead:
             if not data.startswith(self._after, end):
                 return None
             end += len(self._after)
-            if length > self._max_body or len(data) - end != length:
+            lacks = end + length - size
+            if length > self._max_body or (lacks and size != end):
                 return None
+            self.lacks = lacks
         self.was_useful = True
         method, path, query, peer, certificate = self._request
         request = HttpRequest(method, path, query, headers, data[end:], peer)

@@ -316,6 +316,65 @@ async def test_a_body_that_trickles_in_wins_no_time() -> None:
     assert b"the body did not arrive within 60000 ms" in transport.written
 
 
+async def with_a_remembered_head() -> tuple[Connection, FakeTransport, FakeOwner]:
+    """It has asked once, and is at rest."""
+    connection, transport, owner = connect()
+    owner.exchange.let_go.release()
+    connection.data_received(SCORE % (5, b"hello"))
+    await turns()
+    return connection, transport, owner
+
+
+async def test_a_remembered_head_and_its_body_may_come_apart() -> None:
+    connection, transport, owner = await with_a_remembered_head()
+    owner.exchange.let_go.release()
+    connection.data_received(SCORE % (3, b""))
+    is_busy = connection.is_busy
+    connection.data_received(b"hel")
+    await turns()
+
+    assert (is_busy, owner.exchange.bodies, transport.statuses) == (True, [b"hello", b"hel"], [200, 200])
+    assert not connection.is_busy
+
+    connection.connection_lost(None)
+
+
+async def test_the_body_of_a_remembered_head_has_its_time_and_no_more() -> None:
+    connection, transport, owner = await with_a_remembered_head()
+    owner.now = 10.0
+    connection.data_received(SCORE % (3, b""))
+    connection.sweep(75.0, 5.0)
+    is_early = connection._is_deaf
+    refused: list[str] = []
+    owner.exchange.refuse = lambda request, error: refused.append(request.path) or HttpResponse(408)  # type: ignore[method-assign,func-returns-value]
+    connection.sweep(75.1, 5.0)
+    await turns()
+
+    assert (is_early, transport.statuses, refused) == (False, [200, 408], ["/score"])
+
+
+async def test_a_client_that_leaves_after_a_remembered_head_has_asked_nothing() -> None:
+    connection, _, owner = await with_a_remembered_head()
+    connection.data_received(SCORE % (3, b""))
+    connection.connection_lost(None)
+    await turns()
+
+    assert owner.exchange.bodies == [b"hello"]
+
+
+async def test_the_body_of_a_remembered_head_that_comes_piece_by_piece_is_held_for_all_to_see() -> None:
+    connection, _, owner = await with_a_remembered_head()
+    connection.data_received(SCORE % (3, b""))
+    connection.data_received(b"he")
+    held = owner.held
+    connection.data_received(b"l")
+    await turns()
+
+    assert (held, owner.held, owner.exchange.bodies[1:]) == (2, 0, [b"hel"])
+
+    connection.connection_lost(None)
+
+
 async def test_a_refusal_ends_our_half_and_drops_what_still_comes() -> None:
     connection, transport, _ = connect()
     connection.data_received(b"nonsense\r\n\r\n")

@@ -40,9 +40,12 @@ class Client:
         for piece in pieces:
             head = reader.remembered if self.remembers and reader.is_between else None
             request = None if head is None else head.again(piece)
-            if request is not None:
+            if head is not None and request is not None:
                 self.recognized += 1
-                self._arrived(request, "")
+                if head.lacks:
+                    reader.withhold(piece, request, head.lacks)
+                else:
+                    self._arrived(request, "")
             else:
                 try:
                     reader.feed(piece)
@@ -141,6 +144,14 @@ def _message(head: bytes, digits: bytes, body: bytes, noise: bytes) -> bytes:
 @example([HELLO, b"\r", HELLO, b"\n\r\n", HELLO])
 @example([HELLO, HELLO + b"P", HELLO])
 @example([HELLO[:9], HELLO[9:], HELLO[9:]])
+@example([HELLO, HELLO[:-5], b"hello"])
+@example([HELLO, HELLO[:-5], b"hell", b"o", HELLO])
+@example([HELLO, HELLO[:-5], b"hello" + HELLO, HELLO])
+@example([HELLO, HELLO[:-5], HELLO])
+@example([HELLO[:-5], b"hello", HELLO[:-5], b"HELLO", HELLO[:-5], b"hello"])
+@example([HELLO[:-5], b"hello", PLAIN % b"3", b"hel", PLAIN % b"7", b"hello, ", HELLO])
+@example([b"\r\n" + HELLO[:-5], b"hello", b"\r\n" + HELLO[:-5], b"hello"])
+@example([HELLO[:-5], b"hello" + HELLO[:-5], b"hello", HELLO])
 def test_requests_and_refusals_are_the_same_with_memory_and_without(sent: list[bytes]) -> None:
     with_memory, without = both(*sent)
 
@@ -260,6 +271,34 @@ def test_what_is_not_one_request_with_a_length_is_not_remembered(message: bytes)
 
     assert client.requests
     assert client.reader.remembered is None
+
+
+def test_a_head_without_its_body_is_recognized_and_the_body_needs_no_parser() -> None:
+    pieces = [HELLO[:-5], b"hello", PLAIN % b"3", b"hel", PLAIN % b"5", b"HELLO"]
+    client = Client(remembers=True).send(*pieces)
+    fed: list[bytes] = []
+    client.reader._parser = type("Parser", (), {"feed_data": lambda _, data: fed.append(data)})()
+    client.send(*pieces)
+
+    assert client.recognized == 5
+    assert [each.body for each in client.requests] == [b"hello", b"hel", b"HELLO"] * 2
+    assert fed == []
+
+
+def test_the_body_of_a_head_that_was_recognized_may_come_in_any_pieces() -> None:
+    client = Client(remembers=True).send(HELLO, HELLO[:-5], b"he", b"llo", HELLO)
+    waiting = Client(remembers=True).send(HELLO, HELLO[:-5])
+
+    assert [each.body for each in client.requests] == [b"hello"] * 3
+    assert waiting.reader.known() is waiting.reader.request
+
+
+def test_a_request_was_received_with_its_head_however_its_body_came() -> None:
+    client = Client(remembers=True).send(HELLO, HELLO[:-5])
+    waiting = client.reader.known().received
+    client.send(b"he", b"llo")
+
+    assert client.requests[-1].received == waiting
 
 
 def test_the_end_of_a_head_is_not_remembered_as_one() -> None:
