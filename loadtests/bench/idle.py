@@ -3,8 +3,9 @@ What the gateway adds to one request when nothing else is going on.
 
 Added time is the answer time that a client sees, from the first byte sent to the last byte read on an open TLS
 connection, minus the worker's own compute time, which the answer tells in ``Server-Timing`` (``compute``). Both are of
-the same request. The client is a blocking socket: what it and the kernel need is in the figure, and the bare server,
-whose compute time is zero, shows how much of it that is.
+the same request. The clients are blocking sockets that prepare what they send before the clock starts and look at what
+they got after it stopped: what they and the kernel need is in the figure, and the bare servers, whose compute time is
+zero, show how much of it that is.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from time import perf_counter
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from loadtests.bench.load import Request
 from loadtests.bench.quantile import quantile
 
-__all__ = ["Added", "added_time", "compute_ms"]
+__all__ = ["Added", "Caller", "HttpCaller", "added_time", "compute_ms", "connected"]
 
 WARM_UP_REQUESTS = 200
 COMPUTE = re.compile(rb"\bcompute;dur=([\d.]+)")
@@ -31,6 +33,7 @@ class Added:
     """Milliseconds over many requests, one after the other."""
 
     server: str
+    wire: str
     requests: int
     added_p50_ms: float
     added_p99_ms: float
@@ -38,30 +41,70 @@ class Added:
     """As the client saw it, compute included."""
 
 
-def added_time(server: str, request: Request, *, requests: int, context: ssl.SSLContext | None = None) -> Added:
-    """Ask ``requests`` times on one connection. Raises ``ConnectionError`` for any answer but 200."""
-    url = urlsplit(request.url)
-    host, port = url.hostname or "", url.port or 443
-    sent = _post(url.path, host, request.body, request.headers)
+class Caller(Protocol):
+    """One open connection. ``ask`` is all that is timed."""
+
+    def prepare(self) -> None:
+        """Get ready for the next request."""
+        ...
+
+    def ask(self) -> None:
+        """Send it and read the whole answer. Raises ``ConnectionError``."""
+        ...
+
+    def compute_ms(self) -> float:
+        """What the answer tells. Raises ``ConnectionError`` for any answer but the right one."""
+        ...
+
+
+def added_time(server: str, wire: str, caller: Caller, requests: int) -> Added:
+    """Ask ``requests`` times, one after the other, after a few that do not count."""
     seen, added = [], []
-    with socket.create_connection((host, port), timeout=10) as plain:
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        channel = context.wrap_socket(plain, server_hostname=host) if context else plain
-        for _ in range(WARM_UP_REQUESTS + requests):
-            started = time.perf_counter()
-            channel.sendall(sent)
-            head = _read_answer(channel)
-            elapsed_ms = (time.perf_counter() - started) * 1000
-            seen.append(elapsed_ms)
-            added.append(elapsed_ms - compute_ms(head))
+    for _ in range(WARM_UP_REQUESTS + requests):
+        caller.prepare()
+        started = perf_counter()
+        caller.ask()
+        elapsed_ms = (perf_counter() - started) * 1000
+        seen.append(elapsed_ms)
+        added.append(elapsed_ms - caller.compute_ms())
     seen, added = sorted(seen[WARM_UP_REQUESTS:]), sorted(added[WARM_UP_REQUESTS:])
     return Added(
         server=server,
+        wire=wire,
         requests=requests,
         added_p50_ms=quantile(added, 0.50),
         added_p99_ms=quantile(added, 0.99),
         seen_p50_ms=quantile(seen, 0.50),
     )
+
+
+def connected(url: str, context: ssl.SSLContext | None = None) -> socket.socket:
+    """An open connection that sends at once; TLS with a ``context``."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or 443
+    plain = socket.create_connection((host, port), timeout=10)
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return context.wrap_socket(plain, server_hostname=host) if context else plain
+
+
+class HttpCaller:
+    """HTTP/1.1."""
+
+    def __init__(self, channel: socket.socket, request: Request) -> None:
+        url = urlsplit(request.url)
+        self._channel = channel
+        self._sent = _post(url.path, url.hostname or "", request.body, request.headers)
+        self._head = b""
+
+    def prepare(self) -> None:
+        """Every request is the same."""
+
+    def ask(self) -> None:
+        self._channel.sendall(self._sent)
+        self._head = _read_answer(self._channel)
+
+    def compute_ms(self) -> float:
+        return compute_ms(self._head)
 
 
 def compute_ms(head: bytes) -> float:

@@ -1,7 +1,9 @@
 """
 Which core does what. The bench takes two cores and leaves the others alone.
 
-- Bare servers and the ONNX model: the whole server on one core, the load on the other.
+- Bare servers and Lockgate with an ONNX model: the bare server, or the gateway, alone on the first core, as
+  Lockgate's own plan has it; the load on the second, and with it Lockgate's worker.
+- Beside Triton: each server whole on one core, the load on the other.
 - R models: the R process alone on the second core, since it is what costs; load and, for Lockgate, the gateway on the
   first. Plumber is given the same: its process alone, the load on the other core.
 """

@@ -129,9 +129,11 @@ class Lockgate:
         with grpc.secure_channel(f"127.0.0.1:{self._grpc_port}", credentials) as channel:
             return call_once(channel, message, timeout=30, metadata=self._headers)
 
-    def tls(self) -> ssl.SSLContext:
-        """A client context that trusts this server."""
-        return ssl.create_default_context(cafile=self.ca_file)
+    def tls(self, protocol: str = "http/1.1") -> ssl.SSLContext:
+        """A client context that trusts this server and offers ``protocol``."""
+        context = ssl.create_default_context(cafile=self.ca_file)
+        context.set_alpn_protocols([protocol])
+        return context
 
     def _request(self, path: str, body: bytes) -> Request:
         return Request(url=f"https://127.0.0.1:{self._port}{path}", body=body, headers=self._headers)

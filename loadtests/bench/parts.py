@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from loadtests.bench import beside_triton, features_cost, overload, reload, shadow
+from loadtests.bench import beside_triton, features_cost, h2load, overload, reload, shadow
 from loadtests.bench.bare import bare_grpc, bare_http
-from loadtests.bench.closed_loop import Measurement, measure_in_turns
+from loadtests.bench.closed_loop import CONNECTIONS, Measurement, measure_in_turns
 from loadtests.bench.connections import Held, held_by_connections
-from loadtests.bench.idle import Added, added_time
+from loadtests.bench.idle import Added, Caller, HttpCaller, added_time, connected
+from loadtests.bench.idle_grpc import GrpcCaller
 from loadtests.bench.layout import Layout
 from loadtests.bench.lockgate import Lockgate
 from loadtests.bench.models import TUMOR, Folders, write_endpoint
@@ -20,12 +22,15 @@ from loadtests.bench.overload import Overload
 from loadtests.bench.plumber import plumber
 from loadtests.bench.reload_found import Reloaded
 from loadtests.bench.shadow import Shadowed
-from loadtests.bench.target import Target
+from loadtests.bench.target import ON_ONE, Target
 from loadtests.bench.triton import Triton
 
 __all__ = ["PARTS", "Bench", "Found", "Options"]
 
 PARTS = ("onnx", "triton", "r", "idle", "connections", "features", "overload", "shadow", "reload")
+
+
+PROTOCOLS = {"REST": "http/1.1", "gRPC": "h2"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +81,16 @@ class Bench:
         parts[part]()
 
     def onnx(self) -> None:
-        """Whole servers on one core: bare ones and Lockgate with its ONNX worker."""
+        """The bare servers and the gateway in turn alone on the first core; the ONNX worker is on the load's."""
+        layout, load = self.layout, self.layout.load
         with ExitStack() as stack:
-            lockgate = Lockgate(stack, self.folders.serve_onnx, cores=[self.layout.server], logs=self.logs)
-            self._in_turns([bare_http(stack, self.layout, self.logs), lockgate.rest_infer("rest", self.layout.load)])
-            self._in_turns([bare_grpc(stack, self.layout, self.logs), lockgate.grpc_infer("grpc", self.layout.load)])
+            lockgate = Lockgate(stack, self.folders.serve_onnx, cores=layout.both, logs=self.logs)
+            bare = bare_grpc(stack, layout, self.logs)
+            self._in_turns([bare_http(stack, layout, self.logs), lockgate.rest_infer("rest", load)])
+            self._in_turns([bare, lockgate.grpc_infer("grpc", load)])
+            on_one = lockgate.grpc_infer(ON_ONE, load, generate=h2load.run_on_one)
+            bare_on_one = replace(bare, group=ON_ONE, generate=h2load.run_on_one)
+            self._in_turns([bare_on_one, on_one], connections=(16, 64))
 
     def triton(self) -> None:
         """Whole servers on one core: Triton and Lockgate with its ONNX workers, the same models, the same rows."""
@@ -105,20 +115,28 @@ class Bench:
 
     def idle(self) -> None:
         """One request at a time, the servers in turn; the turn with the median p50 counts."""
-        os.sched_setaffinity(0, {self.layout.load})  # the client is this process
+        layout = self.layout
+        os.sched_setaffinity(0, {layout.load})  # the clients are this process
         with ExitStack() as stack:
-            lockgate = Lockgate(stack, self.folders.serve_onnx, cores=[self.layout.server], logs=self.logs)
-            bare = bare_http(stack, self.layout, self.logs)
-            ours = lockgate.rest_infer("rest", self.layout.load)
+            lockgate = Lockgate(stack, self.folders.serve_onnx, cores=layout.both, logs=self.logs)
+            rest = {"bare": bare_http(stack, layout, self.logs), "lockgate": lockgate.rest_infer("rest", layout.load)}
+            grpc = {"bare": bare_grpc(stack, layout, self.logs), "lockgate": lockgate.grpc_infer("grpc", layout.load)}
+            callers: dict[tuple[str, str], Caller] = {}
+            for wire, targets in (("REST", rest), ("gRPC", grpc)):
+                for name, target in targets.items():
+                    channel = connected(
+                        target.request.url, lockgate.tls(PROTOCOLS[wire]) if name == "lockgate" else None
+                    )
+                    stack.enter_context(channel)
+                    made = HttpCaller if wire == "REST" else GrpcCaller
+                    callers[name, wire] = made(channel, target.request)
             runs = []
             for _ in range(self.options.repeats):
-                runs.append(added_time("bare", bare.request, requests=self.options.idle_requests))
-                runs.append(
-                    added_time("lockgate", ours.request, requests=self.options.idle_requests, context=lockgate.tls())
-                )
-            for name in ("bare", "lockgate"):
-                of_one = sorted((run for run in runs if run.server == name), key=lambda run: run.added_p50_ms)
-                self.found.idle.append(of_one[len(of_one) // 2])
+                for (name, wire), caller in callers.items():
+                    runs.append(added_time(name, wire, caller, self.options.idle_requests))
+            for name, wire in callers:
+                of_one = [run for run in runs if (run.server, run.wire) == (name, wire)]
+                self.found.idle.append(sorted(of_one, key=lambda run: run.added_p50_ms)[len(of_one) // 2])
 
     def connections(self) -> None:
         """Clients that have asked once and wait."""
@@ -165,7 +183,11 @@ class Bench:
                 seconds=self.options.seconds,
             )
 
-    def _in_turns(self, targets: list[Target]) -> None:
+    def _in_turns(self, targets: list[Target], connections: Sequence[int] = CONNECTIONS) -> None:
         self.found.runs += measure_in_turns(
-            targets, cores=self.layout.both, repeats=self.options.repeats, seconds=self.options.seconds
+            targets,
+            cores=self.layout.both,
+            repeats=self.options.repeats,
+            seconds=self.options.seconds,
+            connections=connections,
         )

@@ -17,8 +17,14 @@ from loadtests.bench.idle import Added
 from loadtests.bench.overload import Overload
 from loadtests.bench.reload_found import Reloaded
 from loadtests.bench.shadow import Shadowed
+from loadtests.bench.target import ON_ONE
 
 __all__ = ["Ratio", "ratios"]
+
+CALLED = {"rest": "REST", "grpc": "gRPC", ON_ONE: "gRPC on one connection"}
+CPU_GOALS = {("rest", 64): 1.0, ("grpc", 1): 0.6, ("grpc", 16): 0.3, ("grpc", 64): 0.3}
+CPU_GOALS |= {(ON_ONE, 16): 0.3, (ON_ONE, 64): 0.3}
+IDLE_GOALS = {"REST": 0.2, "gRPC": 0.1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +54,11 @@ def ratios(
     """All that can be computed from what was measured."""
     by_key = {(m.group, m.server, m.connections): m for m in medians}
     found = []
-    for group, goal in (("rest", 1.0), ("grpc", 0.3)):
-        ours, bare = by_key.get((group, "lockgate", 64)), by_key.get((group, "bare", 64))
+    for (group, in_flight), goal in CPU_GOALS.items():
+        ours, bare = by_key.get((group, "lockgate", in_flight)), by_key.get((group, "bare", in_flight))
         if ours and bare:
             value = ours.cpu_us["gateway"] / bare.cpu_us["server"]
-            name = f"{'REST' if group == 'rest' else 'gRPC'}: gateway's CPU a request / bare server's, 64 connections"
+            name = f"{CALLED[group]}: gateway's CPU a request / bare server's, {in_flight} in flight"
             found.append(Ratio(name=name, value=value, goal=goal, at_least=False))
     for group, name in TRITON_GROUPS.items():
         for in_flight in IN_FLIGHT:
@@ -68,8 +74,8 @@ def ratios(
             found.append(Ratio(name=name, value=ours.rate / peer.rate, goal=goal, at_least=True))
     for added in idle:
         if added.server == "lockgate":
-            name = "idle: p50 added to the worker's compute, ms"
-            found.append(Ratio(name=name, value=added.added_p50_ms, goal=0.2, at_least=False))
+            name = f"idle, {added.wire}: p50 added to the worker's compute, ms"
+            found.append(Ratio(name=name, value=added.added_p50_ms, goal=IDLE_GOALS[added.wire], at_least=False))
     for held in connections:
         name = f"idle TLS connection of {held.protocol}: memory of the gateway, kB"
         found.append(Ratio(name=name, value=held.kilobytes, goal=50.0, at_least=False))

@@ -16,13 +16,14 @@ from loadtests.bench.overload import Overload
 from loadtests.bench.ratios import Ratio
 from loadtests.bench.reload_found import Reloaded
 from loadtests.bench.shadow import Shadowed
+from loadtests.bench.target import ON_ONE
 
 __all__ = ["Report", "replaced", "tables"]
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 
 NAMES = {"rest": "REST, ONNX", "grpc": "gRPC, ONNX", "lm": "REST, R lm", "random-forest": "REST, R forest"}
-NAMES |= TRITON_GROUPS
+NAMES |= TRITON_GROUPS | {ON_ONE: "gRPC, ONNX, one connection"}
 
 BUSY = 0.1
 """Share of a core used by others from which a row is marked."""
@@ -141,10 +142,10 @@ def _closed_loop(medians: Sequence[Measurement]) -> list[str]:
 
 def _idle(idle: Sequence[Added]) -> list[str]:
     rows = [
-        (a.server, f"{a.seen_p50_ms:.3f}", f"{a.added_p50_ms:.3f}", f"{a.added_p99_ms:.3f}", f"{a.requests:,}")
+        (a.wire, a.server, f"{a.seen_p50_ms:.3f}", f"{a.added_p50_ms:.3f}", f"{a.added_p99_ms:.3f}", f"{a.requests:,}")
         for a in idle
     ]
-    return _table(("server", "seen p50 ms", "added p50 ms", "added p99 ms", "requests"), rows)
+    return _table(("wire", "server", "seen p50 ms", "added p50 ms", "added p99 ms", "requests"), rows)
 
 
 def _overload(overload: Overload) -> list[str]:

@@ -8,7 +8,10 @@ from typing import Protocol
 
 from loadtests.bench.load import Load, Request
 
-__all__ = ["Generator", "Target"]
+__all__ = ["ON_ONE", "Generator", "Target"]
+
+ON_ONE = "grpc on one connection"
+"""Group of measurements with all calls on one connection; those of ``grpc`` have up to four on each."""
 
 
 class Generator(Protocol):
@@ -22,7 +25,7 @@ class Target:
     """A server and how it is loaded."""
 
     group: str
-    """Servers of one group are compared with each other: ``rest``, ``grpc``, ``lm``, ``random-forest``."""
+    """Servers of one group are compared with each other: ``rest``, ``grpc``, ``lm``, …"""
     server: str
     request: Request
     generate: Generator

@@ -13,6 +13,7 @@ from loadtests.bench.connections import Held
 from loadtests.bench.cpu import TICK, busy_seconds, process_seconds
 from loadtests.bench.features_cost import FEAST_CALL, HIT, MISS
 from loadtests.bench.idle import Added, compute_ms
+from loadtests.bench.idle_grpc import is_whole
 from loadtests.bench.load import Load, Request
 from loadtests.bench.lockgate import role_of
 from loadtests.bench.open_loop import arrivals, summary
@@ -181,11 +182,49 @@ def test_throughput_beside_plumber_must_be_at_least_its_goal() -> None:
 
 def test_the_idle_promise_is_about_lockgate_and_not_the_bare_server() -> None:
     idle = [
-        Added(server=server, requests=9, added_p50_ms=added, added_p99_ms=1.0, seen_p50_ms=1.0)
+        Added(server=server, wire="REST", requests=9, added_p50_ms=added, added_p99_ms=1.0, seen_p50_ms=1.0)
         for server, added in (("bare", 9.0), ("lockgate", 0.1))
     ]
 
     assert [ratio.value for ratio in ratios([], idle, None)] == [0.1]
+
+
+def test_a_lone_call_may_cost_half_as_much_over_grpc_as_over_rest() -> None:
+    idle = [
+        Added(server="lockgate", wire=wire, requests=9, added_p50_ms=0.15, added_p99_ms=1.0, seen_p50_ms=1.0)
+        for wire in ("REST", "gRPC")
+    ]
+
+    assert [ratio.is_met for ratio in ratios([], idle, None)] == [True, False]
+
+
+def test_a_call_at_a_time_may_cost_twice_as_much_of_the_bare_server_as_many() -> None:
+    runs = [
+        measured(group="grpc", server=server, connections=in_flight, cpu_us={role: us})
+        for in_flight in (1, 64)
+        for server, role, us in (("bare", "server", 100.0), ("lockgate", "gateway", 50.0))
+    ]
+
+    assert [(ratio.value, ratio.is_met) for ratio in ratios(runs, [], None)] == [(0.5, True), (0.5, False)]
+
+
+def call_frames(*frames: tuple[int, int, int, bytes]) -> bytes:
+    """Of type, flags, stream and payload."""
+    return b"".join(
+        len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+        for kind, flags, stream, payload in frames
+    )
+
+
+def test_a_call_is_over_when_its_stream_has_ended_and_no_byte_earlier() -> None:
+    others = [(4, 0, 0, b"settin"), (1, 4, 5, b"head"), (0, 0, 5, b"message"), (1, 5, 3, b"another's trailers")]
+    whole = call_frames(*others, (1, 5, 5, b"trailers"))
+
+    assert [cut for cut in range(len(whole) + 1) if is_whole(whole[:cut], 5)] == [len(whole)]
+
+
+def test_a_call_that_was_reset_is_over() -> None:
+    assert is_whole(call_frames((3, 0, 5, bytes(4))), 5)
 
 
 def test_goodput_kept_is_that_of_the_highest_factor_as_a_share_of_the_best() -> None:
@@ -270,7 +309,7 @@ def test_a_run_is_disturbed_when_most_of_it_stood_beside_other_work(shares: tupl
 
 def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
     overload = Overload(capacity=100.0, deadline_ms=250, steps=[at(1.0, 100.0)])
-    idle = [Added(server="bare", requests=9, added_p50_ms=0.1, added_p99_ms=0.2, seen_p50_ms=0.1)]
+    idle = [Added(server="bare", wire="REST", requests=9, added_p50_ms=0.1, added_p99_ms=0.2, seen_p50_ms=0.1)]
     ratio = QuantileRatio(without=1.0, with_=1.0, low=0.9, high=1.1)
     shadow = Shadowed(
         wire="http", rate=9.0, requests=9, failed=1, mirrored=0.9, p50=ratio, p99=ratio, lag_p99_ms=0.1, foreign=0.0
