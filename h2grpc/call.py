@@ -6,6 +6,7 @@ Without slots on purpose: most calls never touch most attributes, and a default 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from h2grpc.call_state import MOVES, CallStateError, Move, State
@@ -37,6 +38,8 @@ class Call:
     is_stream = False
     """Whether the peer may take its time between messages."""
     owner: Any = None
+    listener: Callable[[bytes], None] | None = None
+    """Client: who takes every message in the turn in which it comes; what it takes at once is not counted as unread."""
 
     def __init__(self, stream_id: int, path: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> None:
         self.stream_id, self.path, self.headers = stream_id, path, headers

@@ -35,7 +35,6 @@ class ClientCall(Requesting):
         "_headers_waiters",
         "_initial",
         "_is_local",
-        "_listener",
         "_messages",
         "_reader",
         "cause",
@@ -66,7 +65,6 @@ class ClientCall(Requesting):
         self._initial: Metadata | None = None
         self._messages: deque[bytes] = deque()
         self._is_local = False
-        self._listener: Callable[[Any], None] | None = None
         self._reader: asyncio.Future[None] | None = None
         self._headers_waiters: list[asyncio.Future[None]] | None = None
         self._end_waiters: list[asyncio.Future[None]] | None = None
@@ -80,9 +78,15 @@ class ClientCall(Requesting):
 
         Half as expensive as a task that reads. The listener must not raise: it runs in the middle of the connection.
         """
-        self._listener = listener
+        deserialize = self._method.deserialize
+        self.listener = listen = listener if deserialize is None else lambda data: listener(deserialize(data))
+        if self.wire is not None:
+            self.wire.listener = listen
         while self._messages:
-            self._hand_over(self._messages.popleft())
+            data = self._messages.popleft()
+            if (wire := self.wire) is not None:
+                self._driver.consumed(wire, len(data))  # type: ignore[union-attr]
+            listen(data)
 
     async def read(self) -> Any:
         """The next answer, or ``EOF``."""
@@ -157,9 +161,6 @@ class ClientCall(Requesting):
         self._headers_waiters = None
 
     def on_message(self, data: bytes) -> None:
-        if self._listener is not None:
-            self._hand_over(data)
-            return
         messages = self._messages
         messages.append(data)
         reader = self._reader
@@ -172,16 +173,6 @@ class ClientCall(Requesting):
             if len(messages) > 1:
                 self._drop_wire()
                 self.finish(Status.INTERNAL, "the server sent more than one answer")
-
-    def _hand_over(self, data: bytes) -> None:
-        if (wire := self.wire) is not None:
-            if wire.unacknowledged or wire.charged:
-                self._driver.consumed(wire, len(data))  # type: ignore[union-attr]
-            else:  # all that this would do, as for nearly every message
-                wire.unread = max(0, wire.unread - len(data))
-        deserialize = self._method.deserialize
-        assert self._listener is not None  # noqa: S101  # asked only where there is one
-        self._listener(data if deserialize is None else deserialize(data))
 
     def on_end(self, event: CallEnded) -> None:
         self.wire = None

@@ -8,14 +8,14 @@ when it is leaving and when the connection is gone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import ngh2
 
 from h2grpc.call_state import OPEN
 from h2grpc.client_protocol import ClientConnection
-from h2grpc.events import CallEnded, CallHeaders, ConnectionEnded, GoingAway, Message
+from h2grpc.events import CallEnded, CallHeaders, ConnectionEnded, Event, GoingAway, Message
 
 if TYPE_CHECKING:
     from h2grpc.call import Call
@@ -74,11 +74,10 @@ class ClientDriver(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         connection = self.connection
         connection.receive(data, self._clock())
-        self._tell()
-        if connection.has_more or self._blocked:
+        self._hand_out(connection.events())
+        if connection.has_more or self._blocked or not self._has_greeted:
+            self._tell()
             self.flush_soon()
-        elif connection.next_wake < self._wake_at:
-            self._set_wake()
 
     def pause_writing(self) -> None:
         self._is_paused = True
@@ -114,7 +113,7 @@ class ClientDriver(asyncio.Protocol):
         call = self.connection.start(
             path, self._clock(), headers, deadline=owner.deadline, compression=owner.compression
         )
-        call.owner = owner
+        call.owner, call.listener = owner, owner.listener
         self.flush_soon()
         return call
 
@@ -124,24 +123,29 @@ class ClientDriver(asyncio.Protocol):
 
     def send_now(self, call: Call, message: bytes) -> bool:
         """
-        Send one message unless its call has to wait; it leaves in this turn of the loop.
+        Send one message unless its call has to wait; it leaves in this turn of the loop where no other waits.
 
         For whoever has one message and knows of no other. Never tells what happened meanwhile: its caller may be in the
         middle of being told something.
         """
         connection, transport = self.connection, self._transport
-        if call.sending is not OPEN or not connection.may_write(call):
+        if call.sending is not OPEN:
             return False
-        connection.send_message(call, message)
         if self._is_flushing or self._is_paused or transport is None or transport.is_closing():
-            self.flush_soon()
-            return True
-        if data := connection.data_to_send():
+            return self._send_soon(call, message)
+        data = connection.send_alone(call, message)
+        if data is None:
+            return self._send_soon(call, message)
+        if data:
             transport.write(data)
-        if connection.has_more or self._blocked:
+        if len(data) >= connection.limits.write_chunk or connection.has_events or self._blocked:
             self.flush_soon()
-        elif connection.next_wake < self._wake_at:
-            self._set_wake()
+        return True
+
+    def _send_soon(self, call: Call, message: bytes) -> bool:
+        if not self.connection.may_write(call):
+            return False
+        self.send(call, message)
         return True
 
     def end(self, call: Call) -> None:
@@ -150,7 +154,7 @@ class ClientDriver(asyncio.Protocol):
 
     def cancel(self, call: Call) -> None:
         self.connection.cancel(call)
-        call.owner = None
+        call.owner = call.listener = None
         self.flush_soon()
         self._on_call_gone()
 
@@ -226,22 +230,29 @@ class ClientDriver(asyncio.Protocol):
         """Hand out what happened."""
         connection = self.connection
         while events := connection.events():
-            for event in events:
-                kind = type(event)
-                if kind is Message:
-                    if (owner := event.call.owner) is not None:  # type: ignore[union-attr]  # not given up meanwhile
-                        owner.on_message(event.data)  # type: ignore[union-attr]
-                else:
-                    self._tell_rare(event)
+            self._hand_out(events)
         if not self._has_greeted and connection.is_greeted:
             self._has_greeted = True
             if not self.greeted.done():
                 self.greeted.set_result(None)
 
+    def _hand_out(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if type(event) is Message:
+                call, data = event.call, event.data
+                if (listener := call.listener) is not None:
+                    if call.unread:
+                        self.consumed(call, len(data))
+                    listener(data)
+                elif (owner := call.owner) is not None:  # not given up meanwhile
+                    owner.on_message(data)
+            else:
+                self._tell_rare(event)
+
     def _tell_rare(self, event: Any) -> None:
         kind = type(event)
         if kind is CallEnded:
-            owner, event.call.owner = event.call.owner, None
+            owner, event.call.owner, event.call.listener = event.call.owner, None, None
             if owner is not None:
                 owner.on_end(event)
             self._on_call_gone()

@@ -19,7 +19,7 @@ from h2grpc.compression import ACCEPTED, compress
 from h2grpc.counters import Counters
 from h2grpc.errors import WireError
 from h2grpc.events import CallEnded, CallHeaders, GoingAway
-from h2grpc.framing import frame
+from h2grpc.framing import frame, new_head
 from h2grpc.limits import Limits
 from h2grpc.protocol import Connection
 from h2grpc.status import Status, from_http, from_reset, percent_decode, status_of
@@ -95,10 +95,21 @@ class ClientConnection(Connection):
         if call.sending is not OPEN:
             call.send(Move.MESSAGE)  # raises
         self._has_worked = True
-        if call.compression is None:
-            self._engine.send_data(call.stream_id, frame(message))
-        else:
-            self._engine.send_data(call.stream_id, frame(compress(call.compression, message), compressed=True))
+        self._engine.send_data(call.stream_id, _framed(call, message))
+
+    def send_alone(self, call: Call, message: bytes) -> bytes | None:
+        """
+        ``send_message`` to a call that is open, and ``data_to_send``, in one.
+
+        Only where no message of any call waits to be sent; else None, and nothing is done.
+        """
+        engine = self._engine
+        if engine.queued_body_size():
+            return None
+        self._has_worked = True
+        plain = call.compression is None
+        engine.send_data(call.stream_id, new_head(0, len(message)) + message if plain else _framed(call, message))
+        return self.data_to_send()
 
     def end(self, call: Call) -> None:
         """Nothing more to send; the answer may go on."""
@@ -201,3 +212,8 @@ class ClientConnection(Connection):
             call.sending = call.receiving = RESET
             self._forget(call)
             self._call_lost(call, Status.UNAVAILABLE, "the server is leaving", is_unprocessed=True)
+
+
+def _framed(call: Call, message: bytes) -> bytes:
+    compression = call.compression
+    return frame(message) if compression is None else frame(compress(compression, message), compressed=True)

@@ -31,18 +31,15 @@ def frame(message: bytes, compressed: bool = False) -> bytes:
 class MessageReader:
     """Whole messages out of one direction of one stream; of no use after it raised."""
 
-    __slots__ = ("_held", "_limit", "_needed")
+    __slots__ = ("_held", "_limit", "_needed", "held")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self.held = 0
+        """Bytes kept for a message that is not complete."""
         self._held = bytearray()
         self._needed = HEAD
         """How long the held bytes must be before looking at them again is worth it."""
-
-    @property
-    def held(self) -> int:
-        """Bytes kept for a message that is not complete."""
-        return len(self._held)
 
     def feed(self, chunk: bytes) -> list[tuple[bool, bytes]]:
         """
@@ -51,12 +48,14 @@ class MessageReader:
         ``MessageTooLarge`` or ``BadMessage`` fails the stream: what came before in the same chunk is given up with it.
         """
         held = self._held
-        if held:
+        if not held:
+            messages = self._take(chunk)
+        else:
             held += chunk
-            if len(held) < self._needed:
-                return []
-            return self._take_held()
-        return self._take(chunk)
+            self.held = len(held)
+            messages = [] if self.held < self._needed else self._take_held()
+        self.held = len(self._held)
+        return messages
 
     def finish(self) -> None:
         """The stream ended: ``BadMessage`` if it did so inside a message."""

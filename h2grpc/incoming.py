@@ -33,7 +33,7 @@ _FRAME: Final = 16_384
 class Incoming(Watch):
     """Knows the calls that are open."""
 
-    __slots__ = ("_events", "_longest", "_lost_at_most", "_newest", "_told", "calls", "deadlines")
+    __slots__ = ("_events", "_little", "_longest", "_lost_at_most", "_newest", "_told", "calls", "deadlines")
 
     def __init__(self, engine: ngh2.Connection, limits: Limits, counters: Counters, now: float) -> None:
         super().__init__(engine, limits, counters, now)
@@ -41,6 +41,8 @@ class Incoming(Watch):
         self.deadlines = Deadlines()
         self._events: list[Event] = []
         self._longest = limits.max_receive_message
+        self._little = min(SMALL, limits.max_unread, limits.max_receive_message)
+        """Unread bytes of a call that are within every limit."""
         self._lost_at_most = 0
         self._newest = self._told = 0
         """The last stream that the peer began, and the last that a driver may know of."""
@@ -91,23 +93,36 @@ class Incoming(Watch):
         if call is None:
             self._on_unknown_data(event)
             return
-        data = event.data
+        data, reader = event.data, call.reader
+        size = len(data) - HEAD
+        unread = call.unread + size
+        if (
+            unread <= self._little
+            and size >= 0
+            and reader is not None
+            and not reader.held
+            and not call.charged
+            and not event.end_stream
+            and head_of(data) == (0, size)
+        ):
+            # One small message that is not compressed, as nearly always in a stream; its first one makes the reader.
+            # As little waits, nothing is left to be acknowledged, and all that is below comes to this.
+            try:  # noqa: SIM105  # costs nothing where it succeeds
+                self._engine.acknowledge_received_data(len(data), event.stream_id)
+            except ngh2.NGH2Error:
+                pass  # the stream or the connection has ended meanwhile, and its window with it
+            if call.listener is None:
+                call.unread = unread
+            self._events.append(Message(call, data[HEAD:]))
+            return
         if data:
             call.unacknowledged += len(data)
-            reader, size = call.reader, len(data) - HEAD
-            is_whole = reader is not None and size >= 0 and not reader.held and head_of(data) == (0, size)
-            if is_whole and size <= self._longest:
-                # One message that is not compressed, as nearly always in a stream; its first one makes the reader.
-                call.unread = holds = call.unread + size
-                self._events.append(Message(call, data[HEAD:]))
-            elif self._take_in(call, data):
-                holds = call.holds
-            else:
+            if not self._take_in(call, data):
                 return
             if call.unread <= self.limits.max_unread:
                 self._acknowledge(event.stream_id, call.unacknowledged)
                 call.unacknowledged = 0
-            if (holds > SMALL or call.charged) and not self._charge(call):
+            if (call.holds > SMALL or call.charged) and not self._charge(call):
                 self._fail(call, MessageTooLarge("the server holds as many bytes as it may"))
                 return
         elif not event.end_stream:

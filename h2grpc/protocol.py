@@ -82,12 +82,16 @@ class Connection(Incoming):
         if self._is_ended:
             return
         self._now = self._heard = now
+        engine, on = self._engine, self._on
         try:
-            self._engine.receive_data(data)
+            engine.receive_data(data)
         except ngh2.NGH2Error as error:
             self._broken(error)
             return
-        self._dispatch()
+        for event in engine.events():
+            on[type(event)](self, event)
+            if self._is_ended:
+                return
 
     def tick(self, now: float) -> None:
         """Time passed: calls expire, silent peers are asked or left."""
@@ -116,13 +120,12 @@ class Connection(Incoming):
 
     def data_to_send(self) -> bytes:
         """At most ``limits.write_chunk`` bytes; nothing if there is nothing that the peer's windows allow."""
-        if self._last_words:
+        if self._is_ended:
             words, self._last_words = self._last_words, b""
             return words
-        if self._is_ended:
-            return b""
+        engine = self._engine
         try:
-            data = self._engine.data_to_send(self.limits.write_chunk)
+            data = engine.data_to_send(self.limits.write_chunk)
         except ngh2.NGH2Error as error:
             self._broken(error)
             return self.data_to_send()
@@ -130,11 +133,18 @@ class Connection(Incoming):
             self._progress = self._now
             if len(data) > _WORTH:
                 self._has_worked = True
-        self._dispatch()
+        if events := engine.events():
+            self._dispatch(events)
         return data
 
     @property
+    def has_events(self) -> bool:
+        """Whether ``events`` has something."""
+        return bool(self._events)
+
+    @property
     def next_wake(self) -> float:
+        """At a client it comes nearer only by ``start``, ``ping`` and ``tick``, and when the server greets."""
         return min(self.deadlines.earliest, self._check_at)
 
     # Flow control
@@ -145,9 +155,10 @@ class Connection(Incoming):
 
     def may_write(self, call: Call) -> bool:
         """Whether more messages of this call should be made now."""
-        return (
-            self._engine.queued_body_size(call.stream_id) <= self.limits.max_unsent
-            and self._engine.queued_body_size() <= self.limits.max_unsent_in_all
+        unsent = self._engine.queued_body_size
+        in_all = unsent()
+        return not in_all or (
+            in_all <= self.limits.max_unsent_in_all and unsent(call.stream_id) <= self.limits.max_unsent
         )
 
     # Closing
@@ -189,9 +200,9 @@ class Connection(Incoming):
 
     # What the engine tells
 
-    def _dispatch(self) -> None:
+    def _dispatch(self, events: list[ngh2.Event]) -> None:
         on = self._on
-        for event in self._engine.events():
+        for event in events:
             on[type(event)](self, event)
             if self._is_ended:
                 return

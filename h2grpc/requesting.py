@@ -48,6 +48,7 @@ class Requesting:
         "_writer",
         "compression",
         "deadline",
+        "listener",
         "loop",
         "status",
         "wire",
@@ -65,6 +66,8 @@ class Requesting:
         """While the call is on a connection."""
         self.deadline, self.compression = deadline, compression
         self.status: Status | None = None
+        self.listener: Callable[[bytes], None] | None = None
+        """Takes every answer as it comes."""
         self.loop = channel.loop
         self._channel, self._method, self._headers = channel, method, headers
         self._limit = channel.config.limits.max_send_message
@@ -119,17 +122,15 @@ class Requesting:
 
     def write_nowait(self, request: Any) -> bool:
         """Send one message if that takes no waiting; else nothing is done, and ``write`` says why or waits."""
-        wire = self.wire
-        if wire is None or self.status is not None or self._is_half_closed:
+        wire, driver = self.wire, self._driver
+        if wire is None:  # nor has a call that has ended one
             return False
-        driver = self._driver
         if self._outbox is None:  # nothing is kept, so nothing is to be done but to send it
-            serialize = self._method.serialize
+            serialize, limit = self._method.serialize, self._limit
             data = request if serialize is None else serialize(request)
-            limit = self._limit
             if limit is None or len(data) <= limit:
                 return driver.send_now(wire, data)  # type: ignore[union-attr]
-        if not driver.may_write(wire):  # type: ignore[union-attr]
+        if self.status is not None or self._is_half_closed or not driver.may_write(wire):  # type: ignore[union-attr]
             return False
         self.send(request)
         return True

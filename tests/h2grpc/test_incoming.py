@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from h2grpc.call import Call
 from h2grpc.compression import compress
-from h2grpc.events import CallLost, Message
+from h2grpc.events import CallLost, HalfClosed, Message
 from h2grpc.framing import frame
+from h2grpc.incoming import SMALL as COUNTED
 from h2grpc.limits import Limits
 from tests.support.h2grpc_wire import Wire, of
 
@@ -63,8 +64,10 @@ def test_messages_are_the_same_in_whatever_frames_they_come(
             else:
                 held.append(message)
         wire.at_server.clear()
+        of_server = wire.server.calls[call.stream_id]
+        assert of_server.charged == of_server.holds or (not of_server.charged and of_server.holds <= COUNTED)
         if held:
-            assert wire.server.calls[call.stream_id].unread == sum(len(message.data) for message in held)
+            assert of_server.unread == sum(len(message.data) for message in held)
 
     for size in [*(borders(messages) if are_whole else cuts), len(stream) or 1]:
         piece, stream = stream[:size], stream[size:]
@@ -83,6 +86,27 @@ def test_messages_are_the_same_in_whatever_frames_they_come(
     assert (of_server.charged, of_server.unacknowledged, of_server.unread, of_server.holds) == (0, 0, 0, 0)
     assert wire.counters["held_bytes"] == 0
     assert wire.server.receive_window >= before - SMALL.stream_window
+
+
+def test_a_small_message_counts_among_those_of_a_call_that_is_counted() -> None:
+    wire = Wire(SMALL)
+    call = wire.client.start(b"/a/b", wire.now)
+    send_each(wire, call, frame(bytes(3_000)), frame(bytes(2_000)))
+    wire.server.consumed(wire.server.calls[call.stream_id], 3_000)
+    send_each(wire, call, frame(bytes(100)))
+
+    assert (wire.server.calls[call.stream_id].unread, wire.counters["held_bytes"]) == (2_100, 2_100)
+
+
+def test_a_small_message_that_is_the_last_ends_what_the_caller_sends() -> None:
+    wire = Wire(SMALL)
+    call = wire.client.start(b"/a/b", wire.now)
+    send_each(wire, call, frame(b"first"))
+    wire.client._engine.send_data(call.stream_id, frame(b"last"), end_stream=True)
+    wire.pump()
+
+    assert [message.data for message in of(wire.at_server, Message)] == [b"first", b"last"]
+    assert len(of(wire.at_server, HalfClosed)) == 1
 
 
 def test_what_looks_like_a_message_inside_of_another_is_none() -> None:
