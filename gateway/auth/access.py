@@ -165,11 +165,12 @@ def _rules(modes: Mapping[str, AuthMode], verifiers: Verifiers) -> _Rules:
         if mode not in verifiers:
             raise ConfigError(f"endpoint {endpoint}", f'auth_mode: expected settings for "{mode}" (auth.oidc)')
     by_endpoint = {endpoint: verifiers[mode] for endpoint, mode in modes.items()}
+    judges = {mode: verifier.judge for mode, verifier in verifiers.items() if isinstance(verifier, Judge)}
     kinds = set(modes.values())
     return _Rules(
         modes=dict(modes),
         by_endpoint=by_endpoint,
-        judges={name: verifier.judge for name, verifier in by_endpoint.items() if isinstance(verifier, Judge)},
+        judges={endpoint: judges[mode] for endpoint, mode in modes.items() if mode in judges},
         only=next(iter(modes)) if len(modes) == 1 else None,
         same=next(iter(kinds)) if len(kinds) == 1 else None,
         takers={mode: frozenset(name for name, wanted in modes.items() if wanted == mode) for mode in verifiers},

@@ -3,8 +3,10 @@ The desired state as files of a served folder.
 
 They are watched by looking, five times a second: inode, length and time of every file of endpoints, views and models.
 That works where nothing tells of changes (network mounts) and where links are swapped (ConfigMaps, git-sync). A change
-counts once two looks in a row have seen the same, so a file that is being written drops nothing. Who reads while all is as it was is given what was read before: the state
-is asked for more often than it changes.
+counts once two looks in a row have seen the same, so a file that is being written drops nothing.
+
+Who reads while all files are as they were is given what was read before: the state is asked for more often than it
+changes.
 
 Files have no version: what differs from the newest in the history is the next version, by ``files``. Changes through
 the API are written back into the files, all or none, with comments and order as they were.

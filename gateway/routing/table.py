@@ -90,15 +90,27 @@ class Route:
 
 
 class RouteTable:
-    """All routes; immutable. ``ways`` by endpoint, where there is one that differs."""
+    """
+    All routes; immutable. ``ways`` by endpoint, where there is one that differs. ``before``: the table whose place it
+    takes; routes of endpoints whose state and way are those objects still are not made again.
+    """
 
-    __slots__ = ("_names", "routes")
+    __slots__ = ("_made", "_names", "routes")
 
-    def __init__(self, endpoints: Sequence[EndpointState], ways: Mapping[str, Way] | None = None) -> None:
-        ways = ways or {}
-        self.routes: dict[str | None, Route] = {
-            state.name: _route(state, ways.get(state.name, _PLAIN)) for state in endpoints
-        }
+    def __init__(
+        self,
+        endpoints: Sequence[EndpointState],
+        ways: Mapping[str, Way] | None = None,
+        before: RouteTable | None = None,
+    ) -> None:
+        ways, known = ways or {}, before._made if before is not None else {}
+        self._made: dict[str, tuple[EndpointState, Way, Route]] = {}
+        for state in endpoints:
+            way, made = ways.get(state.name, _PLAIN), known.get(state.name)
+            if made is None or made[0] is not state or made[1] is not way:
+                made = state, way, _route(state, way)
+            self._made[state.name] = made
+        self.routes: dict[str | None, Route] = {name: made[2] for name, made in self._made.items()}
         """By endpoint; where there is only one, also without its name."""
         self._names = [state.name for state in endpoints]
         if len(self.routes) == 1:

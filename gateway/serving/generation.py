@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.config import Config
+from gateway.control.endpoints import EndpointConfig
 from gateway.core.catalog import DeploymentState, EndpointState
 from gateway.core.request import Answer, Routed
 from gateway.core.service import Service
@@ -40,17 +41,12 @@ class Generation:
     stages: Sequence[Complete]
     """All stages of this generation in which a request may wait before it has a place in line."""
 
-    def states(self) -> list[EndpointState]:
-        """As clients may see it."""
-        return [
-            EndpointState(
-                name=name,
-                description=config.description,
-                is_loaded=config.loaded,
-                deployments={each: self._state(name, each) for each in config.deployments},
-            )
-            for name, config in self.config.endpoints.items()
-        ]
+    def states(self, before: Mapping[str, EndpointState]) -> list[EndpointState]:
+        """
+        As clients may see it. An endpoint that is as it was in ``before`` has the same object: whatever is remembered
+        of it goes on to hold.
+        """
+        return [self._endpoint_state(name, config, before.get(name)) for name, config in self.config.endpoints.items()]
 
     def new_since(self, before: Generation) -> list[Lane]:
         """Lanes of this one that the other does not have."""
@@ -74,8 +70,21 @@ class Generation:
         config = self.config.endpoints.get(endpoint)
         return config.weight(name) if config is not None and name in config.deployments else 0
 
-    def _state(self, endpoint: str, name: str) -> DeploymentState:
-        lane, weight = self.lanes.get((endpoint, name)), self.weight((endpoint, name))
+    def _endpoint_state(self, name: str, config: EndpointConfig, before: EndpointState | None) -> EndpointState:
+        deployments = {each: self._state(name, each, config.weight(each)) for each in config.deployments}
+        if (
+            before is not None
+            and (before.description, before.is_loaded) == (config.description, config.loaded)
+            # In the same order: of two with the same traffic the first one speaks for the endpoint.
+            and list(before.deployments.values()) == list(deployments.values())
+        ):
+            return before
+        return EndpointState(
+            name=name, description=config.description, is_loaded=config.loaded, deployments=deployments
+        )
+
+    def _state(self, endpoint: str, name: str, weight: int) -> DeploymentState:
+        lane = self.lanes.get((endpoint, name))
         if lane is None:
             return DeploymentState(name=name, deployment=None, is_ready=False, reason="unloaded", weight=weight)
         return lane.state(weight)

@@ -88,7 +88,8 @@ class Serving:
         self.features = Features(settings.features.with_url(os.environ), config.endpoints, config.views)
         self.rollout = Rollout(self._inner, deployment_of=self._loaded, line_of=self.lines.of, draw=draw, clock=clock)
         self._now = self._build(config, served, self.features.current, {})
-        self.routing = Routing(RouteTable(()), self._now.inner, clock=clock, draw=draw)
+        self._table = RouteTable(())
+        self.routing = Routing(self._table, self._now.inner, clock=clock, draw=draw)
         limits.install(config.endpoints)
         self.rollout.install(self._now.mirrors)
         self._publish()
@@ -293,8 +294,9 @@ class Serving:
 
     def _publish(self) -> None:
         """Let everybody see what can be served now."""
-        states = self._now.states()
-        self.routing.install(RouteTable(states, self._now.mirrors.ways), self._now.inner)
+        states = self._now.states({state.name: state for state in self.registry.endpoints()})
+        self._table = RouteTable(states, self._now.mirrors.ways, self._table)
+        self.routing.install(self._table, self._now.inner)
         self.registry.install(states)
 
     def _loaded(self, endpoint: str, name: str) -> Deployment | None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.core.access import Principal
 from gateway.core.catalog import DeploymentState, EndpointState
 from gateway.core.errors import NotFound, NotReady, OutOfService
 from gateway.core.request import Authenticated, Deployment
 from gateway.core.signature import Signature
-from gateway.routing.table import RouteTable
+from gateway.routing.table import Route, RouteTable, Way
 from tests.support.requests import received
 
 ASKED = Authenticated(received("e"), Principal("p"))
@@ -74,3 +77,45 @@ def test_several_endpoints_need_a_name_and_are_listed() -> None:
 def test_an_unknown_endpoint_is_not_found() -> None:
     with pytest.raises(NotFound, match='no endpoint "x" here'):
         RouteTable([state("a", {"blue": 100})]).route("x")
+
+
+def test_routes_of_what_is_as_it_was_are_those_of_the_table_before() -> None:
+    same, other = state("a", {"blue": 100}), state("b", {"blue": 100})
+    before = RouteTable([same, other])
+    after = RouteTable([same, state("b", {"blue": 100})], before=before)
+
+    assert after.route("a") is before.route("a")
+    assert after.route("b") is not before.route("b")
+
+
+_STATES = st.lists(
+    st.sampled_from([state(name, {"blue": blue, "green": 100 - blue}) for name in "ab" for blue in (0, 50, 100)]),
+    unique_by=lambda each: each.name,
+)
+_WAYS = st.dictionaries(st.sampled_from("ab"), st.sampled_from([Way(key=lambda request, names: b"") for _ in "12"]))
+
+
+@given(st.lists(st.tuples(_STATES, _WAYS), max_size=6))
+def test_a_table_that_takes_another_s_place_is_what_it_would_be_alone(
+    changes: list[tuple[list[EndpointState], dict[str, Way]]],
+) -> None:
+    table, found = RouteTable(()), []
+    for states, ways in changes:
+        table = RouteTable(states, ways, table)
+        alone = RouteTable(states, ways)
+        found.append([shown(each) == shown(other) for each, other in pairs(table, alone)])
+
+    assert all(all(same) for same in found)
+
+
+def pairs(one: RouteTable, other: RouteTable) -> list[tuple[Route | None, Route | None]]:
+    """Of all names that either has."""
+    return [(one.routes.get(name), other.routes.get(name)) for name in (*one.routes, *other.routes)]
+
+
+def shown(route: Route | None) -> object:
+    """All of it; two splits are the same when what they are made of is."""
+    if route is None:
+        return None
+    rest = {each.name: getattr(route, each.name) for each in fields(route) if each.name != "split"}
+    return rest, route.split.names, route.split.bounds

@@ -325,3 +325,46 @@ async def test_nothing_is_lost_while_versions_follow_each_other(
         await here.serving.retired()
 
     assert answered > 100
+
+
+async def test_an_endpoint_that_a_change_leaves_as_it_is_has_the_same_state_before_and_after(
+    blue: FakeWorker, green: FakeWorker, tmp_path: Path
+) -> None:
+    def both(weight: int) -> Config:
+        return config(endpoint({"blue": 100}), endpoint({"green": weight, "idle": 100 - weight}, name="other"))
+
+    def of(version: int) -> Served:
+        plan = {"e": {"blue": [blue.address]}, "other": {"green": [green.address], "idle": [green.address]}}
+        return Served(version=version, endpoints={}, plan=plan)
+
+    async with gateway(both(100), of(1), tmp_path) as here:
+        await here.ask(1)
+        before = {name: here.serving.registry.endpoint(name) for name in ("e", "other")}
+        await here.become(both(50), of(2))
+        after = {name: here.serving.registry.endpoint(name) for name in ("e", "other")}
+
+        assert after["e"] is before["e"]
+        assert after["other"].deployments["green"].weight == 50
+
+
+@pytest.mark.parametrize(
+    "following",
+    [
+        endpoint({"green": 50, "blue": 50}),
+        msgspec.structs.replace(endpoint({"blue": 50, "green": 50}), description="new"),
+        endpoint({"blue": 50, "green": 50}, loaded=False),
+        endpoint({"blue": 50, "green": 50}, max_rows=3),
+    ],
+)
+async def test_whatever_a_change_says_of_an_endpoint_is_what_is_shown_of_it(
+    blue: FakeWorker, green: FakeWorker, tmp_path: Path, following: EndpointConfig
+) -> None:
+    workers = {"blue": blue, "green": green}
+    async with gateway(config(endpoint({"blue": 50, "green": 50})), served(1, workers), tmp_path) as here:
+        await here.become(config(following), served(2, workers))
+        shown = here.serving.registry.endpoint("e")
+        rows = [each.deployment.max_rows for each in shown.deployments.values() if each.deployment is not None]
+
+        assert list(shown.deployments) == list(following.deployments)
+        assert (shown.description, shown.is_loaded) == (following.description, following.loaded)
+        assert rows == [each.max_rows for each in following.deployments.values() if following.loaded]
