@@ -30,6 +30,7 @@ from gateway.control.admin_served import served_routes
 from gateway.control.gateway_admin import GatewayAdmin
 from gateway.control.remote_repository import RemoteRepository
 from gateway.control.served import Served
+from gateway.core.service import function_of
 from gateway.edge.admission import Admit
 from gateway.edge.cors import Cors
 from gateway.edge.grpc_engine import grpc_server
@@ -105,6 +106,7 @@ class App:
             max_in_flight=self._edge.max_in_flight,
             max_bytes=self._edge.max_in_flight_bytes,
         )
+        service = function_of(admitted)
         self._recorder = Recorder(registry, time.monotonic)
         self._metrics = GatewayMetrics(
             self._recorder,
@@ -118,7 +120,7 @@ class App:
             RemoteRepository(control, limits.slow_failures(self._credentials.admin)) if control is not None else None
         )
         view, new_id = OipView(registry, access), new_ids()
-        intake = Intake(admitted, registry, personality=self._edge.personality, clock=time.monotonic)
+        intake = Intake(service, registry, personality=self._edge.personality, clock=time.monotonic)
         router = HttpRouter(
             [
                 *score_routes(intake, registry, access, self._edge),
@@ -143,7 +145,7 @@ class App:
             cors=Cors(self._edge.cors_origins) if self._edge.cors_origins else None,
         )
         servicer = OipServicer(
-            admitted,
+            service,
             registry,
             view,
             serving.lines,
