@@ -161,16 +161,17 @@ class Connection(Receiver):
                 if owner.is_draining and not self._ahead:
                     connection = "close"
                 try:
-                    data = encode_answer(response, owner.date(), connection, has_body=request.method != "HEAD")
+                    data = encode_answer(response, owner.clock(), connection, has_body=request.method != "HEAD")
                 except ValueError:
                     log.exception("edge.answer_broken", request_id=request.id)
-                    data = encode_answer(HttpResponse(500, id=request.id), owner.date(), connection)
+                    data = encode_answer(HttpResponse(500, id=request.id), owner.clock(), connection)
                 transport = self._transport
                 if transport is not None:
                     transport.write(data)
                 if connection == "close":
                     self._end(lingers=error is not None)
                     self._task = None
+                    self._is_answering, self._since = False, owner.now
                     self._rest()
                     break
                 if self._writable is not None:
@@ -184,7 +185,9 @@ class Connection(Receiver):
                     # A client that is silent costs no memory for the last one.
                     del work, request, response, error, data
                     self._next = coming = self._loop.create_future()
-                    self._rest()
+                    self._is_answering, self._since = False, owner.now
+                    if self._is_paused or self._reader.expects_continue or owner.is_draining:
+                        self._rest()
                     work = await coming
             is_clean = True
         finally:
@@ -192,15 +195,13 @@ class Connection(Receiver):
                 self._transport.close()
 
     def _rest(self) -> None:
-        """Nothing is left to answer."""
-        owner = self._owner
-        self._is_answering, self._since = False, owner.now
+        """What was put off until nothing is left to answer."""
         if self._is_paused:
             self._resume()
         if self._reader.expects_continue:
             self._tell_to_continue()
-        if owner.is_draining:
-            owner.settled(self)
+        if self._owner.is_draining:
+            self._owner.settled(self)
 
     def _end(self, *, lingers: bool) -> None:
         transport = self._transport

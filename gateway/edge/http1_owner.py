@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.edge.config import EdgeConfig
-from gateway.edge.http_answer import DateHeader
 from gateway.edge.http_exchange import HttpExchange
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ __all__ = ["Owner"]
 class Owner(Protocol):
     config: EdgeConfig
     exchange: HttpExchange
-    date: DateHeader
+    clock: Callable[[], float]
+    """The wall clock, for the ``Date`` of answers."""
     now: float
     """The loop's time at the last sweep: good enough for limits of seconds, and free."""
     is_draining: bool

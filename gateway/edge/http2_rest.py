@@ -14,7 +14,7 @@ import structlog
 
 from gateway.core.errors import GatewayError, TooLarge
 from gateway.edge.errors import HeaderTooLarge, SlowRequest
-from gateway.edge.http_answer import DateHeader, path_and_query
+from gateway.edge.http_answer import http_date, path_and_query
 from gateway.edge.http_exchange import HttpExchange
 from gateway.edge.http_message import HttpRequest, HttpResponse
 from gateway.edge.peer_certificate import certificate_in
@@ -37,7 +37,6 @@ class RestOverHttp2:
             413: lambda: TooLarge(f"expected a body of at most {max_body_bytes} bytes"),
             431: lambda: HeaderTooLarge(f"expected headers of at most {max_header_bytes} bytes together"),
         }
-        self._date = DateHeader(time.time)
 
     def refuse(self, other: OtherRequest) -> OtherAnswer:
         """The answer to a request that could not be taken whole; a ``refuse_other`` of ``h2grpc``."""
@@ -53,7 +52,7 @@ class RestOverHttp2:
         return self._answer(request, await self._exchange(request))
 
     def _answer(self, request: HttpRequest, response: HttpResponse) -> OtherAnswer:
-        headers = [(b"date", self._date().encode())]
+        headers = [(b"date", http_date(int(time.time())).encode())]
         if response.content_type:
             headers.append((b"content-type", response.content_type.encode("latin-1", "replace")))
         if response.status != 204:

@@ -7,14 +7,13 @@ What its head has in common with others is put together once, and the rest behin
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 
 from gateway.edge.http_message import HttpResponse
 
-__all__ = ["DateHeader", "encode_answer", "path_and_query"]
+__all__ = ["encode_answer", "http_date", "path_and_query"]
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus} | {
     424: "Failed Dependency",
@@ -22,28 +21,21 @@ _REASONS = {status.value: status.phrase for status in HTTPStatus} | {
 }
 
 
-class DateHeader:
-    """The ``Date`` header's value, made once a second."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock, self._second, self._text = clock, -1, ""
-
-    def __call__(self) -> str:
-        second = int(self._clock())
-        if second != self._second:
-            self._second, self._text = second, formatdate(second, usegmt=True)
-        return self._text
+@lru_cache(maxsize=2)
+def http_date(second: int) -> str:
+    """The ``Date`` header's value in this second since the epoch; it is made once."""
+    return formatdate(second, usegmt=True)
 
 
-def encode_answer(response: HttpResponse, date: str, connection: str, *, has_body: bool = True) -> bytes:
+def encode_answer(response: HttpResponse, now: float, connection: str, *, has_body: bool = True) -> bytes:
     """
-    ``connection`` is the header of that name, empty to leave it out; HEAD has no body.
+    ``now`` is the wall clock's, and ``connection`` the header of that name, empty to leave it out; HEAD has no body.
 
     Raises ``ValueError`` for a header of ours that would break the line.
     """
     status, body = response.status, response.body
-    head = f"{_start(status, response.content_type, connection, tuple(response.headers))}{date}\r\nx-request-id: "
-    head += response.id
+    start = _start(status, response.content_type, connection, tuple(response.headers))
+    head = f"{start}{http_date(int(now))}\r\nx-request-id: {response.id}"
     if response.caller_id:
         head += f"\r\nx-ms-client-request-id: {response.caller_id}"
     if response.timing:

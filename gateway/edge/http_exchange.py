@@ -51,7 +51,7 @@ class HttpExchange:
         cors: Cors | None = None,
     ) -> None:
         self._router, self._new_id, self._on_done, self._server_timing = router, new_id, on_done, server_timing
-        self._cors = cors
+        self._cors, self._remembered = cors, router.remembered
 
     async def __call__(self, request: HttpRequest, /) -> HttpResponse:
         """Never raises but ``CancelledError``."""
@@ -61,7 +61,8 @@ class HttpExchange:
         route: Route | None = None
         error: GatewayError
         try:
-            route, captures = self._router.resolve(request.method, request.path)
+            asked = request.method, request.path
+            route, captures = self._remembered.get(asked) or self._router.resolve(*asked)
             response = await route.handler(request, captures)
         except asyncio.CancelledError:
             # The caller left, or the drain ran out of time; either way nobody reads an answer.

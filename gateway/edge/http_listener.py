@@ -16,7 +16,6 @@ import structlog
 
 from gateway.edge.config import EdgeConfig
 from gateway.edge.heap_trim import HeapTrim, malloc_trim
-from gateway.edge.http_answer import DateHeader
 from gateway.edge.http_exchange import HttpExchange
 from gateway.edge.listener import OnePort, ProtocolFactory
 
@@ -55,7 +54,7 @@ class HttpListener(ABC):
         http2: ProtocolFactory | None = None,
     ) -> None:
         self.config, self.exchange = config, exchange
-        self.date = DateHeader(time.time)
+        self.clock = time.time
         self.is_draining = False
         self.held = 0
         """Bytes of bodies that are arriving, on all connections; ``max_in_flight_bytes`` holds for them too."""

@@ -40,7 +40,8 @@ class HttpRouter:
         self._exact: dict[str, dict[str, Route]] = {}
         self._root = _Node()
         self._families: dict[str, EncodeError] = {}
-        self._remembered: dict[tuple[str, str], tuple[Route, Mapping[str, str]]] = {}
+        self.remembered: dict[tuple[str, str], tuple[Route, Mapping[str, str]]] = {}
+        """What ``resolve`` has found lately, by method and path; it need not be asked for these."""
         for route in routes:
             self._add(route)
             self._families.setdefault(_first_segment(route.pattern), route.encode_error)
@@ -49,13 +50,13 @@ class HttpRouter:
     def resolve(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
         """Raises ``NotFound``, or ``MethodNotAllowed`` with the methods that the path has. HEAD is answered as GET."""
         asked = method, path
-        found = self._remembered.get(asked)
+        found = self.remembered.get(asked)
         if found is None:
             found = self._search(method, path)
             if len(path) <= _MAX_LENGTH:
-                if len(self._remembered) >= _MAX_REMEMBERED:
-                    self._remembered.clear()
-                self._remembered[asked] = found
+                if len(self.remembered) >= _MAX_REMEMBERED:
+                    self.remembered.clear()
+                self.remembered[asked] = found
         return found
 
     def encode_error_for(self, path: str) -> EncodeError:

@@ -141,7 +141,7 @@ class HttpServer(HttpListener):
             connection = "close"
         elif raw.version < HttpVersion11:
             connection = "keep-alive"
-        data = encode_answer(response, self.date(), connection, has_body=raw.method != "HEAD")
+        data = encode_answer(response, self.clock(), connection, has_body=raw.method != "HEAD")
         return _Reply(raw, data, response.status, keep_alive, self._body_s)
 
 

@@ -14,7 +14,6 @@ from structlog.testing import capture_logs
 from gateway.core.errors import GatewayError
 from gateway.edge.config import EdgeConfig
 from gateway.edge.http1_connection import Connection
-from gateway.edge.http_answer import DateHeader
 from gateway.edge.http_message import HttpRequest, HttpResponse
 
 CONFIG = EdgeConfig(max_body_bytes=1_000_000, max_header_bytes=2048, idle_timeout_ms=75_000, body_timeout_ms=60_000)
@@ -97,7 +96,7 @@ class HeldExchange:
 class FakeOwner:
     def __init__(self, config: EdgeConfig = CONFIG) -> None:
         self.config, self.exchange = config, HeldExchange()
-        self.date = DateHeader(lambda: 0.0)
+        self.clock = lambda: 0.0
         self.now, self.is_draining, self.held = 0.0, False, 0
         self.left: list[asyncio.Task[None] | None] = []
 

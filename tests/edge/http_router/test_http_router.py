@@ -169,11 +169,11 @@ def test_callers_who_make_up_paths_do_not_fill_the_memory() -> None:
     router = HttpRouter(ROUTES)
     for number in range(5000):
         router.resolve("POST", f"/v2/models/{number}/infer")
-        assert len(router._remembered) <= 1024
+        assert len(router.remembered) <= 1024
 
     router.resolve("POST", f"/v2/models/{'m' * 256}/infer")
 
-    assert not any("mmm" in path for _, path in router._remembered)
+    assert not any("mmm" in path for _, path in router.remembered)
 
 
 def test_a_path_that_is_not_found_is_not_remembered() -> None:
@@ -183,4 +183,4 @@ def test_a_path_that_is_not_found_is_not_remembered() -> None:
     with pytest.raises(MethodNotAllowed):
         router.resolve("DELETE", "/score")
 
-    assert not router._remembered
+    assert not router.remembered
