@@ -11,7 +11,7 @@ import asyncio
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from h2grpc import metadata
 from h2grpc.errors import WireError
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MORE_MESSAGES", "NO_MESSAGE", "AbortError", "ServicerContext", "UsageError"]
 
+T = TypeVar("T")
+
 NO_MESSAGE = "no message for a method that takes one"
 MORE_MESSAGES = "more than one message for a method that takes one"
 
@@ -38,9 +40,16 @@ class UsageError(Exception):
     """The handler did something that its call does not allow any more."""
 
 
-class ServicerContext:
-    """Of one call, and of use on its loop's thread only. Without slots, as ``Call`` and for its reason."""
+class ServicerContext(ServerCall):
+    """
+    Of one call, and of use on its loop's thread only.
 
+    It is the call itself, with what a driver adds when its handler starts: most calls are short, and one object is made
+    in half the time of two that know each other. Handlers use what ``grpc.aio.ServicerContext`` has and nothing else.
+    """
+
+    driver: ServerDriver
+    method: Method
     task: asyncio.Task[None] | None = None
     request: bytes | None = None
     """The message of a method that takes one."""
@@ -49,6 +58,7 @@ class ServicerContext:
     _inbox: deque[bytes]
     _waiter: asyncio.Future[None] | None = None
     is_over = False
+    """Also of a call for which no handler was started."""
     is_plain = True
     """
     Whether the call goes on, and nothing was sent or said that keeps the shortest answer from doing; metadata at the
@@ -64,16 +74,23 @@ class ServicerContext:
     _is_half_closed = False
     _is_cancelled = False
 
-    def __init__(self, driver: ServerDriver, call: ServerCall, method: Method) -> None:
-        self.driver, self.call, self.method = driver, call, method
-
     # About the caller
 
     def invocation_metadata(self) -> Metadata:
-        return self.call.opening.metadata
+        return self.opening.metadata
+
+    def remembered(self, read: Callable[[Metadata], T]) -> T:
+        """
+        What ``read`` makes of the metadata and of nothing else; it is asked once while the calls of a connection repeat
+        each other, and what it makes of one call's is let go of with the connection. grpc.aio has no such thing.
+        """
+        opening = self.opening
+        if (made := opening.made) is None or made[0] is not read:
+            opening.made = made = (read, read(opening.metadata))
+        return made[1]  # type: ignore[no-any-return]
 
     def time_remaining(self) -> float | None:
-        at = self.call.deadline
+        at = self.deadline
         return None if at is None else max(0.0, at - self.driver.clock())
 
     def peer(self) -> str:
@@ -160,8 +177,8 @@ class ServicerContext:
     async def write(self, message: Any) -> None:
         """Returns when there is room for more: at once, unless the caller reads slowly."""
         self._check_open()
-        self.driver.send_message(self, self.method.serialize(message))
-        if not self.driver.may_write(self.call):
+        self.driver.send_message(self, self.serialized(message))
+        if not self.driver.may_write(self):
             await self.driver.wait_until_writable(self)
 
     def listen(self, listener: Callable[[Any], None]) -> None:
@@ -177,7 +194,7 @@ class ServicerContext:
 
     def write_nowait(self, message: Any) -> bool:
         """Send one message if that takes no waiting; else nothing is done, and ``write`` says why or waits."""
-        return not self.is_over and self.driver.send_now(self, self.method.serialize(message))
+        return not self.is_over and self.driver.send_now(self, self.serialized(message))
 
     def __aiter__(self) -> ServicerContext:
         """The context is the handler's request iterator too."""
@@ -204,7 +221,7 @@ class ServicerContext:
             finally:
                 self._waiter = None
         data = self._inbox.popleft()
-        self.driver.consumed(self.call, len(data))
+        self.driver.consumed(self, len(data))
         return data
 
     async def only_message(self) -> bytes:
@@ -235,6 +252,10 @@ class ServicerContext:
 
     # For the driver
 
+    def serialized(self, message: Any) -> bytes:
+        serialize = self.method.serialize
+        return message if serialize is None else serialize(message)
+
     def open_inbox(self) -> None:
         """Of a method that takes a stream, before anything comes."""
         self._inbox = deque()
@@ -257,7 +278,6 @@ class ServicerContext:
         if self.is_over:
             return
         self.is_over, self.is_plain, self._is_cancelled = True, False, is_cancelled
-        self.call.owner = None  # each knows the other, and neither should have to wait for a collection
         if self.callbacks is not None:
             self.tell()
         self.request = None
@@ -278,11 +298,10 @@ class ServicerContext:
         return metadata.encode(self.trailing) if self.trailing else ()
 
     def _hand_over(self, data: bytes) -> None:
-        call = self.call
-        if call.unacknowledged or call.charged:
-            self.driver.consumed(call, len(data))
+        if self.unacknowledged or self.charged:
+            self.driver.consumed(self, len(data))
         else:  # all that this would do, as for nearly every message
-            call.unread = max(0, call.unread - len(data))
+            self.unread = max(0, self.unread - len(data))
         try:
             message = self.method.read(data)
         except WireError as error:

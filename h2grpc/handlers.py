@@ -64,7 +64,8 @@ class Method:
     def __init__(self, handler: MethodHandler) -> None:
         self.request_streaming, self.response_streaming = handler.request_streaming, handler.response_streaming
         self.deserialize: Deserializer = handler.request_deserializer or _as_it_is
-        self.serialize: Serializer = handler.response_serializer or _as_it_is
+        self.serialize: Serializer | None = handler.response_serializer
+        """None where handlers answer in bytes."""
         if handler.request_streaming:
             behavior = handler.stream_stream if handler.response_streaming else handler.stream_unary
         else:

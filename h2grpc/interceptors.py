@@ -48,13 +48,13 @@ class InterceptedHandlers(Handlers):
         return self.find_handler(details)
 
     async def _intercept(self, context: ServicerContext, _: ServicerContext) -> None:
-        path = context.call.path.decode("latin-1")
+        path = context.path.decode("latin-1")
         handler = await self._first(CallDetails(path, context.invocation_metadata()))
         if handler is None:
             await context.abort(Status.UNIMPLEMENTED, f"the method {path} is not known")
         method = Method(handler)
         if not method.request_streaming:
-            context.call.is_stream = False
+            context.is_stream = False
             context.request = await context.only_message()
         context.method = method  # only now: until then what comes is put where a stream's messages wait
         if method.is_unary:

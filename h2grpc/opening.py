@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain, compress
 from operator import ne
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from h2grpc import metadata, timeout
 from h2grpc.compression import ALGORITHMS
@@ -27,9 +27,9 @@ _DEADLINE: Final = -2
 
 
 class Opening:
-    """Of a call as gRPC has it; nothing of it changes once it was read."""
+    """Of a call as gRPC has it; nothing of it changes once it was read, but for what is made of it."""
 
-    __slots__ = ("_places", "accepts", "encoding", "headers", "metadata", "path", "timeout")
+    __slots__ = ("_places", "accepts", "encoding", "headers", "made", "metadata", "path", "timeout")
 
     def __init__(
         self,
@@ -49,6 +49,8 @@ class Opening:
         """What the caller compresses with."""
         self.accepts = accepts
         """What it can decompress, as it said."""
+        self.made: Any = None
+        """See ``ServicerContext.remembered``. Handed on as long as path and metadata are the same."""
         self._places = places
 
     @classmethod
@@ -72,14 +74,15 @@ class Opening:
         if len(headers) != len(before) or _size(headers) > limit:
             return None
         places = _places(before) if self._places is None else self._places
-        pairs, seconds = list(self.metadata), self.timeout
+        pairs, seconds = self.metadata, self.timeout
+        texts: list[tuple[int, str]] = []
         for at in compress(range(len(before)), map(ne, headers, before)):
             name, value = headers[at]
             place = places[at]
             if name != before[at][0]:
                 return None
             if place >= 0:
-                pairs[place] = (pairs[place][0], value.decode("latin-1"))
+                texts.append((place, value.decode("latin-1")))
             elif place == _DEADLINE:
                 try:
                     seconds = timeout.decode(value)
@@ -87,15 +90,23 @@ class Opening:
                     return None
             else:
                 return None
-        return Opening(
+        if texts:
+            changed = list(pairs)
+            for place, text in texts:
+                changed[place] = (pairs[place][0], text)
+            pairs = tuple(changed)
+        following = Opening(
             headers,
             self.path,
-            tuple(pairs),
+            pairs,
             seconds=seconds,
             encoding=self.encoding,
             accepts=self.accepts,
             places=places,
         )
+        if not texts:
+            following.made = self.made
+        return following
 
 
 def _places(headers: Headers) -> list[int]:

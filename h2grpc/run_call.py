@@ -35,7 +35,7 @@ async def run_unary(driver: ServerDriver, context: ServicerContext, request: byt
         reply = method.behavior(method.read(request), context)
         if method.is_coroutine or hasattr(reply, "__await__"):
             reply = await reply
-        driver.answer(context, method.serialize(reply))
+        driver.answer(context, reply if (serialize := method.serialize) is None else serialize(reply))
     except asyncio.CancelledError:
         driver.finish(context, Status.CANCELLED, "the handler was cancelled")
         raise
@@ -56,7 +56,7 @@ async def run(driver: ServerDriver, context: ServicerContext) -> None:
             if hasattr(reply, "__await__"):
                 reply = await reply
             if not method.response_streaming:
-                driver.send_message(context, method.serialize(reply))
+                driver.send_message(context, context.serialized(reply))
         driver.finish(context, context.code(), context.details())
     except asyncio.CancelledError:
         driver.finish(context, Status.CANCELLED, "the handler was cancelled")
@@ -82,7 +82,7 @@ def _failed(driver: ServerDriver, context: ServicerContext, error: Exception) ->
     if isinstance(error, WireError):
         status, details = error.status, str(error)
     elif status is Status.OK:
-        _log.exception("h2grpc.handler_crashed", extra={"path": context.call.path.decode("latin-1")})
+        _log.exception("h2grpc.handler_crashed", extra={"path": context.path.decode("latin-1")})
         status, details = Status.UNKNOWN, f"the handler failed with {type(error).__name__}"
     driver.finish(context, status, details)
 

@@ -1,4 +1,4 @@
-"""A call as it comes to a server."""
+"""A call as it comes to a server. What its handler sees of it is the same object: see ``ServicerContext``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ class ServerCall(Call):
     """Among the events of its connection it says that it has begun."""
 
     receiving = OPEN
+    message: bytes | None = None
+    """All that the caller sends, where it came together with the headers; no event tells of it then."""
 
     def __init__(self, stream_id: int, opening: Opening = NONE) -> None:
         self.stream_id, self.opening = stream_id, opening

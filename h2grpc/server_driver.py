@@ -16,9 +16,9 @@ from h2grpc.call_state import DONE, IDLE, OPEN, RESET
 from h2grpc.context import MORE_MESSAGES, NO_MESSAGE, AbortError, ServicerContext
 from h2grpc.errors import WireError
 from h2grpc.events import CallLost, ConnectionEnded, Event, HalfClosed, Message, OtherArrived, OtherLost
+from h2grpc.handlers import Method
 from h2grpc.other import OtherAnswer, OtherRequest
 from h2grpc.run_call import run, run_other, run_unary
-from h2grpc.server_call import ServerCall
 from h2grpc.server_protocol import OK
 from h2grpc.server_transport import Home, ServerTransport
 from h2grpc.status import Status
@@ -41,7 +41,7 @@ class ServerDriver(ServerTransport):
     # For contexts
 
     def send_headers(self, context: ServicerContext, initial: Iterable[tuple[str, str | bytes]] = ()) -> None:
-        self.connection.send_headers(context.call, metadata.encode(initial))
+        self.connection.send_headers(context, metadata.encode(initial))
         context.is_plain = False
         self.flush_soon()
 
@@ -51,28 +51,28 @@ class ServerDriver(ServerTransport):
             details = f"a message of {len(data)} bytes; the limit is {limit}"
             self.finish(context, Status.RESOURCE_EXHAUSTED, details)
             raise AbortError(details)
-        if context.call.sending is IDLE:
-            self.connection.send_headers(context.call)
+        if context.sending is IDLE:
+            self.connection.send_headers(context)
             context.is_plain = False
-        self.connection.send_message(context.call, data)
+        self.connection.send_message(context, data)
         self.flush_soon()
 
     def send_now(self, context: ServicerContext, data: bytes) -> bool:
         """Send one message unless that takes waiting or is not allowed; it leaves in this turn of the loop."""
-        call, connection, limit = context.call, self.connection, self.limits.max_send_message
-        if (limit is not None and len(data) > limit) or not connection.may_write(call):
+        connection, limit = self.connection, self.limits.max_send_message
+        if (limit is not None and len(data) > limit) or not connection.may_write(context):
             return False
-        if call.sending is IDLE:
-            connection.send_headers(call)
+        if context.sending is IDLE:
+            connection.send_headers(context)
             context.is_plain = False
-        elif call.sending is not OPEN:  # lost, and about to be told
+        elif context.sending is not OPEN:  # lost, and about to be told
             return False
-        connection.send_message(call, data)
+        connection.send_message(context, data)
         self.flush_now()
         return True
 
     def choose_compression(self, context: ServicerContext, algorithm: str) -> None:
-        self.connection.choose_compression(context.call, algorithm)
+        self.connection.choose_compression(context, algorithm)
         context.is_plain = False
 
     def may_write(self, call: Call) -> bool:
@@ -84,25 +84,25 @@ class ServerDriver(ServerTransport):
 
     def finish(self, context: ServicerContext, status: Status, details: str = "") -> None:
         """Send the status, unless the call is over already, or lost and about to be told."""
-        if context.done() or context.call.sending in (DONE, RESET):
+        if context.done() or context.sending in (DONE, RESET):
             return
         try:
             trailers = context.trailers()
         except WireError as error:
             status, details, trailers = Status.INTERNAL, str(error), ()
-        self.connection.send_status(context.call, status, details, trailers)
+        self.connection.send_status(context, status, details, trailers)
         context.end(is_cancelled=False)
         self.flush_soon()
 
     def answer(self, context: ServicerContext, data: bytes) -> None:
         """The reply of a method that takes one message and gives one."""
         if context.is_plain and len(data) <= self._most_sent:
-            call, connection, headers = context.call, self.connection, context.trailing_headers
+            connection, headers = self.connection, context.trailing_headers
             if headers is None and (trailing := context.trailing):
                 headers = metadata.encode(trailing)
-            connection.send_answer(call, data, [*OK, *headers] if headers else OK)
+            connection.send_answer(context, data, [*OK, *headers] if headers else OK)
             # What ``ServicerContext.end`` does, as far as such a call has it.
-            context.is_over, context.is_plain, call.owner = True, False, None
+            context.is_over, context.is_plain = True, False
             if context.callbacks is not None:
                 context.tell()
             if not connection.calls:
@@ -124,14 +124,14 @@ class ServerDriver(ServerTransport):
     def _handle(self, events: list[Event]) -> None:
         for event in events:
             kind = type(event)
-            if kind is ServerCall:
+            if kind is ServicerContext:
                 self._on_started(event)  # type: ignore[arg-type]
             elif kind is Message:
-                self._on_message(event.call.owner, event)  # type: ignore[union-attr,arg-type]
+                self._on_message(event.call, event)  # type: ignore[union-attr,arg-type]
             elif kind is HalfClosed:
-                self._on_half_closed(event.call.owner)  # type: ignore[union-attr]
+                self._on_half_closed(event.call)  # type: ignore[union-attr,arg-type]
             elif kind is CallLost:
-                self._on_lost(event.call.owner)  # type: ignore[union-attr]
+                self._on_lost(event.call)  # type: ignore[union-attr,arg-type]
             elif kind is OtherArrived:
                 self._on_other(event.request)  # type: ignore[union-attr]
             elif kind is OtherLost:
@@ -140,38 +140,43 @@ class ServerDriver(ServerTransport):
             elif kind is ConnectionEnded:
                 self.flush_soon()
 
-    def _on_started(self, call: ServerCall) -> None:
-        if call.sending is not IDLE:
-            return  # lost in the same turn
-        counters, home, path = self.counters, self._home, call.opening.path
-        counters["started"] += 1
-        method = home.handlers.at_once.get(path) or home.handlers.find(path, call.opening.metadata)
-        if method is None:
-            details = f"the method {path.decode('latin-1')} is not known"
-            self.connection.send_status(call, Status.UNIMPLEMENTED, details)
+    def _on_started(self, context: ServicerContext) -> None:
+        if context.sending is not IDLE:
+            context.is_over = True  # lost in the same turn
             return
-        if len(self.contexts) >= self.limits.max_streams:  # handlers of lost calls count too
-            counters["refused"] += 1
-            self.connection.send_status(call, Status.UNAVAILABLE, "too many calls of one connection")
+        home, opening, contexts = self._home, context.opening, self.contexts
+        self.counters["started"] += 1
+        method = home.handlers.at_once.get(opening.path) or home.handlers.find(opening.path, opening.metadata)
+        if method is None or len(contexts) >= self.limits.max_streams:  # handlers of lost calls count too
+            self._turn_away(context, method)
             return
-        call.owner = context = ServicerContext(self, call, method)
+        context.driver, context.method = self, method
         if home.compression is not None:
             self.choose_compression(context, home.compression)
-        message = call.message
+        message = context.message
         if method.is_unary:
             if message is not None:
-                self.contexts.add(context)
+                contexts.add(context)
                 context.task = self._loop.create_task(run_unary(self, context, message))
             return
         if method.request_streaming:
-            call.is_stream = True
+            context.is_stream = True
             context.open_inbox()
             self._start(context)
         if message is not None:
-            self._on_message(context, Message(call, message, is_last=True))
+            self._on_message(context, Message(context, message, is_last=True))
 
-    def _on_message(self, context: ServicerContext | None, event: Message) -> None:
-        if context is None or context.done():
+    def _turn_away(self, context: ServicerContext, method: Method | None) -> None:
+        context.is_over = True
+        if method is None:
+            path = context.path.decode("latin-1")
+            self.connection.send_status(context, Status.UNIMPLEMENTED, f"the method {path} is not known")
+        else:
+            self.counters["refused"] += 1
+            self.connection.send_status(context, Status.UNAVAILABLE, "too many calls of one connection")
+
+    def _on_message(self, context: ServicerContext, event: Message) -> None:
+        if context.is_over:
             return
         if context.method.request_streaming:
             context.deliver(event.data)
@@ -182,12 +187,12 @@ class ServerDriver(ServerTransport):
             if event.is_last:
                 self._start(context)
             else:
-                self.connection.consumed(context.call, len(event.data))
+                self.connection.consumed(context, len(event.data))
         else:
             self.finish(context, Status.UNIMPLEMENTED, MORE_MESSAGES)
 
-    def _on_half_closed(self, context: ServicerContext | None) -> None:
-        if context is None or context.done():
+    def _on_half_closed(self, context: ServicerContext) -> None:
+        if context.is_over:
             return
         if context.method.request_streaming:
             context.half_close()
@@ -196,8 +201,8 @@ class ServerDriver(ServerTransport):
         else:
             self.finish(context, Status.UNIMPLEMENTED, NO_MESSAGE)
 
-    def _on_lost(self, context: ServicerContext | None) -> None:
-        if context is None:
+    def _on_lost(self, context: ServicerContext) -> None:
+        if context.is_over:
             return
         context.end(is_cancelled=True)
         if (task := context.task) is not None:

@@ -7,9 +7,9 @@ let pass, as gRPC's Go and Java servers do: it tells of a proxy in between, not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import ClassVar, Final
+from typing import Any, Final
 
 import ngh2
 
@@ -26,7 +26,6 @@ from h2grpc.limits import Limits
 from h2grpc.opening import NONE, Opening
 from h2grpc.other import OtherAnswer
 from h2grpc.other_protocol import GONE
-from h2grpc.protocol import Connection
 from h2grpc.server_call import ServerCall
 from h2grpc.status import Status, percent_encode
 
@@ -37,15 +36,27 @@ Headers = Sequence[tuple[bytes, bytes]]
 GRPC: Final = b"application/grpc"
 HEADERS: Final = [(b":status", b"200"), (b"content-type", GRPC), (b"grpc-accept-encoding", ACCEPTED)]
 OK: Final = [(b"grpc-status", b"0")]
+_RequestReceived, _DataReceived, _StreamClosed = ngh2.RequestReceived, ngh2.DataReceived, ngh2.StreamClosed
+"""For what runs for each call."""
 NUMBERS: Final = {status: str(int(status)).encode() for status in Status}
 
 
 class ServerConnection(LeavingConnection):
-    HANDLED: ClassVar[dict[type, str]] = Connection.HANDLED | {ngh2.RequestReceived: "_on_request"}
-    __slots__ = ("_answered_early", "_opening", "_resets")
+    """``begin`` makes the calls, of the class that the driver wants."""
 
-    def __init__(self, limits: Limits, counters: Counters, now: float, *, serves_others: bool = False) -> None:
+    __slots__ = ("_answered_early", "_begin", "_opening", "_resets")
+
+    def __init__(
+        self,
+        limits: Limits,
+        counters: Counters,
+        now: float,
+        *,
+        serves_others: bool = False,
+        begin: Callable[[int, Opening], ServerCall] = ServerCall,
+    ) -> None:
         super().__init__(limits, counters, now, serves_others=serves_others)
+        self._begin = begin
         self._answered_early: list[int] = []
         self._opening = NONE
         """What the last call said that was one."""
@@ -146,6 +157,16 @@ class ServerConnection(LeavingConnection):
         """Whether ``data_to_send`` has something to do; cheap to ask."""
         return self._is_ended or self._engine.want_write or bool(self._answered_early)
 
+    def is_quiet(self, until: float) -> bool:
+        """Whether neither this has, nor ``tick`` will have something to do before ``until``."""
+        return not (
+            self._engine.want_write
+            or self._answered_early
+            or self._is_ended
+            or self.deadlines.earliest < until
+            or self._check_at < until
+        )
+
     @property
     def has_more(self) -> bool:
         """Whether ``data_to_send`` has something to do besides what it gave last."""
@@ -157,7 +178,7 @@ class ServerConnection(LeavingConnection):
         return bool(self._events or self._answered_early or self._last_words)
 
     def data_to_send(self) -> bytes:
-        data = super().data_to_send()
+        data = LeavingConnection.data_to_send(self)  # runs with every answer, and ``super()`` takes as long as the rest
         if len(self._answered) > self._many and not self._is_ended:
             self._settle()
         if self._answered_early and not data and not self._is_ended:
@@ -175,27 +196,71 @@ class ServerConnection(LeavingConnection):
                 self._reset_stream(stream_id, ngh2.ErrorCode.NO_ERROR)
         self._answered_early = waiting
 
+    # Bytes in
+
+    def receive(self, data: bytes, now: float) -> None:
+        if self._is_ended:
+            return
+        self._now = self._heard = now
+        engine = self._engine
+        try:
+            engine.receive_data(data)
+        except ngh2.NGH2Error as error:
+            self._broken(error)
+            return
+        self._dispatch(engine.events())
+
     # What the engine tells
 
-    def _on_request(self, event: ngh2.RequestReceived) -> None:
-        self._newest = stream_id = event.stream_id
-        opening = self._opening
-        if event.headers != opening.headers:
-            known = opening.followed_by(event.headers, self.limits.max_metadata) or self._read(event)
-            if known is None:
+    def _dispatch(self, events: list[Any]) -> None:
+        """As its base does it; what every unary call consists of is seen to here, without a look for who does it."""
+        calls, opening = self.calls, self._opening
+        for event in events:
+            kind = type(event)
+            if kind is _RequestReceived:
+                self._newest = stream_id = event.stream_id
+                if event.headers != opening.headers:
+                    known = opening.followed_by(event.headers, self.limits.max_metadata) or self._read(event)
+                    if known is None:
+                        continue
+                    self._opening = opening = known
+                if len(calls) >= self.limits.max_streams:
+                    self._refuse_stream(stream_id)
+                    continue
+                calls[stream_id] = begun = self._begin(stream_id, opening)
+                if opening.timeout is not None:
+                    begun.deadline = at = self._now + opening.timeout
+                    self.deadlines.add(stream_id, at)
+                self._events.append(begun)
+                if event.end_stream:
+                    begun.receiving = DONE
+                    self._events.append(HalfClosed(begun))
+                continue
+            if kind is _DataReceived and event.end_stream:
+                stream_id, data = event.stream_id, event.data
+                size = len(data) - HEAD
+                if (
+                    (call := calls.get(stream_id)) is not None
+                    and call.reader is None
+                    and 0 <= size <= self._longest
+                    and head_of(data) == (0, size)
+                ):
+                    # All of a request in one piece and not compressed, as nearly every unary one is.
+                    try:  # noqa: SIM105  # costs nothing where it succeeds
+                        self._engine.acknowledge_received_data(size + HEAD, stream_id)
+                    except ngh2.NGH2Error:
+                        pass  # the stream or the connection has ended meanwhile, and its window with it
+                    call.receiving = DONE
+                    if stream_id > self._told:
+                        call.message = data[HEAD:]
+                    else:
+                        self._events.append(Message(call, data[HEAD:], is_last=True))
+                    continue
+            elif kind is _StreamClosed and event.stream_id not in calls and not self._others:
+                continue  # nobody waits for anything any more
+            self._on[kind](self, event)
+            if self._is_ended:
                 return
-            self._opening = opening = known
-        if len(self.calls) >= self.limits.max_streams:
-            self._refuse_stream(stream_id)
-            return
-        self.calls[stream_id] = call = ServerCall(stream_id, opening)
-        if opening.timeout is not None:
-            call.deadline = at = self._now + opening.timeout
-            self.deadlines.add(stream_id, at)
-        self._events.append(call)
-        if event.end_stream:
-            call.receiving = DONE
-            self._events.append(HalfClosed(call))
 
     def _read(self, event: ngh2.RequestReceived) -> Opening | None:
         """What all the headers say. None if they begin no call: then they are answered already."""
@@ -213,7 +278,7 @@ class ServerConnection(LeavingConnection):
             try:
                 return Opening.read(headers, fields, self.limits.max_metadata)
             except WireError as error:
-                self.calls[stream_id] = call = ServerCall(stream_id)
+                self.calls[stream_id] = call = self._begin(stream_id, NONE)
                 if event.end_stream:
                     call.receiving = DONE
                 self.send_status(call, error.status, str(error))
@@ -222,26 +287,6 @@ class ServerConnection(LeavingConnection):
     def _refuse_stream(self, stream_id: int) -> None:
         self.counters["refused"] += 1
         self._reset_stream(stream_id, ngh2.ErrorCode.REFUSED_STREAM)
-
-    def _on_data(self, event: ngh2.DataReceived) -> None:
-        stream_id = event.stream_id
-        call = self.calls.get(stream_id)
-        if call is not None and event.end_stream and call.reader is None:
-            data = event.data
-            size = len(data) - HEAD
-            if 0 <= size <= self.limits.max_receive_message and head_of(data) == (0, size):
-                # All of a request in one piece and not compressed, as nearly every unary one is.
-                try:  # noqa: SIM105  # costs nothing where it succeeds
-                    self._engine.acknowledge_received_data(len(data), stream_id)
-                except ngh2.NGH2Error:
-                    pass  # the stream or the connection has ended meanwhile, and its window with it
-                call.receiving = DONE
-                if stream_id > self._told:
-                    call.message = data[HEAD:]
-                else:
-                    self._events.append(Message(call, data[HEAD:], is_last=True))
-                return
-        super()._on_data(event)
 
     def _received_end(self, call: Call) -> None:
         self._events.append(HalfClosed(call))
@@ -285,7 +330,5 @@ class ServerConnection(LeavingConnection):
                 self._abuse("resets")
 
     def _on_stream_closed(self, event: ngh2.StreamClosed) -> None:
-        if event.stream_id in self.calls:
-            super()._on_stream_closed(event)
-        elif self._others:
-            self._lose_other(event.stream_id)
+        super()._on_stream_closed(event)
+        self._lose_other(event.stream_id)

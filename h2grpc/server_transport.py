@@ -96,7 +96,7 @@ class ServerTransport(asyncio.Protocol):
         self.peer, self.auth_context = peer_name(transport), auth_context(transport)
         has_room = home.joined(self)
         self.connection = ServerConnection(
-            self.limits, self.counters, now, serves_others=home.other_requests is not None
+            self.limits, self.counters, now, serves_others=home.other_requests is not None, begin=ServicerContext
         )
         if home.is_stopping:  # it was in its handshake when that began
             if has_room:
@@ -114,10 +114,11 @@ class ServerTransport(asyncio.Protocol):
         connection.receive(data, self.clock())
         if events := connection.events():
             self._handle(events)
-        if connection.wants_flush or self._blocked:
-            self.flush_soon()
-        if connection.next_wake < self._timer_at:
-            self._set_timer()
+        if self._blocked or not connection.is_quiet(self._timer_at):
+            if self._blocked or connection.wants_flush:
+                self.flush_soon()
+            if connection.next_wake < self._timer_at:
+                self._set_timer()
 
     def eof_received(self) -> bool:
         return False
@@ -205,7 +206,7 @@ class ServerTransport(asyncio.Protocol):
             self._timer = self._loop.call_later(self.limits.linger, transport.abort)
 
     async def wait_until_writable(self, context: ServicerContext) -> None:
-        while not context.done() and not self.connection.may_write(context.call):
+        while not context.done() and not self.connection.may_write(context):
             context.unblocked = self._loop.create_future()
             self._blocked.append(context)
             try:
@@ -219,7 +220,7 @@ class ServerTransport(asyncio.Protocol):
             waiter = context.unblocked
             if waiter is None or waiter.done():
                 continue
-            if context.done() or self.connection.may_write(context.call):
+            if context.done() or self.connection.may_write(context):
                 waiter.set_result(None)
             else:
                 self._blocked.append(context)

@@ -66,10 +66,8 @@ class GrpcFence:
             timing = timeline.server_timing()
         if not received.request_id and hasattr(call, "set_trailing_headers"):
             # All of it was made here, in letters that need no check; see ``NAME`` of deployments.
-            headers = [(b"x-request-id", received.id.encode()), (_DEPLOYMENT, deployment.encode())]
-            if timing:
-                headers.append((b"server-timing", timing.encode()))
-            call.set_trailing_headers(headers)
+            names = (b"x-request-id", received.id.encode()), (_DEPLOYMENT, deployment.encode())
+            call.set_trailing_headers((*names, (b"server-timing", timing.encode())) if timing else names)
         else:
             trailers = [("x-request-id", received.id), (DEPLOYMENT_HEADER, deployment)]
             if received.request_id:

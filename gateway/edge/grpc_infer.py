@@ -8,7 +8,7 @@ message is made of either. ``scoring_handlers`` says so to whatever engine runs 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from time import perf_counter_ns
 from typing import Any
 
@@ -33,9 +33,6 @@ from gateway.edge.status import status_of
 from gateway.wire.v1 import grpc_service_pb2 as pb
 
 __all__ = ["GrpcScoring", "scoring_handlers"]
-
-_TELLING = frozenset((DEPLOYMENT_HEADER, "traceparent", "x-ms-client-request-id", "x-ms-request-id"))
-"""Metadata that few callers send; one look tells that none of it is there."""
 
 _INFER_RESPONSE = pb.ModelStreamInferResponse.INFER_RESPONSE_FIELD_NUMBER
 
@@ -158,14 +155,11 @@ class GrpcScoring:
     def _receive(self, request: Inference, context: GrpcCall) -> Received:
         started = perf_counter_ns()
         kind = request.kind
-        metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
+        if hasattr(context, "remembered"):
+            metadata, credential, deployment, request_id, traceparent = context.remembered(_said)
+        else:
+            metadata, credential, deployment, request_id, traceparent = _said(context.invocation_metadata() or ())
         left = context.time_remaining()
-        deployment: str | None = None
-        request_id = traceparent = ""
-        if not _TELLING.isdisjoint(metadata):
-            deployment = metadata.get(DEPLOYMENT_HEADER) or None
-            traceparent = metadata.get("traceparent", "")
-            request_id = caller_id(metadata, "managed")
         if kind.version:
             deployment = oip_metadata.pinned(self._catalog, kind.model, kind.version, deployment or "")
         if kind.timeout is not None:
@@ -173,7 +167,7 @@ class GrpcScoring:
         return Received(
             kind.model,
             deployment,
-            metadata.get("authorization"),
+            credential,
             None if left is None else self._clock() + left,
             request.tensors,
             "grpc",
@@ -186,6 +180,18 @@ class GrpcScoring:
             metadata,
             self._new_id(),
         )
+
+
+def _said(pairs: Sequence[tuple[str, Any]]) -> tuple[Mapping[str, Any], str | None, str | None, str, str]:
+    """The metadata by name; and of it the credential, the deployment, the caller's own id and the trace."""
+    metadata = dict(pairs)
+    return (
+        metadata,
+        metadata.get("authorization"),
+        metadata.get(DEPLOYMENT_HEADER) or None,
+        caller_id(metadata, "managed"),
+        metadata.get("traceparent", ""),
+    )
 
 
 def scoring_handlers(scoring: GrpcScoring) -> Mapping[str, grpc.RpcMethodHandler[Any, Any]]:

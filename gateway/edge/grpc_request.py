@@ -54,6 +54,9 @@ _CUTS_PER_LENGTH = 4
 
 _Pieces = tuple[bytes, ...]
 
+_SHARED, _ELEMENTS = slice(None, None, 2), slice(3, None, 2)
+"""Of its pieces: what a request has in common with others of its kind, and the elements of its tensors."""
+
 
 class Kind(Struct, kw_only=True):
     """What a request has in common with others of its kind; nothing changes it."""
@@ -92,7 +95,7 @@ class Inference(Struct):
 
     def tensors(self) -> Tensors:
         """Raises ``InvalidInput``, or ``NotSupported`` for shared memory."""
-        kind, raws = self.kind, self.pieces[3::2]
+        kind, raws = self.kind, self.pieces[_ELEMENTS]
         if kind.texts:
             for place, start, check in kind.texts:
                 if not start or raws[place][:4] != start:
@@ -145,7 +148,7 @@ class RequestReader:
         """Raises ``DecodeError`` for what is no ModelInferRequest, and nothing else."""
         for cut, kinds in self._cuts.get(len(data), ()):
             pieces = cut(data)
-            kind = kinds.get(pieces[::2])
+            kind = kinds.get(pieces[_SHARED])
             if kind is not None and (not pieces[1] or _is_text(pieces[1])):
                 return Inference(kind, pieces)
         message = ModelInferRequest.FromString(data)
@@ -171,7 +174,7 @@ class RequestReader:
             return
         cut = _cutter(holes, len(data))
         pieces = cut(data)
-        if sum(map(len, pieces[::2])) > _MAX_KEPT:
+        if sum(map(len, pieces[_SHARED])) > _MAX_KEPT:
             return
         if self._count >= _MAX_KINDS or self._pieces + len(pieces) > _MAX_PIECES:
             self._cuts.clear()
@@ -184,10 +187,10 @@ class RequestReader:
             for _, dropped in cuts[_CUTS_PER_LENGTH - 1 :]:
                 self._count -= len(dropped)
                 self._pieces -= 2 * sum(map(len, dropped)) - len(dropped)
-        if pieces[::2] not in kinds:
+        if pieces[_SHARED] not in kinds:
             self._count += 1
             self._pieces += len(pieces)
-        kinds[pieces[::2]] = _known(request.kind, message, request.tensors().tensors)
+        kinds[pieces[_SHARED]] = _known(request.kind, message, request.tensors().tensors)
 
 
 def _kind_of(message: ModelInferRequest) -> Kind:

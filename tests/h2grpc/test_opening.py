@@ -91,6 +91,7 @@ def test_what_follows_from_the_last_call_is_what_reading_everything_says(
     headers, last = BASE, whole(BASE)
     for changes in sequence:
         headers = change(headers, changes)
+        last.made = last.made or ("made of", last.path, last.metadata)
         followed = last.followed_by(headers, LIMIT)
         try:
             fresh = whole(headers)
@@ -98,6 +99,7 @@ def test_what_follows_from_the_last_call_is_what_reading_everything_says(
             assert followed is None
             continue
         assert followed is None or said(followed) == said(fresh)
+        assert followed is None or followed.made in (None, ("made of", fresh.path, fresh.metadata))
         last = followed or fresh
 
 
@@ -112,6 +114,16 @@ def test_another_deadline_or_text_needs_no_reading_of_the_rest(name: bytes, valu
 
     assert followed is not None
     assert said(followed) == said(whole(headers))
+
+
+@pytest.mark.parametrize(("name", "is_kept"), [(b"grpc-timeout", True), (b"x-trace", False), (b"te", True)])
+def test_what_was_made_of_the_metadata_is_kept_while_it_is_the_same(name: bytes, is_kept: bool) -> None:
+    opening = whole(BASE)
+    opening.made = made = object()
+    followed = opening.followed_by(tuple((each, b"17m" if each == name else old) for each, old in BASE), LIMIT)
+
+    assert followed is not None
+    assert (followed.made is made) == is_kept
 
 
 @pytest.mark.parametrize("name", [b":path", b":method", b"content-type", b"x-trace-bin"])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from h2grpc.call_state import CallStateError
 from h2grpc.events import CallHeaders, CallLost, ConnectionEnded, GoingAway, HalfClosed, Message
 from h2grpc.limits import Limits
+from h2grpc.server_protocol import ServerConnection
 from h2grpc.status import Status
 from tests.support.h2grpc_wire import Wire, calls_of, of
 
@@ -299,3 +300,36 @@ def test_chunk_borders_change_nothing(sizes: list[int], messages: list[bytes], c
     assert received == messages
     assert [event.data for event in of(wire.at_client, Message)] == messages
     assert wire.outcome.status is Status.OK
+
+
+def _is_so(server: ServerConnection, until: float) -> bool:
+    return not server.wants_flush and server.next_wake >= until
+
+
+def test_a_connection_is_quiet_when_there_is_nothing_to_send_and_nothing_to_wait_for() -> None:
+    wire = Wire(greet=False)
+    said: list[tuple[bool, bool]] = []
+
+    def ask() -> None:
+        untils = (wire.now, wire.server.next_wake, wire.server.next_wake + 1, wire.now + 1e9)
+        said.extend((wire.server.is_quiet(until), _is_so(wire.server, until)) for until in untils)
+
+    ask()  # its SETTINGS wait to be sent
+    wire.pump()
+    ask()
+    wire.server.tick(wire.now)  # it looks around now and then
+    wire.begin(b"a", deadline=wire.now + 2)
+    ask()
+    call, at_server = wire.begin(b"b", ends=False)
+    wire.server.send_status(at_server, Status.OK)
+    ask()
+    wire.server.data_to_send()
+    ask()  # the caller is to be told to stop
+    wire.pump()
+    ask()
+    wire.server.close(0, "enough")
+    ask()
+
+    assert [quiet for quiet, _ in said] == [is_so for _, is_so in said]
+    assert {quiet for quiet, _ in said} == {True, False}
+    assert call.stream_id not in wire.server.calls

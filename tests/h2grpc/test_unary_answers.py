@@ -169,6 +169,31 @@ async def test_metadata_of_an_abort_takes_the_place_of_headers_that_were_meant_f
     assert not set(GIVEN) & set(of(wire.seen, CallEnded)[-1].trailers)
 
 
+async def test_what_is_made_of_the_metadata_is_made_anew_when_that_or_who_makes_it_is_another() -> None:
+    made: list[Any] = []
+    found: list[Any] = []
+
+    def read(said: Any) -> Any:
+        made.append(dict(said).get("x-a"))
+        return dict(said).get("x-a")
+
+    async def behavior(request: bytes, context: Any) -> bytes:
+        found.append(context.remembered(read))
+        if request == b"twice":
+            found.append(context.remembered(len))
+        return request
+
+    wire = Line(behavior)
+    for message, value in ((b"", b"1"), (b"", b"1"), (b"", b"2"), (b"twice", b"2"), (b"", b"2")):
+        call = wire.client.start(b"/t/m", 0.0, ((b"x-a", value),))
+        wire.client.send_message(call, message)
+        wire.client.end(call)
+        await wire.carry()
+
+    assert made == ["1", "2", "2"]
+    assert [each for each in found if isinstance(each, str)] == ["1", "1", "2", "2", "2"]
+
+
 @pytest.mark.parametrize("by_server", [True, False])
 async def test_an_answer_is_compressed_whoever_chose_it(by_server: bool) -> None:
     async def behavior(request: bytes, context: Any) -> bytes:
