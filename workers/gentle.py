@@ -15,8 +15,9 @@ priority. What helps depends on where we run, so both are done:
   keep it for ever, so it is tried beforehand, in a thread of its own, and then left out.
 
 To leave takes CPU as well: an R worker with its zygote needs 80 ms to end and to give back its memory, one of ONNX 25.
-Whoever leaves does not come back, so there it is nice 19 for each thread, for which no right is needed, and which gives
-enough of a busy core to be done within seconds.
+Whoever leaves does not come back, so there it is a nice value, for which no right is needed. It is 10, a tenth of what
+others get: with the lowest a group takes ten seconds to leave a core that is busy throughout, and the next model that
+is to load waits for it.
 
 All of it is done to the children from outside, so that no runtime has to know. Whatever a process starts inherits it:
 the workers that are forked from an R zygote, the threads of ONNX Runtime. So the end is done to every thread of the
@@ -36,7 +37,7 @@ __all__ = ["begin", "can_return", "end", "leave"]
 
 _NORMAL = (os.SCHED_OTHER, os.SCHED_BATCH)
 _NO_OPTIONS = os.sched_param(0)
-_LOWEST, _NORMAL_GROUP = "19", "0"
+_LOWEST, _LEAVING, _NORMAL_GROUP = "19", "10", "0"
 _PASSES = 10
 """A zygote may fork while its session is gone through; what it forks after it was given its due is normal already."""
 _TRIES = 20
@@ -90,8 +91,8 @@ async def leave(session: int) -> None:
     """Everything in the session of this leader is behind all others for the rest of its life; bounded likewise."""
     for thread in _threads(session):
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, thread, int(_LOWEST))
-    await _set_autogroup(session, _LOWEST)
+            os.setpriority(os.PRIO_PROCESS, thread, max(int(_LEAVING), os.getpriority(os.PRIO_PROCESS, thread)))
+    await _set_autogroup(session, _LEAVING)
 
 
 async def _set_autogroup(session: int, niceness: str) -> None:

@@ -39,8 +39,10 @@ class Superseded(GatewayError):
 class RunningGroups:
     """
     ``stage`` of the supervisor is theirs. ``spec_of`` makes the child of a group, gentle or not; ``end_gentleness``
-    takes the process id of one that was. On a machine without a moment to spare, what is behind all others would never
-    load: so it is for ``gentle_for`` seconds.
+    takes the process id of one that was, and ``leave`` that of one that nobody needs any more.
+
+    On a machine without a moment to spare, what is behind all others would never load: so it is for ``gentle_for``
+    seconds.
     """
 
     def __init__(
@@ -53,9 +55,11 @@ class RunningGroups:
         gentle_for: float,
         can_return: Callable[[], bool] = gentle.can_return,
         end_gentleness: Callable[[int], Awaitable[None]] = gentle.end,
+        leave: Callable[[int], Awaitable[None]] = gentle.leave,
     ) -> None:
         self._supervisor, self._stage, self._spec_of, self._clock = supervisor, stage, spec_of, clock
         self._gentle_for, self._can_return, self._end_gentleness = gentle_for, can_return, end_gentleness
+        self._leave = leave
         self._children: dict[Group, Child] = {}
         self._gentle: set[Group] = set()
         self._has_told = False
@@ -76,7 +80,7 @@ class RunningGroups:
         self._children[group] = self._supervisor.start(self._spec_of(group, is_gentle), self._stage)
 
     async def stop(self, groups: Sequence[Group]) -> None:
-        """Drain them, all at once, and remove what is left of them."""
+        """Drain them, all at once and behind all others, and remove what is left of them."""
         async with asyncio.TaskGroup() as stops:
             for group in groups:
                 stops.create_task(self._stop(group), name=f"stop {group.name}")
@@ -130,6 +134,8 @@ class RunningGroups:
                     await self._end_gentleness(pid)
 
     async def _stop(self, group: Group) -> None:
+        if (pid := self.state(group).pid) is not None:
+            await self._leave(pid)
         await self._supervisor.stop(self._children[group])
         self._children.pop(group, None)
         self._gentle.discard(group)

@@ -104,6 +104,15 @@ async def test_the_probes_and_the_admin_api_call_a_phase_the_same(folder: Path) 
         assert told == [("settled", "settled"), ("starting", "starting"), ("preparing", "preparing")]
 
 
+async def test_what_is_replaced_leaves_behind_all_others(folder: Path) -> None:
+    async with changing(folder, blue="good") as change:
+        old = change.running()["price/blue"].pid
+        change.offer(2, blue="good too")
+        await change.settled(2)
+
+        assert change.stepped_back == [old]
+
+
 async def test_a_replaced_group_serves_until_no_request_is_with_it(folder: Path) -> None:
     async with changing(folder, blue="good") as change:
         gateway, old = change.gateways["0"], change.supervisor.children(1)[0]

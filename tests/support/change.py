@@ -236,6 +236,8 @@ class Change:
         specs = [child(f"gateway/{i}", READY) for i in range(gateways)]
         self.supervisor = Supervisor([specs, []], random=lambda: 0.0, clock=self.time, changed=self._on_change)
         self.ended_gentleness: list[int] = []
+        self.stepped_back: list[int] = []
+        """Processes that were told to leave behind all others, while they lived."""
         self.groups = RunningGroups(
             self.supervisor,
             1,
@@ -244,6 +246,7 @@ class Change:
             gentle_for=60.0,
             can_return=lambda: True,
             end_gentleness=self._end_gentleness,
+            leave=self._leave,
         )
         plan = self._plan([], config, first.models)
         write_served(self.file, served_by(first, config, plan))
@@ -386,6 +389,10 @@ class Change:
 
     async def _end_gentleness(self, pid: int) -> None:
         self.ended_gentleness.append(pid)
+
+    async def _leave(self, pid: int) -> None:
+        os.kill(pid, 0)
+        self.stepped_back.append(pid)
 
     def _on_change(self, state: ChildState) -> None:
         if not state.name.startswith("gateway/"):

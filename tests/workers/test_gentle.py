@@ -118,6 +118,32 @@ async def test_a_process_that_has_gone_is_no_error() -> None:
         await gentle.end(leader.pid)
 
 
+async def test_what_leaves_is_behind_all_others_with_every_thread() -> None:
+    with family() as leader:
+        grown(leader)
+        async with asyncio.timeout(10):
+            await gentle.leave(leader.pid)
+        found = [os.getpriority(os.PRIO_PROCESS, thread) for thread in gentle._threads(leader.pid)]
+
+        assert found == [max(10, os.getpriority(os.PRIO_PROCESS, 0))] * 3
+
+
+@needs_sessions
+async def test_the_session_of_what_leaves_gives_way() -> None:
+    with family() as leader:
+        async with asyncio.timeout(10):
+            await gentle.leave(leader.pid)
+
+        assert weight(leader.pid) == "10"
+
+
+async def test_what_has_left_already_is_no_error() -> None:
+    with family() as leader:
+        pass
+    async with asyncio.timeout(10):
+        await gentle.leave(leader.pid)
+
+
 @needs_the_right
 async def test_only_the_first_life_of_a_child_is_gentle() -> None:
     async with running([replace(child("a", READY), is_gentle=True)]) as watched:
