@@ -24,7 +24,9 @@ __all__ = ["Ratio", "ratios"]
 CALLED = {"rest": "REST", "grpc": "gRPC", ON_ONE: "gRPC on one connection"}
 CPU_GOALS = {("rest", 64): 1.0, ("grpc", 1): 0.6, ("grpc", 16): 0.3, ("grpc", 64): 0.3}
 CPU_GOALS |= {(ON_ONE, 16): 0.3, (ON_ONE, 64): 0.3}
-IDLE_GOALS = {"REST": 0.2, "gRPC": 0.1}
+IDLE_GOALS_MS = {"REST": 0.2, "gRPC": 0.1}
+BARE_US = {"REST": 30.0, "gRPC": 105.0}
+"""CPU of the bare servers, one request at a time, on the machine for which those milliseconds were written down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +76,7 @@ def ratios(
             found.append(Ratio(name=name, value=ours.rate / peer.rate, goal=goal, at_least=True))
     for added in idle:
         if added.server == "lockgate":
-            name = f"idle, {added.wire}: p50 added to the worker's compute, ms"
-            found.append(Ratio(name=name, value=added.added_p50_ms, goal=IDLE_GOALS[added.wire], at_least=False))
+            found += _of_idle(added, by_key.get((added.wire.lower(), "bare", 1)))
     for held in connections:
         name = f"idle TLS connection of {held.protocol}: memory of the gateway, kB"
         found.append(Ratio(name=name, value=held.kilobytes, goal=50.0, at_least=False))
@@ -94,6 +95,17 @@ def ratios(
         found.append(Ratio(name=name, value=one.p99.value, goal=1.05, at_least=False))
     if reload is not None:
         found += _of_reload(reload)
+    return found
+
+
+def _of_idle(added: Added, bare: Measurement | None) -> list[Ratio]:
+    ms = added.added_p50_ms
+    name = f"idle, {added.wire}: p50 added to the worker's compute"
+    found = [Ratio(name=f"{name}, ms", value=ms, goal=IDLE_GOALS_MS[added.wire], at_least=False)]
+    if bare:
+        goal = IDLE_GOALS_MS[added.wire] * 1000 / BARE_US[added.wire]
+        value = ms * 1000 / bare.cpu_us["server"]
+        found.append(Ratio(name=f"{name} / bare server's CPU a request", value=value, goal=goal, at_least=False))
     return found
 
 

@@ -198,6 +198,20 @@ def test_a_lone_call_may_cost_half_as_much_over_grpc_as_over_rest() -> None:
     assert [ratio.is_met for ratio in ratios([], idle, None)] == [True, False]
 
 
+def test_time_added_is_also_told_in_the_bare_servers_own_cost_which_no_machine_changes() -> None:
+    bare = measured(group="grpc", connections=1, cpu_us={"server": 210.0})
+    idle = Added(server="lockgate", wire="gRPC", requests=9, added_p50_ms=0.2, added_p99_ms=1.0, seen_p50_ms=1.0)
+
+    absolute, relative = ratios([bare], [idle], None)
+
+    assert (absolute.value, absolute.is_met) == (0.2, False)
+    assert (relative.value, relative.goal, relative.is_met) == (
+        pytest.approx(200 / 210),
+        pytest.approx(100 / 105),
+        True,
+    )
+
+
 def test_a_call_at_a_time_may_cost_twice_as_much_of_the_bare_server_as_many() -> None:
     runs = [
         measured(group="grpc", server=server, connections=in_flight, cpu_us={role: us})
