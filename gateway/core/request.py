@@ -118,8 +118,8 @@ class Enriched(Struct):
     rows: Rows
 
 
-class Answer(Struct):
-    """What the model said about each row, in the order of the request."""
+class Answer(Struct, gc=False):
+    """What the model said about each row, in the order of the request. ``gc=False`` as ``Rows`` are."""
 
     deployment: Deployment
     rows: Rows

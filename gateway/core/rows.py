@@ -81,8 +81,11 @@ class Layout:
             raise InvalidInput("expected lengths that make less than 2 GiB per row") from error
 
 
-class Rows(Struct):
-    """``count`` records of one layout. A ``Struct`` as requests are: one is made per request and per batch."""
+class Rows(Struct, gc=False):
+    """
+    ``count`` records of one layout. A ``Struct`` as requests are: one is made per request and per batch. ``gc=False``
+    because nothing in it leads back to it: the collector need not look.
+    """
 
     layout: Layout
     count: int

@@ -44,7 +44,7 @@ class Timeline(Struct, gc=False):
     worker: int = 0
     answer: int = 0
     done: int = 0
-    """The same as ``answer``, or when it was counted where there is none; no stage ends there."""
+    """When it was counted, where there is no ``answer``; no stage ends there."""
     compute: int = -1
     """How long, not when; the worker's own figure, within ``worker``. Negative where there is none."""
 
@@ -69,11 +69,12 @@ class Timeline(Struct, gc=False):
         """The ``Server-Timing`` header's value (W3C Server Timing): durations in milliseconds, cut to microseconds."""
         if self.compute >= 0:
             auth, route, features, texts = self.auth, self.route, self.features, _TEXTS
-            # Those that the load and the model decide about may be long.
+            # Those that the load and the model decide about may be long; the answer waits for those to its batch mates.
             receive = (self.receive - self.started) // 1000
             queue = (self.queue - features) // 1000
             worker = (self.worker - self.queue) // 1000
             compute = self.compute // 1000
+            answer = (self.answer - self.worker) // 1000
             try:
                 return (
                     f"receive;dur={texts[receive] if receive < _SHORT else f'{receive / 1000:.3f}'}"
@@ -82,7 +83,7 @@ class Timeline(Struct, gc=False):
                     f", queue;dur={texts[queue] if queue < _SHORT else f'{queue / 1000:.3f}'}"
                     f", worker;dur={texts[worker] if worker < _SHORT else f'{worker / 1000:.3f}'}"
                     f", compute;dur={texts[compute] if compute < _SHORT else f'{compute / 1000:.3f}'}"
-                    f", answer;dur={texts[(self.answer - self.worker) // 1000]}"
+                    f", answer;dur={texts[answer] if answer < _SHORT else f'{answer / 1000:.3f}'}"
                 )
             except IndexError:
                 # A stage took long, or has no mark: then the difference is not of this table either, because the clock

@@ -25,4 +25,8 @@ class Usual:
 
     def learn(self, value: float) -> None:
         usual = self.value
-        self.value += self._weight * (min(value, OUTLIER * usual) - usual) if usual else value
+        if not usual:
+            self.value = value
+            return
+        most = OUTLIER * usual
+        self.value = usual + self._weight * ((value if value < most else most) - usual)  # noqa: FURB136  # a call per batch

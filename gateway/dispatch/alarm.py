@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.core.deadline import Clock
-from gateway.dispatch.expiry import STEP, Expiry
+from gateway.dispatch.expiry import NEVER, Expiry
 from gateway.dispatch.ticket import Ticket
 
 __all__ = ["Alarm"]
@@ -14,24 +14,20 @@ __all__ = ["Alarm"]
 SHORTEST = 0.001
 """uvloop's timers count whole milliseconds of a coarse clock and may come early; set again for less, one would spin."""
 
-NEVER = float("inf")
-
 
 class Alarm:
     """Calls ``on_due`` with every ticket whose deadline has passed and which was not forgotten before."""
 
-    __slots__ = ("_clock", "_expiry", "_on_due", "_timer", "add", "forget", "forget_all", "soon_enough")
+    __slots__ = ("_clock", "_expiry", "_on_due", "_timer", "add", "forget", "forget_all")
 
     def __init__(self, clock: Clock, on_due: Callable[[Ticket], None]) -> None:
         self._clock = clock
         self._on_due = on_due
         self._expiry: Expiry[Ticket] = Expiry()
         self._timer: asyncio.TimerHandle | None = None
-        self.soon_enough = NEVER
-        """The timer as it is set comes in time for deadlines from this one on."""
         # Called for every request, so not through methods of this class.
         self.add = self._expiry.add
-        """``(ticket)`` is watched if its deadline is not before ``soon_enough``; else ``set`` must follow."""
+        """``(ticket)``: true where the timer comes too late for it; then ``set`` must follow."""
         self.forget = self._expiry.discard
         """``(ticket)``: one that nobody knows is no error. The timer stays: one that finds nobody is cheaper."""
         self.forget_all = self._expiry.discard_all
@@ -49,11 +45,11 @@ class Alarm:
         self._unset()
         at = self._expiry.next_at
         if at is not None:
-            self.soon_enough = at - STEP
+            self._expiry.look_at(at)
             self._timer = asyncio.get_running_loop().call_later(max(at - now, SHORTEST), self._ring)
 
     def _unset(self) -> None:
-        self.soon_enough = NEVER
+        self._expiry.look_at(NEVER)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -32,7 +32,7 @@ class Attempt(msgspec.Struct, eq=False):
     deadline: Deadline = 0.0
     """Of its most patient caller."""
     counts: Sequence[int] = ()
-    """Rows per ticket."""
+    """Rows per ticket; nothing where there is only one."""
     rows: int = 0
     sent: float = 0.0
     is_over: bool = False

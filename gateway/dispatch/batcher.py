@@ -41,9 +41,11 @@ __all__ = ["Batcher"]
 
 log = structlog.get_logger()
 
+NEVER = float("inf")
+
 
 class Batcher:
-    """Needs a running loop from the first ``accept`` on; when ``close`` returns it wants nothing more of it."""
+    """Made in a running loop, for that loop; when ``close`` returns it wants nothing more of it."""
 
     def __init__(
         self,
@@ -63,6 +65,7 @@ class Batcher:
         self._clock = clock
         goal = config.latency_goal_ms
         self._limit = RowLimit(config.max_rows, None if goal is None else goal / 1000)
+        self._has_goal = goal is not None
         self._forecast = WaitForecast()
         self._window: Window[Ticket] = Window()
         self._counters = counters or Counters()
@@ -72,17 +75,18 @@ class Batcher:
         leaving = Leaving(self._window, self._forecast, self._callers)
         self._next, self._abandon, self._again = leaving.next, leaving.abandon, leaving.again
         self._in_flight = 0
-        self._most_in_flight = 0
-        """Rows, ever."""
+        """Rows."""
         self._turn: asyncio.Handle | None = None
         """Set while a batch is about to leave, at the end of this turn of the loop or a later one."""
         self._gathering = Gathering()
         self._is_crowded = False
         """Whether the last batch had company."""
-        self._comfort = 0.0
-        """Seconds in which any row that waits will be answered, as far as anybody knows; set with every batch."""
+        self._comfort = NEVER
+        """Seconds in which any row that waits will be answered, as far as anybody knows. Not known any more when a
+        batch has left or has ended; then the first who comes behind another has it worked out."""
         self._is_closed = False
         self._closed_for = ""
+        self._loop = asyncio.get_running_loop()
         scorer.on_place(self._on_place)
 
     def accept(
@@ -103,17 +107,16 @@ class Batcher:
             or (waiting and (waiting + count > self._most_waiting or deadline - now < self._comfort))
         ):
             self._check_admission(count, deadline, now)
-        loop = asyncio.get_running_loop()
-        ticket = kind(rows, deadline, loop.create_future(), now, timeline)
+        loop = self._loop
+        ticket = kind(rows, deadline, loop.create_future(), now, timeline or Timeline())
         if count <= self._limit.rows:
             self._window.put(ticket)
         else:
             self._callers.put_parts(ticket, self._limit.rows, loop)
-        self._watch(ticket)
-        if deadline < self._alarm.soon_enough:
+        if self._watch(ticket):
             self._alarm.set(now)
         if self._turn is None and (places > 0 or self._is_full()):
-            self._start_turn(loop)
+            self._start_turn()
         return ticket
 
     def accept_once(self, rows: Rows, deadline: Deadline) -> Ticket:
@@ -175,13 +178,14 @@ class Batcher:
                 f"{waiting} rows are waiting, too many for the time left", self._forecast.retry_after(excess_rows)
             )
         else:
+            self._set_comfort()
             return
         self._counters.failure(0.0)
         raise error
 
     def _set_comfort(self) -> None:
-        """After every change of the forecast, or when more is in flight than ever before."""
-        self._comfort = self._forecast.comfort(self._most_waiting + self._most_in_flight)
+        """It holds until more is in flight, or the forecast is another."""
+        self._comfort = self._forecast.comfort(self._most_waiting + self._in_flight)
 
     # --- what leaves when --------------------------------------------------------------------------------------
 
@@ -191,53 +195,62 @@ class Batcher:
         if not self._scorer.is_ready:
             self._abandon(self._nobody_serves())
         elif self._turn is None and (self._scorer.places > 0 or self._is_full()):
-            self._start_turn(asyncio.get_running_loop())
+            self._start_turn()
 
     def _is_full(self) -> bool:
         """Whether a full batch waits that some worker could have ahead of its time: nothing can join it any more."""
         return self._window.rows >= self._limit.rows and self._scorer.spare > 0
 
-    def _start_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _start_turn(self) -> None:
         # Called at the end of the current turn of the loop: what arrives until then leaves with it.
-        self._gathering.begin()
-        self._turn = loop.call_soon(self._on_turn)
+        if self._in_flight or self._is_crowded:
+            self._gathering.begin()
+            self._turn = self._loop.call_soon(self._gather)
+        else:
+            self._turn = self._loop.call_soon(self._leave)
 
-    def _on_turn(self) -> None:
+    def _gather(self) -> None:
         """One batch leaves, or stays for another turn."""
-        waiting, places = self._window.rows, self._scorer.places
+        waiting = self._window.rows
         if (
             (self._in_flight or self._is_crowded)
-            and places > 0
+            and self._scorer.places > 0
             and waiting < self._limit.rows
             and not self._again
             and self._gathering.goes_on(waiting)
         ):
-            self._turn = asyncio.get_running_loop().call_soon(self._on_turn)
-            return
+            self._turn = self._loop.call_soon(self._gather)
+        else:
+            self._leave()
+
+    def _leave(self) -> None:
+        """One batch leaves, where there is a place for it."""
         self._turn = None
-        attempt = self._next(self._limit.rows, self._clock()) if places > 0 or self._is_full() else None
+        scorer = self._scorer
+        if scorer.places <= 0 and not self._is_full():
+            return
+        attempt = self._next(self._limit.rows, self._clock())
         if attempt is None:
             return
-        self._is_crowded = len(attempt.tickets) > 1
-        self._send(attempt)
-        # Asked again: a batch that avoids a worker may have gone to one without a place, and left the place free.
-        if self._turn is None and (self._window.rows or self._again) and (self._scorer.places > 0 or self._is_full()):
-            self._start_turn(asyncio.get_running_loop())
-
-    def _send(self, attempt: Attempt) -> None:
+        tickets = attempt.tickets
+        self._is_crowded = is_crowded = len(tickets) > 1
+        self._comfort = NEVER
         try:
-            rows, attempt.counts = merge(attempt.tickets)
-            attempt.rows = rows.count
-            self._in_flight += rows.count
-            if self._in_flight > self._most_in_flight:
-                self._most_in_flight = self._in_flight
-                self._set_comfort()
-            self._scorer.send(rows, attempt.deadline, partial(self._on_end, attempt), attempt.avoid)
+            if is_crowded:
+                rows, attempt.counts = merge(tickets)
+            else:
+                rows = tickets[0].rows
+            attempt.rows = count = rows.count
+            self._in_flight += count
+            scorer.send(rows, attempt.deadline, partial(self._on_end, attempt), attempt.avoid)
         except GatewayError as error:
             self._on_end(attempt, error)
         except Exception:  # the one broad fence of this stage: a bug must not leave callers waiting
             log.exception("dispatch.send_crashed", deployment=self.name, rows=attempt.rows)
             self._on_end(attempt, _dropped())
+        # Asked again: a batch that avoids a worker may have gone to one without a place, and left the place free.
+        if (self._window.rows or self._again) and self._turn is None and (self._scorer.places > 0 or self._is_full()):
+            self._start_turn()
 
     # --- what comes back ---------------------------------------------------------------------------------------
 
@@ -246,13 +259,19 @@ class Batcher:
         if attempt.is_over:
             return
         attempt.is_over = True
-        self._in_flight -= attempt.rows
+        rows = attempt.rows
+        self._in_flight -= rows
         if isinstance(outcome, Scored):
             try:
-                answers = split(outcome, attempt.counts)
+                sent, compute, counts = attempt.sent, outcome.compute, attempt.counts
+                answers = [outcome] if not counts and outcome.rows.count == rows else split(outcome, counts or [rows])
                 now = self._clock()
-                self._learn(attempt, outcome, now)
-                self._callers.answer(attempt.tickets, answers, now)
+                self._callers.answer(attempt.tickets, answers, now, compute)
+                self._comfort = NEVER
+                self._forecast.completed(rows, sent, now, self._window.rows > 0)
+                if self._has_goal:
+                    self._limit.observe(rows, sent, now)
+                self._counters.batch(rows, compute)
                 return
             except WorkerFailed as mismatch:
                 outcome = mismatch
@@ -260,14 +279,6 @@ class Batcher:
                 log.exception("dispatch.answer_crashed", deployment=self.name, rows=attempt.rows)
                 outcome = _dropped()
         self._on_failure(attempt, outcome)
-
-    def _learn(self, attempt: Attempt, scored: Scored, now: float) -> None:
-        """From an answered batch."""
-        rows, sent = attempt.rows, attempt.sent
-        self._limit.observe(rows, sent, now)
-        self._forecast.completed(rows, sent, now, self._window.rows > 0)
-        self._set_comfort()
-        self._counters.batch(rows, scored.compute)
 
     def _on_failure(self, attempt: Attempt, error: GatewayError) -> None:
         if isinstance(error, WorkerLost):

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from functools import partial
+from time import perf_counter_ns
 
 from gateway.core.deadline import Clock
 from gateway.core.errors import DeadlineExceeded, GatewayError
 from gateway.core.scoring import Scored
 from gateway.dispatch import parts
 from gateway.dispatch.alarm import Alarm
-from gateway.dispatch.counters import Counters
+from gateway.dispatch.counters import NS, Counters
 from gateway.dispatch.ticket import Ticket
 from gateway.dispatch.window import Window
 
@@ -39,8 +40,11 @@ class Callers:
             part.reply.add_done_callback(partial(self._on_part, whole))
             self._window.put(part)
 
-    def answer(self, tickets: Sequence[Ticket], answers: Sequence[Scored], now: float) -> None:
-        """Who expired meanwhile, or has left, hears nothing any more."""
+    def answer(self, tickets: Sequence[Ticket], answers: Sequence[Scored], now: float, compute: float) -> None:
+        """
+        Who expired meanwhile, or has left, hears nothing any more; ``compute`` is what the model took for all of them.
+        """
+        mark, compute_ns = perf_counter_ns(), int(compute * NS)
         number, took, queued = len(tickets), 0.0, 0.0
         for ticket, answer in zip(tickets, answers, strict=True):
             try:
@@ -48,12 +52,14 @@ class Callers:
             except asyncio.InvalidStateError:
                 number -= 1
                 continue
-            if ticket.parent is None:
-                born = ticket.born
-                took += now - born
-                queued += ticket.left - born
-            else:  # of all parts together only the whole counts
-                number -= 1
+            if (timeline := ticket.timeline) is None:
+                number -= 1  # of all parts together only the whole counts
+                continue
+            timeline.worker = mark
+            timeline.compute = compute_ns
+            born = ticket.born
+            took += now - born
+            queued += ticket.left - born
         self._counters.successes(number, took, queued)
         self.alarm.forget_all(tickets)
         if self._all_heard is not None:
@@ -62,6 +68,7 @@ class Callers:
     def fail(self, ticket: Ticket, error: GatewayError) -> None:
         if not ticket.fail(error) or ticket.parent is not None:
             return
+        ticket.give_up(perf_counter_ns())
         self._forget(ticket)
         self._counters.failure(self._clock() - ticket.born)
         for part in ticket.parts:
@@ -75,6 +82,7 @@ class Callers:
     def withdraw(self, ticket: Ticket) -> None:
         """He has left."""
         ticket.reply.cancel()
+        ticket.give_up(perf_counter_ns())
         for part in ticket.parts or (ticket,):
             self._window.remove(part)
             part.reply.cancel()
@@ -95,7 +103,7 @@ class Callers:
         if isinstance(outcome, GatewayError):
             self.fail(whole, outcome)
         elif outcome is not None:
-            self.answer([whole], [outcome], self._clock())
+            self.answer([whole], [outcome], self._clock(), outcome.compute)
 
     def _on_deadline(self, ticket: Ticket) -> None:
         self._window.remove(ticket)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable
 
 from gateway.core.catalog import Stats
@@ -40,16 +41,14 @@ class Counters:
         self._wall_clock = wall_clock
         self.succeeded = self.failed = 0
         self.succeeded_time = self.failed_time = self.queue = 0.0
-        self._sizes: dict[int, _Size] = {}
+        self._sizes: defaultdict[int, _Size] = defaultdict(_Size)
         """Of batches, by their rows."""
         self._last = 0.0
 
     def batch(self, rows: int, compute: float) -> None:
         """A batch was answered."""
         self._last = self._wall_clock()
-        size = self._sizes.get(rows)
-        if size is None:
-            size = self._sizes[rows] = _Size()
+        size = self._sizes[rows]
         size.batches += 1
         size.compute += compute
 

@@ -4,12 +4,14 @@ Who runs out of time when.
 A timer per request would cost 2.6 µs to set and cancel on uvloop. Here one timer serves the whole deployment, and
 because callers of one deployment mostly have the same patience, their deadlines come in order: who comes in turn joins
 the end of a line, and leaves it from wherever he is, for one dict operation each. Only who comes out of turn is
-entered in a table. Pure: the caller passes the time in and keeps that one timer.
+entered in a table. Pure: the caller passes the time in and keeps that one timer, and says here when it rings; who comes
+in turn is not before it either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
+from itertools import repeat
 from typing import Generic, TypeVar
 
 from gateway.core.deadline import Deadline
@@ -18,7 +20,10 @@ from gateway.dispatch.steps import STEPS, Expiring, Steps
 __all__ = ["STEP", "Expiry"]
 
 STEP = 1 / STEPS
-"""Seconds by which deadlines in the line may be out of order."""
+"""Seconds by which deadlines in the line may be out of order, and a look may come late."""
+
+NEVER = float("inf")
+_ABSENT = repeat(False)
 
 Item = TypeVar("Item", bound=Expiring)
 
@@ -26,13 +31,16 @@ Item = TypeVar("Item", bound=Expiring)
 class Expiry(Generic[Item]):
     """Never early, and late by one step at most. Items must be hashable by identity, and their deadlines stay."""
 
-    __slots__ = ("_apart", "_latest", "_line")
+    __slots__ = ("_apart", "_latest", "_line", "_soon_enough")
 
     def __init__(self) -> None:
         self._line: dict[Item, bool] = {}
         """In order of their coming: nobody's deadline is more than a step before one that came earlier."""
-        self._latest = float("-inf")
-        """No deadline in the line is later; whose it was may have left."""
+        self._latest = NEVER
+        """No deadline in the line is later, and the next look is soon enough for any that is: so most need no more than
+        this comparison. Whose it was may have left."""
+        self._soon_enough = NEVER
+        """The next look comes in time for deadlines from this one on."""
         self._apart: Steps[Item] = Steps()
         """Who came out of turn."""
 
@@ -42,24 +50,32 @@ class Expiry(Generic[Item]):
     def __bool__(self) -> bool:
         return bool(self._line) or len(self._apart) > 0
 
-    def add(self, item: Item) -> None:
+    def look_at(self, moment: float) -> None:
+        """The caller will look then, and not before; ``NEVER`` until this was called."""
+        self._soon_enough = moment - STEP
+        self._latest = max(self._latest, self._soon_enough)
+
+    def add(self, item: Item) -> bool:
+        """Whether the next look would come too late for it, so that the caller must look at ``next_at``."""
         deadline = item.deadline
         if deadline >= self._latest:
             self._latest = deadline
-        elif deadline < self._latest - STEP and not self._is_in_turn(deadline):
+            self._line[item] = True
+            return False
+        if deadline >= self._latest - STEP or self._is_in_turn(deadline):
+            self._line[item] = True
+        else:
             self._apart.add(item)
-            return
-        self._line[item] = True
+        return deadline < self._soon_enough
 
     def discard(self, item: Item) -> None:
         """One that is not here is no error."""
         if not self._line.pop(item, False):
             self._apart.discard(item)
 
-    def discard_all(self, items: Iterable[Item]) -> None:
-        leave = self._line.pop
-        for item in items:
-            if not leave(item, False):
+    def discard_all(self, items: Collection[Item]) -> None:
+        if not all(list(map(self._line.pop, items, _ABSENT))):
+            for item in items:
                 self._apart.discard(item)
 
     def due(self, now: float) -> list[Item]:

@@ -33,37 +33,36 @@ class Leaving:
 
     def next(self, limit: int, now: float) -> Attempt | None:
         """One batch of at most ``limit`` rows, as of ``now``; None when nobody is left."""
-        window, mark = self._window, perf_counter_ns()
+        window = self._window
         while True:
             if self.again:
                 attempt = self.again.popleft()
-            elif taken := window.take(limit):
-                attempt = Attempt(taken)
+            elif window.rows:
+                attempt = Attempt(window.take(limit))
             else:
                 return None
             # With others in line a place is worth more than a faint hope: whoever would most likely expire at the
             # worker would take the time of somebody behind, and after a pause that goes on from one to the next.
             soonest = now + self._forecast.batch if window.rows else now
-            latest = now
-            live = []
+            latest, mark, left_out = now, perf_counter_ns(), 0
             for ticket in attempt.tickets:
-                if ticket.reply.done():
-                    continue
                 deadline = ticket.deadline
-                if deadline <= soonest:
+                if ticket.reply.done() or deadline <= soonest:
                     self._callers.fail(ticket, expired() if deadline <= now else _too_late())
+                    left_out += 1
                     continue
                 if deadline > latest:  # noqa: PLR1730  # max() would be a call per request
                     latest = deadline
-                live.append(ticket)
                 if not ticket.left:
                     ticket.left = now
                     if (timeline := ticket.timeline) is not None:
                         timeline.queue = mark
                     elif ticket.parent is not None:
                         ticket.parent.leave(now, mark)
-            if live:
-                attempt.tickets, attempt.deadline, attempt.sent = live, latest, now
+            if left_out:  # they are done by now, whoever did it
+                attempt.tickets = [ticket for ticket in attempt.tickets if not ticket.reply.done()]
+            if attempt.tickets:
+                attempt.deadline, attempt.sent = latest, now
                 return attempt
 
     def abandon(self, error: GatewayError) -> None:

@@ -1,7 +1,8 @@
 """
 Many callers' rows into one batch, and the batch's answer back into each caller's own.
 
-Done for every request, so the usual case, one row each and no texts, is cut in one go.
+Done for every request, so the usual case, one row each and no texts, is cut in one go. A lone caller's rows are a batch
+as they are, and need none of this.
 """
 
 from __future__ import annotations
@@ -17,11 +18,9 @@ from gateway.dispatch.ticket import Ticket
 __all__ = ["join", "merge", "split"]
 
 
-def merge(tickets: Sequence[Ticket]) -> tuple[Rows, Sequence[int]]:
+def merge(tickets: Sequence[Ticket]) -> tuple[Rows, list[int]]:
     """All their rows in order, and how many are whose; they share one layout, which ``Window`` sees to."""
     first = tickets[0].rows
-    if len(tickets) == 1:
-        return first, (first.count,)
     parts = [ticket.rows for ticket in tickets]
     counts = [part.count for part in parts]
     if first.texts:

@@ -3,14 +3,13 @@ Dispatch as a stage of the request path: complete rows in, the model's answer ou
 
 Its part of the timeline: ``queue`` ends when the rows leave for a worker and ``worker`` when the answer is back;
 ``compute`` is the worker's own figure, which lies within ``worker``. A request that never left spent all its time in
-``queue``.
+``queue``. All callers of a batch have the same marks, and are told by those who send it and take its answer.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from time import perf_counter_ns
 
 from gateway.core.request import Answer, Deployment, Enriched
 from gateway.dispatch.batcher import Batcher
@@ -25,18 +24,12 @@ class Dispatch:
         self._batcher_of = batcher_of
 
     async def __call__(self, request: Enriched, /) -> Answer:
-        timeline, deployment = request.received.timeline, request.deployment
+        deployment = request.deployment
         batcher = self._batcher_of(deployment)
-        ticket = batcher.accept(request.rows, request.deadline, timeline)
+        ticket = batcher.accept(request.rows, request.deadline, request.received.timeline)
         try:
             scored = await ticket.reply
         except asyncio.CancelledError:
             batcher.withdraw(ticket)
             raise
-        finally:
-            if ticket.left:
-                timeline.worker = perf_counter_ns()
-            else:
-                timeline.queue = perf_counter_ns()
-        timeline.compute = int(scored.compute * 1e9)
         return Answer(deployment, scored.rows)

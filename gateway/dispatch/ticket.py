@@ -38,7 +38,7 @@ class Ticket(msgspec.Struct, eq=False):
     born: float
     """When it came, on the batcher's clock."""
     timeline: Timeline | None = None
-    """Told when the rows first leave."""
+    """Told when the rows first leave and when it is over. A part has none: its whole's is told."""
     parent: Ticket | None = None
     parts: Sequence[Ticket] = ()
     """Of a request larger than one batch: the tickets that really stand in line."""
@@ -77,6 +77,16 @@ class Ticket(msgspec.Struct, eq=False):
             self.left = now
             if self.timeline is not None:
                 self.timeline.queue = mark
+
+    def give_up(self, mark: int) -> None:
+        """It is over without an answer, unless there is one already."""
+        timeline = self.timeline
+        if timeline is None:
+            return
+        if not self.left:
+            timeline.queue = mark
+        elif not timeline.worker:
+            timeline.worker = mark
 
 
 class TicketOfOneTry(Ticket, eq=False):

@@ -25,18 +25,20 @@ SHORTEST_RETRY = 0.05
 class WaitForecast:
     """Exponentially weighted averages of rows and seconds between completions, and of a batch's own duration."""
 
-    __slots__ = ("_gap", "_last", "_rows", "_usual", "batch", "rate")
+    __slots__ = ("_gap", "_last", "_rows", "_usual", "rate")
 
     def __init__(self) -> None:
         self._rows = 0.0
         self._gap = 0.0
         self._usual = Usual(WEIGHT)
         self._last: float | None = None
-        # Kept rather than worked out when asked: every request asks, and only a batch changes them.
-        self.batch = 0.0
-        """Seconds from leaving to the answer that a batch usually takes; 0 where nothing is known."""
         self.rate: float | None = None
         """Rows per second when busy; None until it was measured."""
+
+    @property
+    def batch(self) -> float:
+        """Seconds from leaving to the answer that a batch usually takes; 0 where nothing is known."""
+        return self._usual.value
 
     def completed(self, rows: int, sent: float, now: float, is_line: bool) -> None:
         """A batch of ``rows`` that left at ``sent`` was answered ``now``; ``is_line``: rows are waiting still."""
@@ -48,7 +50,6 @@ class WaitForecast:
             # it keeps the line so short that it is never measured again.
             self._learn(rows, took)
         self._usual.learn(took)
-        self.batch = self._usual.value
         self._last = now if is_line else None
 
     def interrupted(self) -> None:

@@ -52,7 +52,7 @@ class Recorder:
         """By endpoint, deployment, protocol and class of error."""
         self.refused: dict[tuple[str, str], int] = {}
         """By endpoint and protocol: turned away before any work was done."""
-        self._interned: dict[_Key, Series] = {}
+        self._interned = _Interned(self._intern)
         self._latest: dict[tuple[str, str], tuple[Deployment, list[_Key]]] = {}
         """Endpoint and deployment → who serves under these names, and where it is interned."""
         self._names_seen: dict[tuple[str, str], None] = {}
@@ -70,10 +70,10 @@ class Recorder:
             if deployment is None:
                 series = self._series_of(received, status)
             else:
-                key = (deployment, received.protocol, status)
-                series = self._interned.get(key) or self._intern(key)
+                series = self._interned[deployment, received.protocol, status]
             timeline, noted = received.timeline, series.noted
-            timeline.done = timeline.answer or perf_counter_ns()
+            if not timeline.answer:
+                timeline.done = perf_counter_ns()
             noted.append(timeline)
             if len(noted) >= _IN_BULK:
                 series.settle()
@@ -164,3 +164,14 @@ class Recorder:
             facts["not_logged"] = left_out
         is_ours = isinstance(error, _OURS) or type(error) is GatewayError
         (log.warning if is_ours else log.info)(REQUEST_FAILED, **facts)
+
+
+class _Interned(dict[_Key, Series]):
+    """Finds what is not there."""
+
+    def __init__(self, find: Callable[[_Key], Series]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, key: _Key) -> Series:
+        return self._find(key)

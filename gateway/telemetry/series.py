@@ -79,7 +79,7 @@ class Series:
         readings = np.fromiter(chain.from_iterable(map(astuple, noted)), np.int64, number * _READINGS)
         readings = readings.reshape(number, _READINGS)
         marks, done, compute = readings[:, :-2], readings[:, -2], readings[:, -1]
-        whole = done - marks[:, 0]
+        whole = np.maximum(marks[:, -1], done) - marks[:, 0]
         took = np.empty((number, len(_STAGES)), np.int64)
         # Where there is no mark, the one before it stands: no time passes between the two.
         reached = np.maximum.accumulate(marks, axis=1)

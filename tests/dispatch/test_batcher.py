@@ -236,6 +236,19 @@ async def test_an_answer_of_too_few_rows_fails_its_batch_instead_of_shifting_ans
     assert [await outcome(ticket) for ticket in tickets] == [WorkerFailed, WorkerFailed]
 
 
+@pytest.mark.parametrize("answer", [(), (1001, 1002)])
+def test_a_lone_caller_is_not_given_an_answer_of_another_number_of_rows(answer: tuple[int, ...]) -> None:
+    @on_virtual_time
+    async def scenario() -> list[int] | type[BaseException]:
+        bench = Bench()
+        ticket = bench.ask(1)
+        await settle()
+        bench.scorer.answer_with(rows_of(*answer))
+        return await outcome(ticket)
+
+    assert scenario() is WorkerFailed
+
+
 # --- deadlines -----------------------------------------------------------------------------------------------------
 
 
@@ -719,6 +732,53 @@ async def test_who_comes_right_behind_another_and_has_too_little_time_for_both_i
         bench.ask(9, seconds=1)
 
 
+async def learn(bench: Bench) -> None:
+    """That a row takes ten seconds; nobody waits afterwards."""
+    await bench.fill()
+    for value in range(4):
+        bench.ask(value, seconds=5000)
+    for _ in range(5):
+        await settle()
+        bench.loop.advance(10)
+        bench.scorer.answer()
+    await settle()
+
+
+@on_virtual_time
+async def test_who_is_let_in_without_a_close_look_is_looked_at_again_when_more_rows_have_left() -> None:
+    bench = Bench(max_rows=1, max_queue_rows=4)
+    await learn(bench)
+    bench.scorer.change(places=0)
+    bench.ask(1, seconds=5000)
+    bench.ask(2, seconds=5000)  # with nothing in flight, 75 seconds are enough for any line
+    bench.scorer.change(places=5)
+    for value in (3, 4, 5):
+        await settle()
+        bench.ask(value, seconds=5000)
+    await settle()
+    for value in (6, 7, 8):
+        bench.ask(value, seconds=5000)
+    with pytest.raises(Overloaded):
+        bench.ask(9, seconds=100)  # eight rows are ahead
+
+
+@on_virtual_time
+async def test_who_is_let_in_without_a_close_look_is_looked_at_again_when_answers_were_slow() -> None:
+    bench = Bench(max_rows=1, max_queue_rows=4)
+    await learn(bench)
+    bench.scorer.change(places=2)
+    for value in (1, 2):
+        bench.ask(value, seconds=5000)
+        await settle()
+    bench.ask(3, seconds=5000)
+    bench.ask(4, seconds=5000)  # a hundred seconds are enough for any line
+    for seconds in (1, 1000):
+        bench.loop.advance(seconds)
+        bench.scorer.answer()
+    with pytest.raises(Overloaded):
+        bench.ask(5, seconds=200)
+
+
 @on_virtual_time
 async def test_an_idle_worker_gets_a_row_whatever_was_measured_before() -> None:
     bench = Bench(max_rows=1)
@@ -866,6 +926,50 @@ async def test_the_timeline_is_marked_when_the_rows_first_leave() -> None:
     await settle()
 
     assert (before, [stage for stage, _ in timeline.stages]) == ([], ["queue"])
+
+
+@on_virtual_time
+async def test_all_callers_of_a_batch_are_told_the_same_times() -> None:
+    bench = Bench()
+    timelines = [Timeline() for _ in range(3)]
+    for value, timeline in enumerate(timelines):
+        bench.batcher.accept(rows_of(value), bench.loop.now + 5, timeline)
+    await settle()
+    bench.scorer.answer()
+
+    assert len({(each.queue, each.worker, each.compute) for each in timelines}) == 1
+    assert timelines[0].queue < timelines[0].worker
+    assert timelines[0].compute == 250_000_000
+
+
+@on_virtual_time
+async def test_an_answer_that_came_before_its_caller_left_keeps_its_times() -> None:
+    bench = Bench()
+    timeline = Timeline()
+    ticket = bench.batcher.accept(rows_of(1), bench.loop.now + 5, timeline)
+    await settle()
+    bench.scorer.answer()
+    answered = timeline.worker
+    bench.batcher.withdraw(ticket)
+
+    assert (timeline.worker, timeline.compute) == (answered, 250_000_000)
+
+
+@on_virtual_time
+async def test_the_timeline_of_a_large_request_ends_with_its_last_part_and_tells_what_all_parts_took() -> None:
+    bench = Bench(places=2, max_rows=2)
+    timeline = Timeline()
+    ticket = bench.batcher.accept(rows_of(1, 2, 3, 4), bench.loop.now + 5, timeline)
+    await settle()
+    bench.scorer.answer()
+    await settle()
+    after_one = timeline.worker, timeline.compute
+    bench.scorer.answer()
+    await ticket.reply
+
+    assert after_one == (0, -1)
+    assert timeline.worker > 0
+    assert timeline.compute == 500_000_000
 
 
 @on_virtual_time

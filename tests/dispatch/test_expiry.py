@@ -126,3 +126,40 @@ def test_a_line_that_everybody_left_is_forgotten() -> None:
         table.discard(each)
 
     assert not table._line
+
+
+@given(steps=st.lists(STEP, max_size=60))
+def test_whoever_relies_on_the_next_look_is_looked_at_in_time(steps: list[tuple[str, float]]) -> None:
+    table: Expiry[Item] = Expiry()
+    now, newest, look = 100.0, 101.0, float("inf")
+    waiting: list[Item] = []
+    for what, number in steps:
+        if what.startswith("add"):
+            waiting.append(Item(max(now, newest + number)))
+            newest = waiting[-1].deadline if what == "add in turn" else newest
+            is_too_late = table.add(waiting[-1])
+        elif what == "time":
+            now += number
+            is_too_late = now >= look
+            if is_too_late:
+                due = table.due(now)
+                waiting = [each for each in waiting if each not in due]
+        else:
+            is_too_late = False
+            if waiting:
+                table.discard(waiting.pop(-1 if what == "leave last" else int(number * len(waiting))))
+        if is_too_late:  # as the alarm does
+            at = table.next_at
+            look = float("inf") if at is None else at
+            table.look_at(float("inf"))
+            table.look_at(look)
+
+        assert all(look <= each.deadline + LATE for each in waiting)
+
+
+def test_who_comes_in_turn_relies_on_the_look_for_those_before_him() -> None:
+    table: Expiry[Item] = Expiry()
+    table.add(Item(5.0))
+    table.look_at(5.0)
+
+    assert [table.add(Item(deadline)) for deadline in (5.0, 6.0, 4.0)] == [False, False, True]

@@ -59,6 +59,26 @@ async def test_a_request_that_never_left_spent_its_time_in_the_queue() -> None:
 
 
 @on_virtual_time
+async def test_a_request_that_expired_at_a_worker_spent_its_time_there_and_nothing_is_said_of_the_model() -> None:
+    bench = Bench()
+    with pytest.raises(DeadlineExceeded):
+        await bench.stage(bench.request)
+
+    assert bench.stages == ["queue", "worker"]
+
+
+@on_virtual_time
+async def test_a_caller_that_is_cancelled_while_a_worker_has_its_rows_spent_its_time_there() -> None:
+    bench = Bench()
+    task = asyncio.create_task(bench.stage(bench.request))
+    await settle()
+    task.cancel()
+    await asyncio.wait([task])
+
+    assert bench.stages == ["queue", "worker"]
+
+
+@on_virtual_time
 async def test_a_caller_that_is_cancelled_leaves_the_line() -> None:
     bench = Bench()
     bench.scorer.change(places=0)

@@ -69,6 +69,17 @@ def test_every_stage_has_its_own_histogram(recorder: Recorder) -> None:
     assert sum(series.seconds.counts) == 1
 
 
+def test_a_request_lasts_until_its_answer_and_one_without_until_it_is_counted(recorder: Recorder) -> None:
+    for answer in (2_000_000_000, 0):
+        request = received(routed=deployment())
+        request.timeline.started -= 5_000_000_000
+        request.timeline.answer = answer and request.timeline.started + answer
+        recorder.on_done(request, 200, None)
+    (series,) = recorder.series.values()
+
+    assert 7.0 <= series.seconds.sum < 12.0
+
+
 def test_a_name_that_a_client_made_up_never_becomes_a_label(recorder: Recorder) -> None:
     recorder.on_done(received(endpoint="made-up"), 404, NotFound("no such endpoint"))
     recorder.on_done(received(endpoint="price", pinned="made-up"), 404, NotFound("no such deployment"))
