@@ -63,27 +63,27 @@ def plan_cores(
     gateways: int,
     deployments: Mapping[str, Need],
     kept: Mapping[str, tuple[Cores, ...]] = MappingProxyType({}),
+    leaving: Collection[tuple[Cores, ...]] = (),
 ) -> CorePlan:
     """
     The first cores go to the gateways, the rest to the workers, those with the least to do first.
 
     A deployment that says how many workers it wants gets them. The others divide what is left, the earlier ones
     first, and each has at least one; so on a small machine workers share cores, and on one core everything does.
-    ``kept`` are those of ``deployments`` that run already: they stay where they are, and how many they are.
+    ``kept`` are those of ``deployments`` that run already: they stay where they are, and how many they are. Workers on
+    the cores of ``leaving`` serve until the new ones have loaded: of two cores that will have as much to do, a new one
+    gets that where it is in nobody's way meanwhile.
     """
     count = max(1, min(available.count, len(available.cores)))
     slots = list(available.cores[:count])
     own, left = slots[:gateways], slots[gateways:]
     scoring = left or slots
     counts = _worker_counts(len(scoring), deployments)
-    load = dict.fromkeys(scoring, 0)
-    for core in (core for pins in kept.values() for cores in pins for core in cores):
-        if core in load:
-            load[core] += 1
+    load, meanwhile = _counted(scoring, kept.values()), _counted(scoring, leaving)
     pins = dict(kept)
     for name, need in deployments.items():
         if name not in kept:
-            found = tuple(_least_loaded(load, need.threads) for _ in range(counts[name]))
+            found = tuple(_least_loaded(load, meanwhile, need.threads) for _ in range(counts[name]))
             pins[name] = found if available.can_pin else ((),) * len(found)
     gateway_pins = tuple((own[i % len(own)],) if available.can_pin else () for i in range(gateways))
     return CorePlan(gateways=gateway_pins, workers=pins)
@@ -129,9 +129,18 @@ def _worker_counts(cores: int, deployments: Mapping[str, Need]) -> dict[str, int
     return counts
 
 
-def _least_loaded(load: dict[int, int], count: int) -> Cores:
-    """``count`` different cores, as far as there are so many; of equals the first."""
-    cores = tuple(heapq.nsmallest(count, load, key=load.__getitem__))
+def _counted(cores: Iterable[int], groups: Iterable[tuple[Cores, ...]]) -> dict[int, int]:
+    """How many workers of these groups each core has."""
+    found = dict.fromkeys(cores, 0)
+    for core in (core for pins in groups for cores in pins for core in cores):
+        if core in found:
+            found[core] += 1
+    return found
+
+
+def _least_loaded(load: dict[int, int], meanwhile: Mapping[int, int], count: int) -> Cores:
+    """``count`` different cores, as far as there are so many; of equals those with less meanwhile, and the first."""
+    cores = tuple(heapq.nsmallest(count, load, key=lambda core: (load[core], meanwhile[core])))
     for core in cores:
         load[core] += 1
     return cores

@@ -158,6 +158,7 @@ def plan_groups(
         gateways,
         {each.name: each.need for each in wanted},
         {name: group.pins for name, group in keep.items()},
+        [group.pins for group in present if group not in keep.values()],
     )
     start = [_placed(each, cores.workers[each.name], sockets) for each in wanted if each.name not in keep]
     kept = tuple(keep.values())

@@ -176,6 +176,15 @@ def test_a_replacement_is_not_kept_off_the_cores_of_what_it_replaces() -> None:
     assert plan.start[0].pins == before[0].pins
 
 
+def test_a_replacement_loads_on_a_core_where_nobody_serves_if_there_is_one() -> None:
+    machine = Machine(4)
+    before = runs(machine.plan([], config(blue=one(workers=1), green=one(workers=1))))
+    plan = machine.plan(before, config(blue=one(workers=1, max_rows=7), green=one(workers=1)))
+
+    assert [group.pins for group in before] == [((1,),), ((2,),)]
+    assert [group.pins for group in plan.start] == [((3,),)]
+
+
 def test_a_group_that_is_on_its_way_is_used_when_it_is_still_wanted() -> None:
     machine = Machine()
     serving = runs(machine.plan([], config(blue=one())))

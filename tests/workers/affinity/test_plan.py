@@ -71,6 +71,18 @@ def test_a_quota_limits_the_number_of_workers_and_pins_nothing() -> None:
     assert plan.workers == {"a/blue": ((), ())}
 
 
+def test_what_loads_is_kept_off_the_cores_of_what_serves_until_then_where_others_are_free() -> None:
+    plan = plan_cores(cores(4), 1, {"a": Need(workers=1), "b": Need(workers=1)}, {"b": ((2,),)}, leaving=[((1,),)])
+
+    assert plan.workers == {"a": ((3,),), "b": ((2,),)}
+
+
+def test_where_none_is_free_what_will_have_less_to_do_counts_and_not_what_leaves() -> None:
+    plan = plan_cores(cores(3), 1, {"a": Need(workers=1), "b": Need(workers=1)}, {"b": ((2,),)}, leaving=[((1,),)])
+
+    assert plan.workers["a"] == ((1,),)
+
+
 @given(
     n=st.integers(1, 64),
     gateways=st.integers(1, 4),
