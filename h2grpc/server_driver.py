@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from h2grpc import metadata
+from h2grpc.answering import OK
 from h2grpc.call import Call
 from h2grpc.call_state import DONE, IDLE, OPEN, RESET
 from h2grpc.context import MORE_MESSAGES, NO_MESSAGE, AbortError, ServicerContext
@@ -19,7 +20,6 @@ from h2grpc.events import CallLost, ConnectionEnded, Event, HalfClosed, Message,
 from h2grpc.handlers import Method
 from h2grpc.other import OtherAnswer, OtherRequest
 from h2grpc.run_call import run, run_other, run_unary
-from h2grpc.server_protocol import OK
 from h2grpc.server_transport import Home, ServerTransport
 from h2grpc.status import Status
 
