@@ -6,10 +6,10 @@ Nothing of the body is decoded here; the ``read`` closure does that, once the ca
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import perf_counter_ns
 
-from gateway.core.catalog import Catalog
+from gateway.core.catalog import Catalog, EndpointState
 from gateway.core.deadline import Clock, Deadline
 from gateway.core.errors import InvalidInput, NotFound
 from gateway.core.payload import Payload
@@ -38,6 +38,10 @@ class Intake:
     ) -> None:
         self._service, self._catalog, self._personality, self._clock = service, catalog, personality, clock
         self._checks_ids = personality == "azmlinfsrv"
+        self._states: Sequence[EndpointState] = ()
+        """Those that ``_names`` were made of."""
+        self._names: dict[str, str] = {}
+        """By their lower-case form, as hosts are."""
 
     def score(
         self,
@@ -75,15 +79,15 @@ class Intake:
             headers,
             request.id,
         )
-        return self._service(call) if endpoint is not None else self._without_name(call)
+        if endpoint is not None or len(self._catalog.endpoints()) == 1:
+            return self._service(call)
+        return self._without_name(call)
 
     async def _without_name(self, call: Received) -> Answer:
-        """For a request that names no endpoint: where that is what is wrong, its caller is told how to."""
+        """For a request that names none of several endpoints: if that is what is wrong, its caller is told how to."""
         try:
             return await self._service(call)
         except NotFound as error:
-            if len(self._catalog.endpoints()) == 1:
-                raise
             raise NotFound(
                 f"{error}. Name the endpoint by host (<endpoint>.<domain>), by path "
                 f"(/api/v1/endpoint/<endpoint>/score) or by the header {ENDPOINT_HEADER}"
@@ -101,8 +105,10 @@ class Intake:
         label, dot, _ = request.headers.get("host", "").partition(".")
         if not dot or label.isdigit():  # an address: names begin with a letter
             return None
-        label = label.lower()
-        return next((state.name for state in self._catalog.endpoints() if state.name.lower() == label), None)
+        states = self._catalog.endpoints()
+        if states is not self._states:
+            self._states, self._names = states, {state.name.lower(): state.name for state in reversed(states)}
+        return self._names.get(label.lower())
 
     def _deadline(self, timeout_ms: str) -> Deadline:
         if not (timeout_ms.isascii() and timeout_ms.isdigit() and len(timeout_ms) <= 9 and int(timeout_ms) > 0):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from gateway.core.request import Answer
@@ -125,7 +126,7 @@ class _Form:
     def read(self, records: bytes) -> list[Any]:
         """Only when ``is_flat``."""
         if self._is_number:
-            return [value for (value,) in self._packer.iter_unpack(records)]
+            return list(chain.from_iterable(self._packer.iter_unpack(records)))
         found: list[Any] = []
         for unpacked in self._packer.iter_unpack(records):
             values: Any = unpacked

@@ -52,12 +52,9 @@ def invocations_payload(value: Any) -> Payload:
     """The JSON body of ``/invocations``: exactly one of MLflow's four keys."""
     if type(value) is not dict:
         raise InvalidInput(f"expected an object with one of {', '.join(_MLFLOW_KEYS)}, got {_kind(value)}")
-    keys = [key for key in _MLFLOW_KEYS if key in value]
-    if len(keys) != 1:
-        raise InvalidInput(f"expected exactly one of {', '.join(_MLFLOW_KEYS)}, got {', '.join(keys) or 'none'}")
-    key = keys[0]
-    _refuse_others(value, {key, "params"})
-    _refuse_params(value)
+    key = next(iter(value), "")
+    if len(value) != 1 or key not in _MLFLOW_KEYS:
+        key = _one_key(value)
     content = value[key]
     if key == "dataframe_split":
         if type(content) is not dict or "data" not in content:
@@ -82,6 +79,16 @@ def predict_payload(value: Any) -> Payload:
     if type(value) is dict and value:
         return Records([value])
     raise InvalidInput("expected a list of objects, one per row")
+
+
+def _one_key(value: dict[str, Any]) -> str:
+    """MLflow's key among others."""
+    keys = [key for key in _MLFLOW_KEYS if key in value]
+    if len(keys) != 1:
+        raise InvalidInput(f"expected exactly one of {', '.join(_MLFLOW_KEYS)}, got {', '.join(keys) or 'none'}")
+    _refuse_others(value, {keys[0], "params"})
+    _refuse_params(value)
+    return keys[0]
 
 
 def _frame(value: Any, where: str) -> Payload:

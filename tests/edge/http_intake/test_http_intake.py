@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.core.errors import InvalidInput, NotFound
 from gateway.core.payload import Payload, Records
@@ -46,6 +48,31 @@ def test_path_goes_before_header_and_header_before_host(
     captures: dict[str, str], headers: dict[str, str], named: str | None
 ) -> None:
     assert intake(FakeCore()).endpoint_of(request(headers), captures) == named
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(["a", "A", "b", "tumor"]), max_size=3), min_size=1, max_size=4),
+    st.sampled_from(["a.example.com", "A.example.com", "Tumor.example.com", "c.example.com", "a"]),
+)
+def test_a_host_names_the_first_endpoint_of_its_label_however_often_they_are_replaced(
+    catalogs: list[list[str]], host: str
+) -> None:
+    catalog = FakeCatalog()
+    asked = Intake(FakeCore(), catalog, personality="managed", clock=lambda: 100.0)
+    for names in catalogs:
+        catalog._states = tuple(endpoint(deployment(endpoint=name)) for name in names)
+        label, dot, _ = host.partition(".")
+        expected = next((name for name in names if dot and name.lower() == label.lower()), None)
+
+        assert asked.endpoint_of(request({"host": host}), {}) == expected
+
+
+async def test_where_there_is_one_endpoint_nobody_is_told_to_name_it() -> None:
+    asked = Intake(FakeCore(error=NotFound("no")), FakeCatalog(TUMOR), personality="managed", clock=lambda: 100.0)
+    with pytest.raises(NotFound) as refused:
+        await asked.score(request({}), read, endpoint=None)
+
+    assert str(refused.value) == "no"
 
 
 async def test_the_headers_become_the_facts_of_the_call() -> None:
