@@ -26,7 +26,7 @@ from gateway.pool.codec import Refused, encode_batch, failure_of, scored_of
 from gateway.pool.config import PoolConfig
 from gateway.pool.flight import Flight, Outstanding
 from gateway.pool.prefetch import Prefetch
-from gateway.pool.room import Room, Rooms
+from gateway.pool.room import Rooms
 from workers.wire.v1 import worker_pb2 as wire
 
 __all__ = ["FROM_WIRE", "ChannelState", "WorkerChannel"]
@@ -34,6 +34,9 @@ __all__ = ["FROM_WIRE", "ChannelState", "WorkerChannel"]
 log = structlog.get_logger()
 
 NEVER = float("inf")
+
+_read_reply = wire.Reply.FromString
+"""Looking up a method of a message's class costs half as much as reading a short message."""
 
 
 class ChannelState(Enum):
@@ -57,8 +60,9 @@ FROM_WIRE = {
 
 class WorkerChannel:
     """
-    ``rooms`` is where its places are counted, ``on_change`` is called when they may have grown or it has left, and
-    ``on_refused`` gets a batch that the worker did not take.
+    ``rooms`` is where its places are counted, ``on_place`` is called when a batch was answered and nothing else is new,
+    ``on_change`` when whatever else happened by which places may have grown or it has left, and ``on_refused`` gets a
+    batch that the worker did not take.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class WorkerChannel:
         rooms: Rooms,
         *,
         clock: Clock,
+        on_place: Callable[[], None],
         on_change: Callable[[], None],
         on_refused: Callable[[Outstanding], None],
     ) -> None:
@@ -83,10 +88,9 @@ class WorkerChannel:
         self.breaker = Breaker(
             config.breaker_failures, config.breaker_open_ms / 1000, config.breaker_max_open_ms / 1000
         )
-        self.room = Room(rooms)
-        self.flight = Flight()
+        self.flight = Flight(rooms)
         self._clock = clock
-        self._on_change = on_change
+        self._on_place, self._on_change = on_place, on_change
         self._on_refused = on_refused
         self._most = config.batches_in_flight
         self._soon = config.soon_ms / 1000
@@ -95,7 +99,8 @@ class WorkerChannel:
         self._put: Callable[[bytes], None] | None = None
         self._give_up: Callable[[str], None] | None = None
         self._watch: asyncio.TimerHandle | None = None
-        self._watch_at = NEVER
+        self._watched = NEVER
+        """The deadline whose end ``_watch`` looks at; those of all batches are later."""
         self.inputs = self._outputs = self._taken = Layout.of(())
         """What its model takes; ``_taken`` is the layout that was last found to be that."""
 
@@ -111,21 +116,18 @@ class WorkerChannel:
             self._taken = layout
         return True
 
-    def send(self, batch: Outstanding) -> None:
+    def send(self, batch: Outstanding, now: float) -> None:
         """Only while there is a stream. The batch's ``on_end`` is called once, unless ``on_refused`` is."""
-        assert self._put is not None  # noqa: S101  # whoever has room has a stream
-        now, flight = self._clock(), self.flight
-        rows, deadline = batch.rows, batch.deadline
-        message = encode_batch(flight.next_number, rows, max(1, left_ms(deadline, now)), self.inputs.is_resolved)
-        batch.overdue_at = overdue_at = deadline + self._grace
+        put, flight, prefetch, deadline = self._put, self.flight, self._prefetch, batch.deadline
+        assert put is not None  # noqa: S101  # whoever has room has a stream
+        message = encode_batch(flight.next_number, batch.rows, left_ms(deadline, now) or 1, self.inputs.is_resolved)
         flight.add(batch)
-        batches, prefetch = flight.batches, self._prefetch
-        if batches == 1:
+        if prefetch.is_slow and flight.batches == 1:
             prefetch.begins()
-        self.room.hold(batches, prefetch.is_open)
-        if overdue_at < self._watch_at:
-            self._set_watch(overdue_at, now)
-        self._put(message)  # last: should it raise, the watch ends the stream, and this batch does not keep its place
+            flight.hold(1, prefetch.is_open)
+        if deadline < self._watched:
+            self._set_watch(deadline, now)
+        put(message)  # last: should it raise, the watch ends the stream, and this batch does not keep its place
 
     # --- what becomes of the stream ----------------------------------------------------------------------------
 
@@ -149,12 +151,16 @@ class WorkerChannel:
         if self._give_up is None:
             return
         try:
-            reply = wire.Reply.FromString(message)
+            reply = _read_reply(message)
         except DecodeError as error:
             self._give_up(f"nonsense: {error}")
             return
-        if reply.id:
-            self._on_reply(reply)
+        if number := reply.id:
+            batch = self.flight.land(number)
+            if batch is not None:
+                self._on_reply(batch, reply)
+            else:
+                log.warning("pool.reply_to_nobody", worker=self.address)
         if reply.state:
             self._enter(FROM_WIRE.get(reply.state, self.state))
             self._on_change()
@@ -178,18 +184,15 @@ class WorkerChannel:
 
     # --- what the worker says ----------------------------------------------------------------------------------
 
-    def _on_reply(self, reply: wire.Reply) -> None:
-        flight, prefetch = self.flight, self._prefetch
-        batch = flight.land(reply.id)
-        if batch is None:
-            log.warning("pool.reply_to_nobody", worker=self.address)
-            return
-        batches = flight.batches
-        if batches:
-            prefetch.begins()  # the next one, which was there already
-        elif not prefetch.is_open:
-            prefetch.ends()
-        self.room.hold(batches, prefetch.is_open)
+    def _on_reply(self, batch: Outstanding, reply: wire.Reply) -> None:
+        prefetch = self._prefetch
+        if prefetch.is_slow or not prefetch.is_open:
+            flight = self.flight
+            if batches := flight.batches:
+                prefetch.begins()  # the next one, which was there already
+            else:
+                prefetch.ends()
+            flight.hold(batches, prefetch.is_open)
         outcome: Outcome
         try:
             if reply.HasField("failure"):
@@ -201,13 +204,18 @@ class WorkerChannel:
             outcome = nonsense
         if isinstance(outcome, WorkerFailed):
             self._on_failure(batch, outcome)
-        else:  # an answer, or an error of the model, which is none of the worker
-            self.has_answered = True
-            if not self.breaker.is_calm:
-                self.breaker.succeeded()
-                self._set_room()
+            self._on_change()
+            return
+        # An answer, or an error of the model, which is none of the worker.
+        self.has_answered = True
+        if self.breaker.is_calm:
             batch.on_end(outcome)
-        self._on_change()
+            self._on_place()
+        else:
+            self.breaker.succeeded()
+            self._set_room()
+            batch.on_end(outcome)
+            self._on_change()
 
     def _on_failure(self, batch: Outstanding, failure: WorkerFailed) -> None:
         if isinstance(failure, Refused):
@@ -231,8 +239,8 @@ class WorkerChannel:
     def _set_room(self) -> None:
         """After every change of the state, the breaker or the prefetch; batches come and go more often."""
         most = self.breaker.batches(self._clock(), self._most) if self.state is ChannelState.READY else 0
-        self.room.limit(most)
-        self.room.hold(self.flight.batches, self._prefetch.is_open)
+        self.flight.limit(most)
+        self.flight.hold(self.flight.batches, self._prefetch.is_open)
 
     def _on_room(self) -> None:
         self._set_room()
@@ -254,24 +262,25 @@ class WorkerChannel:
 
     # --- whether it hangs --------------------------------------------------------------------------------------
 
-    def _set_watch(self, at: float, now: float) -> None:
+    def _set_watch(self, deadline: float, now: float) -> None:
         self._unset_watch()
-        self._watch_at = at
-        self._watch = asyncio.get_running_loop().call_later(max(0.001, at - now), self._look_for_hang)
+        self._watched = deadline
+        delay = max(0.001, deadline + self._grace - now)
+        self._watch = asyncio.get_running_loop().call_later(delay, self._look_for_hang)
 
     def _unset_watch(self) -> None:
-        self._watch_at = NEVER
+        self._watched = NEVER
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
 
     def _look_for_hang(self) -> None:
         self._unset_watch()
-        now, at = self._clock(), self.flight.overdue_at
-        if at is None:
+        now, deadline = self._clock(), self.flight.deadline
+        if deadline is None:
             return
-        if at > now:
-            self._set_watch(at, now)
+        if deadline + self._grace > now:
+            self._set_watch(deadline, now)
         elif self._give_up is not None:
             self._give_up("no answer long after the deadline")
 

@@ -8,7 +8,7 @@ by its breaker has no places and is skipped.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 __all__ = ["Pickable", "pick"]
 
@@ -19,13 +19,11 @@ class Pickable(Protocol):
     @property
     def address(self) -> str: ...
     @property
-    def room(self) -> HasRoom: ...
-    @property
-    def flight(self) -> HasRows: ...
+    def flight(self) -> Load: ...
 
 
-class HasRoom(Protocol):
-    """What a worker takes."""
+class Load(Protocol):
+    """What a worker has and takes."""
 
     @property
     def is_open(self) -> bool:
@@ -37,15 +35,13 @@ class HasRoom(Protocol):
         """Batches that it takes without making them wait."""
         ...
 
-
-class HasRows(Protocol):
-    """What a worker has."""
-
     @property
     def rows(self) -> int: ...
 
 
 Worker = TypeVar("Worker", bound=Pickable)
+
+NONE: Final = (False, False, 0)
 
 
 def pick(workers: Sequence[Worker], turn: int, avoid: str = "") -> Worker | None:
@@ -55,16 +51,16 @@ def pick(workers: Sequence[Worker], turn: int, avoid: str = "") -> Worker | None
     When every place is taken, the least loaded worker gets a batch more: whoever asked first had its reasons.
     """
     number = len(workers)
-    if number == 1:  # as good as always where a model needs no more
-        return workers[0] if workers[0].room.is_open else None
     best: Worker | None = None
-    best_load = (0, 0, 0)
+    best_load = NONE
     for i in range(number):
         worker = workers[(turn + i) % number]
-        room = worker.room
-        if not room.is_open:
+        flight = worker.flight
+        if not flight.is_open:
             continue
-        load = (worker.address == avoid, room.places <= 0, worker.flight.rows)
+        load = (worker.address == avoid, flight.places <= 0, flight.rows)
+        if load == NONE:
+            return worker  # nobody has less
         if best is None or load < best_load:
             best, best_load = worker, load
     return best

@@ -56,6 +56,7 @@ class Pool(Rooms):
         self._clock = clock
         self._publish = on_description
         self._callbacks: tuple[Callable[[], None], ...] = ()
+        self._observers: tuple[Callable[[], None], ...] = ()
         self._turn = 0
         self._stop: asyncio.Event | None = None
         self._ended: asyncio.Event | None = None
@@ -64,9 +65,19 @@ class Pool(Rooms):
         if tls is not None and not takes_tls(config):
             raise ConfigError("pool.grpc_engine", "expected h2grpc, and ngh2 installed, for TLS to workers")
         self._channels = [
-            WorkerChannel(address, config, self, clock=clock, on_change=self._on_change, on_refused=self._on_refused)
+            WorkerChannel(
+                address,
+                config,
+                self,
+                clock=clock,
+                on_place=self._on_place,
+                on_change=self._on_change,
+                on_refused=self._on_refused,
+            )
             for address in addresses
         ]
+        self._only = self._channels[0] if len(self._channels) == 1 else None
+        """No choice, as good as always where a model needs no more workers."""
         self._links = [
             Link(channel, config, clock=clock, random=random, on_description=self._on_description, tls=tls)
             for channel in self._channels
@@ -81,15 +92,20 @@ class Pool(Rooms):
         self._callbacks += (callback,)
 
     def off_place(self, callback: Callable[[], None]) -> None:
-        callbacks = list(self._callbacks)
-        if callback in callbacks:
-            callbacks.remove(callback)
-            self._callbacks = tuple(callbacks)
+        self._callbacks = tuple(other for other in self._callbacks if other != callback)
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """The same for who does not want to hear of every answer, which changes nothing but ``places``."""
+        self._observers += (callback,)
+
+    def off_change(self, callback: Callable[[], None]) -> None:
+        self._observers = tuple(other for other in self._observers if other != callback)
 
     def send(self, rows: Rows, deadline: Deadline, on_end: Callable[[Outcome], None], avoid: str = "") -> None:
-        if deadline <= self._clock():
+        now = self._clock()
+        if deadline <= now:
             raise DeadlineExceeded("the deadline passed before a worker had a place")
-        self._give(Outstanding(rows, deadline, on_end, avoid))
+        self._give(Outstanding(rows, deadline, on_end, avoid), now)
 
     async def score(self, rows: Rows, deadline: Deadline, avoid: str = "") -> Scored:
         """The same for whoever would rather wait."""
@@ -119,15 +135,18 @@ class Pool(Rooms):
             self._stop.set()
             await self._ended.wait()
 
-    def _give(self, batch: Outstanding) -> None:
-        self._turn = turn = self._turn + 1
-        worker = pick(self._channels, turn, batch.avoid) if self.open else None
+    def _give(self, batch: Outstanding, now: float) -> None:
+        worker = (self._only or self._pick(batch.avoid)) if self.open else None
         if worker is None:
             raise self._nobody_takes()
         layout = batch.rows.layout
         if layout is not worker.inputs and not worker.takes(layout):
             raise NotReady(f"the model of {self.name} has just been replaced by another")
-        worker.send(batch)
+        worker.send(batch, now)
+
+    def _pick(self, avoid: str) -> WorkerChannel | None:
+        self._turn = turn = self._turn + 1
+        return pick(self._channels, turn, avoid)
 
     def _on_refused(self, batch: Outstanding) -> None:
         """The worker is draining, so the next choice is another."""
@@ -135,7 +154,7 @@ class Pool(Rooms):
         try:
             if batch.refusals >= len(self._channels):
                 raise self._nobody_takes()
-            self._give(batch)
+            self._give(batch, self._clock())
         except GatewayError as error:
             batch.on_end(error)
 
@@ -149,8 +168,12 @@ class Pool(Rooms):
             return False  # its breaker is open
         return channel.lost_at is not None and self._clock() - channel.lost_at < self._config.soon_ms / 1000
 
-    def _on_change(self) -> None:
+    def _on_place(self) -> None:
         for callback in self._callbacks:
+            callback()
+
+    def _on_change(self) -> None:
+        for callback in self._observers + self._callbacks:
             callback()
 
     def _on_description(self, channel: WorkerChannel, description: Description) -> None:

@@ -23,6 +23,9 @@ SHARE = 0.5
 SHORTEST = 0.001
 """Seconds; uvloop's timers count whole milliseconds."""
 
+LONG = SHORTEST / SHARE
+"""Seconds of a batch that is worth a timer."""
+
 WEIGHT = 0.2
 """Of the newest batch."""
 
@@ -30,26 +33,29 @@ WEIGHT = 0.2
 class Prefetch:
     """Calls ``on_open`` when the place opens. Used from the loop's own thread."""
 
-    __slots__ = ("_on_open", "_timer", "_usual", "is_open")
+    __slots__ = ("_on_open", "_timer", "_usual", "is_open", "is_slow")
 
     def __init__(self, on_open: Callable[[], None]) -> None:
         self._on_open = on_open
         self._usual = Usual(WEIGHT)
         self._timer: asyncio.TimerHandle | None = None
+        self.is_slow = False
+        """Whether a batch takes so long that it matters when it ``begins``."""
         self.is_open = True
         """Whether one more batch may be sent to the worker that computes already."""
 
     def computed(self, seconds: float) -> None:
         """A batch took that long, by the worker's own clock."""
-        self._usual.learn(seconds)
+        usual = self._usual
+        usual.learn(seconds)
+        self.is_slow = usual.value >= LONG
 
     def begins(self) -> None:
         """The worker begins a batch now."""
-        wait = SHARE * self._usual.value
-        if wait >= SHORTEST:
+        if self.is_slow:
             self.ends()
             self.is_open = False
-            self._timer = asyncio.get_running_loop().call_later(wait, self._open)
+            self._timer = asyncio.get_running_loop().call_later(SHARE * self._usual.value, self._open)
 
     def ends(self) -> None:
         """The worker has nothing to compute, or is gone."""

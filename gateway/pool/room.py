@@ -27,14 +27,19 @@ class Rooms:
 class Room:
     """Of one worker, which counts in ``rooms``; the names mean the same."""
 
-    __slots__ = ("_most", "_rooms", "is_open", "places", "spare")
+    __slots__ = ("_most", "_rooms", "is_next_wanted", "is_open", "spare")
 
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
         self._most = 0
         self.is_open = False
-        self.places = 0
+        self.is_next_wanted = True
+        """Whether it takes any other batch, or only a full one."""
         self.spare = 0
+
+    @property
+    def places(self) -> int:
+        return self.spare if self.is_next_wanted else 0
 
     def limit(self, most: int) -> None:
         """It may have ``most`` batches from now on; ``hold`` must follow."""
@@ -45,10 +50,9 @@ class Room:
             self._rooms.open += 1 if is_open else -1
 
     def hold(self, batches: int, is_next_wanted: bool) -> None:
-        """It has ``batches`` now, and takes any other one only if ``is_next_wanted``, else only a full one."""
-        rooms, most = self._rooms, self._most
+        """It has ``batches`` now. Not needed where one came or went, which ``Flight`` counts itself."""
+        rooms, before, most = self._rooms, self.places, self._most
         spare = most - batches if most > batches else 0
-        places = spare if is_next_wanted else 0
         rooms.spare += spare - self.spare
-        rooms.places += places - self.places
-        self.spare, self.places = spare, places
+        self.spare, self.is_next_wanted = spare, is_next_wanted
+        rooms.places += self.places - before

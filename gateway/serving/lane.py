@@ -88,7 +88,7 @@ class Lane:
         self._seen: Description | None = None
         self._made: list[Deployment] = []
         self._is_ready = False
-        pool.on_place(self._look)
+        pool.on_change(self._look)
         self._look()
 
     @property
@@ -121,14 +121,14 @@ class Lane:
 
     async def close(self, drain: float, why: str) -> None:
         """Answer what was accepted, for at most ``drain`` seconds; nothing more is taken, and ``why`` is told."""
-        self.pool.off_place(self._look)
+        self.pool.off_change(self._look)
         if self._batcher is not None:
             await self._batcher.close(drain, why)
         for deployment in self._made:
             self._lines.remove(deployment)
 
     def _look(self) -> None:
-        """Called for every answered batch as well, so nothing is done where nothing is new."""
+        """Called also where nothing is new for clients, so nothing is done then."""
         description = self.pool.description
         if description is not self._seen and description is not None:
             self._seen = description

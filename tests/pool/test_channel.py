@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.core.errors import GatewayError
@@ -32,12 +32,21 @@ class Played:
     def __init__(self, rooms: Rooms, name: str = "w") -> None:
         self.loop = cast("VirtualLoop", asyncio.get_running_loop())
         self.changes = 0
+        """Times that it said that it may take more."""
+        self.has_room = False
+        """Whether it took batches, as far as its words of changes tell, without those of answers."""
         self.refused: list[Outstanding] = []
         self.sent: list[wire.Batch] = []
         self.given_up: list[str] = []
         self.ends: list[list[Outcome]] = []
         self.channel = WorkerChannel(
-            name, CONFIG, rooms, clock=self.loop.time, on_change=self._on_change, on_refused=self._on_refused
+            name,
+            CONFIG,
+            rooms,
+            clock=self.loop.time,
+            on_place=self._on_place,
+            on_change=self._on_change,
+            on_refused=self._on_refused,
         )
 
     def connect(self, state: ChannelState = ChannelState.READY) -> None:
@@ -49,7 +58,7 @@ class Played:
         """How the batch ends, once it has."""
         ends: list[Outcome] = []
         self.ends.append(ends)
-        self.channel.send(Outstanding(rows_of(value), self.loop.now + seconds, ends.append))
+        self.channel.send(Outstanding(rows_of(value), self.loop.now + seconds, ends.append), self.loop.now)
         return ends
 
     def say(self, reply: wire.Reply) -> None:
@@ -80,8 +89,12 @@ class Played:
     def _put(self, message: bytes) -> None:
         self.sent.append(wire.Batch.FromString(message))
 
+    def _on_place(self) -> None:
+        self.changes += 1
+
     def _on_change(self) -> None:
         self.changes += 1
+        self.has_room = self.channel.flight.is_open
 
     def _on_refused(self, batch: Outstanding) -> None:
         self.refused.append(batch)
@@ -94,9 +107,17 @@ def slow(batch: wire.Batch) -> wire.Reply:
     return reply
 
 
+def quick(batch: wire.Batch) -> wire.Reply:
+    """An answer that took too little time for any timer."""
+    reply = answer(batch)
+    reply.compute_ns = 1_000
+    return reply
+
+
 REPLIES: dict[str, Callable[[wire.Batch], wire.Reply]] = {
     "answer": answer,
     "slow": slow,
+    "quick": quick,
     "model": failure(wire.Failure.MODEL),
     "internal": failure(wire.Failure.INTERNAL),
     "refused": failure(wire.Failure.REFUSED),
@@ -116,7 +137,12 @@ WHAT = st.one_of(
 )
 
 
+FULL_ONE_TO_A_SLOW_WORKER = [("send", 0, 1), ("slow", 0, 1), ("send", 0, 1), ("send", 0, 1)]
+
+
 @settings(max_examples=200, deadline=None)
+@example(steps=FULL_ONE_TO_A_SLOW_WORKER)
+@example(steps=[*FULL_ONE_TO_A_SLOW_WORKER, ("quick", 0, 0), ("quick", 0, 0)])
 @given(steps=st.lists(st.tuples(WHAT, WHO, st.integers(1, 60)), max_size=60))
 def test_what_is_kept_is_what_adding_up_would_give_and_every_batch_ends_once(steps: list[tuple[str, int, int]]) -> None:
     async def scenario() -> None:
@@ -127,7 +153,7 @@ def test_what_is_kept_is_what_adding_up_would_give_and_every_batch_ends_once(ste
         for what, who, number in steps:
             worker = workers[who]
             if what == "send":
-                if worker.channel.room.is_open:
+                if worker.channel.flight.is_open:
                     worker.send(number)
             elif what in REPLIES:
                 if (batch := worker.take(number)) is not None:
@@ -146,11 +172,16 @@ def test_what_is_kept_is_what_adding_up_would_give_and_every_batch_ends_once(ste
 
             expected = [each.room for each in workers]
 
-            assert [(w.channel.room.is_open, w.channel.room.places, w.channel.room.spare) for w in workers] == expected
+            assert [
+                (w.channel.flight.is_open, w.channel.flight.places, w.channel.flight.spare) for w in workers
+            ] == expected
             assert rooms.open == sum(is_open for is_open, _, _ in expected)
             assert rooms.places == sum(places for _, places, _ in expected)
             assert rooms.spare == sum(spare for _, _, spare in expected)
             assert worker.channel.flight.rows == worker.channel.flight.batches  # batches of one row
+            assert [w.has_room for w in workers if not w.given_up] == [
+                w.channel.flight.is_open for w in workers if not w.given_up
+            ]
 
         for worker in workers:
             worker.lose()
@@ -176,6 +207,52 @@ async def test_a_slow_worker_that_computes_takes_only_a_full_batch_until_it_is_h
     await asyncio.sleep(0.021)
 
     assert (at_first, (rooms.places, rooms.spare), worker.changes) == ((0, 1), (1, 1), before + 1)
+
+
+@on_virtual_time
+async def test_a_worker_that_has_become_quick_takes_another_batch_as_soon_as_it_has_none() -> None:
+    worker = Played(rooms := Rooms())
+    worker.connect()
+    reply = slow(wire.Batch(id=1, rows=1, records=bytes(8)))
+    reply.compute_ns = 2_100_000  # worth a timer, and no longer after one that is quick
+    for value in (1, 2, 3):
+        worker.send(value)
+        if value == 1:
+            worker.sent.clear()
+            worker.say(reply)
+    places = [rooms.places]
+    for batch in worker.sent:
+        worker.say(quick(batch))
+        places.append(rooms.places)
+
+    assert places == [0, 0, 2]
+
+
+@on_virtual_time
+async def test_a_worker_hangs_a_grace_after_the_first_deadline_whichever_batch_came_first() -> None:
+    worker = Played(Rooms())
+    worker.connect()
+    worker.send(1, seconds=5)
+    worker.send(2, seconds=1)
+    await asyncio.sleep(1.019)
+    just_before = list(worker.given_up)
+    await asyncio.sleep(0.002)
+
+    assert (just_before, len(worker.given_up)) == ([], 1)
+
+
+@on_virtual_time
+async def test_a_batch_has_its_own_grace_where_an_earlier_one_was_answered() -> None:
+    worker = Played(Rooms())
+    worker.connect()
+    worker.send(1, seconds=5)
+    worker.send(2, seconds=5.01)
+    worker.say(answer(worker.sent[0]))
+    await asyncio.sleep(5.029)
+    just_before = list(worker.given_up)
+    await asyncio.sleep(0.002)
+
+    assert (just_before, len(worker.given_up)) == ([], 1)
 
 
 @on_virtual_time
@@ -211,7 +288,9 @@ async def test_a_batch_ends_in_the_turn_in_which_its_answer_comes_and_its_place_
     worker = Played(rooms := Rooms())
     worker.connect()
     places: list[int] = []
-    worker.channel.send(Outstanding(rows_of(1), worker.loop.now + 5, lambda _: places.append(rooms.places)))
+    worker.channel.send(
+        Outstanding(rows_of(1), worker.loop.now + 5, lambda _: places.append(rooms.places)), worker.loop.now
+    )
     while_out = rooms.places
     worker.say(answer(worker.sent[0]))
 
@@ -224,7 +303,9 @@ async def test_whoever_waits_for_a_place_hears_after_the_batch_has_ended() -> No
     worker.connect()
     before = worker.changes
     heard: list[int] = []
-    worker.channel.send(Outstanding(rows_of(1), worker.loop.now + 5, lambda _: heard.append(worker.changes)))
+    worker.channel.send(
+        Outstanding(rows_of(1), worker.loop.now + 5, lambda _: heard.append(worker.changes)), worker.loop.now
+    )
     worker.say(answer(worker.sent[0]))
 
     assert (heard, worker.changes) == ([before], before + 1)
@@ -237,7 +318,8 @@ async def test_all_batches_of_a_lost_worker_end_and_it_has_left_by_then() -> Non
     states: list[ChannelState] = []
     for value in (1, 2):
         worker.channel.send(
-            Outstanding(rows_of(value), worker.loop.now + 5, lambda _: states.append(worker.channel.state))
+            Outstanding(rows_of(value), worker.loop.now + 5, lambda _: states.append(worker.channel.state)),
+            worker.loop.now,
         )
     worker.lose()
 

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from gateway.pool.pick import pick
 
 
@@ -11,10 +14,6 @@ class Worker:
     rows: int = 0
     places: int = 1
     is_open: bool = True
-
-    @property
-    def room(self) -> Worker:
-        return self
 
     @property
     def flight(self) -> Worker:
@@ -55,3 +54,19 @@ def test_the_avoided_one_is_taken_when_alone() -> None:
 
 def test_nobody_to_pick_is_none() -> None:
     assert pick([Worker("a", is_open=False)], 0) is None
+
+
+WORKERS = st.lists(
+    st.builds(Worker, st.sampled_from("abc"), st.integers(0, 2), st.integers(0, 2), st.booleans()), max_size=5
+)
+
+
+@given(workers=WORKERS, turn=st.integers(0, 10), avoid=st.sampled_from(["", "a", "b"]))
+def test_the_choice_is_the_first_of_the_least_loaded_from_the_turn_on(
+    workers: list[Worker], turn: int, avoid: str
+) -> None:
+    start = turn % len(workers) if workers else 0
+    in_turn = [worker for worker in workers[start:] + workers[:start] if worker.is_open]
+    wanted = min(in_turn, key=lambda each: (each.address == avoid, not each.places, each.rows), default=None)
+
+    assert pick(workers, turn, avoid) is wanted

@@ -115,6 +115,35 @@ async def test_a_place_is_taken_at_once_and_free_again_with_the_answer(worker: F
         assert (while_held, pool.places) == (1, 2)
 
 
+async def test_a_batch_is_refused_where_the_only_worker_takes_none(worker: FakeWorker) -> None:
+    async with running([worker]) as (pool, changes):
+        worker.say(wire.Reply(state=wire.RESTING))
+        await changes.until(lambda: not pool.open)
+        with pytest.raises(NotReady):
+            await pool.score(rows_of(1), soon())
+
+    assert worker.batches == []
+
+
+async def test_who_asked_for_changes_hears_of_no_answer_but_of_a_worker_that_rests_or_is_lost(
+    worker: FakeWorker,
+) -> None:
+    heard: list[bool] = []
+    async with running([worker]) as (pool, changes):
+        pool.on_change(tell := lambda: heard.append(pool.open > 0))
+        await pool.score(rows_of(1), soon())
+        of_an_answer = list(heard)
+        worker.say(wire.Reply(state=wire.RESTING))
+        await changes.until(lambda: not pool.open)
+        worker.say(wire.Reply(state=wire.READY))
+        await changes.until(lambda: pool.open > 0)
+        await worker.die()
+        await changes.until(lambda: not pool.open)
+        pool.off_change(tell)
+
+    assert (of_an_answer, heard) == ([], [False, True, False])
+
+
 async def test_a_slow_model_gets_its_next_batch_only_when_this_one_is_well_under_way(worker: FakeWorker) -> None:
     async with running([worker]) as (pool, _):
         slow = answer(wire.Batch(rows=1, records=bytes(8)))
