@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter_ns
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -11,7 +12,7 @@ from gateway.core.deadline import Clock
 from gateway.core.errors import DeadlineExceeded, Forbidden
 from gateway.core.request import Answer, Authenticated, Deployment, Routed
 from gateway.core.service import Service, function_of
-from gateway.routing.table import RouteTable
+from gateway.routing.table import Route, RouteTable
 
 __all__ = ["Divided", "Routing"]
 
@@ -46,9 +47,11 @@ class Routing:
         self._table, self._inner = table, inner
         self._usual: dict[str | None, Lead] = {}
         """By endpoint that a request named, where there is nothing to choose: one deployment has all the traffic."""
+        self._splits: dict[str | None, tuple[Sequence[int], Sequence[Lead]]] = {}
+        """Likewise where all that is to do is to draw: the running sums of the weights, and where each leads."""
         self._drawn: dict[Deployment, Lead] = {}
         self._pinned: dict[Deployment, Lead] = {}
-        """Both of deployments in the table, and gone with it."""
+        """Both of deployments in the table. All of these are gone with it."""
 
     def __call__(self, request: Authenticated, /) -> Awaitable[Answer]:
         received = request.received
@@ -68,6 +71,10 @@ class Routing:
     def _choose(self, request: Authenticated) -> Lead:
         received = request.received
         endpoint, pin = received.endpoint, received.deployment
+        split = self._splits.get(endpoint)
+        if split is not None and pin is None:
+            bounds, leads = split
+            return leads[bisect_right(bounds, self._draw() * 100)]
         route = self._table.routes.get(endpoint) or self._table.route(endpoint)
         # Where the wire named no endpoint, the auth stage could not ask for this one.
         if endpoint is None and not request.principal.may(Role.SCORE, route.endpoint):
@@ -76,10 +83,24 @@ class Routing:
             deployment = route.pinned(pin)
             return self._pinned.get(deployment) or self._lead(self._pinned, deployment, self._inner)
         deployment = route.sole or route.pick(request, self._draw)
-        lead = self._drawn.get(deployment) or self._lead(self._drawn, deployment, route.serve or self._inner)
-        if deployment is route.sole and endpoint is not None:
-            self._usual[endpoint] = lead
+        serve = route.serve or self._inner
+        lead = self._drawn.get(deployment) or self._lead(self._drawn, deployment, serve)
+        if endpoint is not None:
+            self._remember(endpoint, route, serve)
         return lead
+
+    def _remember(self, endpoint: str, route: Route, serve: Service[Routed, Answer]) -> None:
+        """What is asked of the route no more, because it says the same each time."""
+        if route.key is not None:
+            return
+        loaded = [deployment for deployment in route.weighted if deployment is not None]
+        if len(loaded) < len(route.weighted):
+            return
+        leads = [self._drawn.get(each) or self._lead(self._drawn, each, serve) for each in loaded]
+        if len(leads) == 1:
+            self._usual[endpoint] = leads[0]
+        else:
+            self._splits[endpoint] = route.bounds, leads
 
     def _lead(self, known: dict[Deployment, Lead], deployment: Deployment, serve: Service[Routed, Answer]) -> Lead:
         next_one = serve.of(deployment) if isinstance(serve, Divided) else function_of(serve)
