@@ -159,12 +159,14 @@ class Serving:
             self._credentials.check(config.modes)
             features = await self.features.prepare(config.endpoints, config.views)
             try:
+                await asyncio.sleep(0)  # in a turn of the loop of its own: requests wait for the end of each
                 self._prepared = following = self._build(config, served, features, self._now.lanes)
             except BaseException:
                 self.features.discard(features)
                 await self._close_unused()
                 raise
             try:
+                await asyncio.sleep(0)
                 await self._settled(following)
             except BaseException:
                 await self._drop()
@@ -177,6 +179,7 @@ class Serving:
             if following is not None and following.version == version:
                 self._prepared = None
                 self._switch(following)
+                await asyncio.sleep(0)  # requests come before the answer to whoever asked for this
             elif self._now.version != version:
                 raise Conflict(version, following.version if following is not None else self._now.version)
 

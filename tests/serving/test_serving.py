@@ -368,3 +368,25 @@ async def test_whatever_a_change_says_of_an_endpoint_is_what_is_shown_of_it(
         assert list(shown.deployments) == list(following.deployments)
         assert (shown.description, shown.is_loaded) == (following.description, following.loaded)
         assert rows == [each.max_rows for each in following.deployments.values() if following.loaded]
+
+
+async def test_whoever_comes_meanwhile_waits_neither_for_a_whole_preparation_nor_for_the_answer_to_a_switch(
+    blue: FakeWorker, tmp_path: Path
+) -> None:
+    loop, seen = asyncio.get_running_loop(), list[tuple[int | None, int]]()
+    async with gateway(config(endpoint({"blue": 100})), served(1, {"blue": blue}), tmp_path) as here:
+        serving = here.serving
+
+        def come(turns: int) -> None:
+            seen.append((serving.prepared, serving.version))
+            if turns > 1:
+                loop.call_soon(come, turns - 1)
+
+        loop.call_soon(come, 2)
+        await serving.prepare(config(endpoint({"blue": 100})), served(2, {"blue": blue}))
+        seen.append((serving.prepared, serving.version))
+        loop.call_soon(come, 1)
+        await serving.commit(2)
+        until_answered = list(seen)
+
+    assert until_answered == [(None, 1), (2, 1), (2, 1), (None, 2)]
