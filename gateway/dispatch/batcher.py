@@ -263,8 +263,8 @@ class Batcher:
         self._in_flight -= rows
         if isinstance(outcome, Scored):
             try:
-                sent, compute, counts = attempt.sent, outcome.compute, attempt.counts
-                answers = [outcome] if not counts and outcome.rows.count == rows else split(outcome, counts or [rows])
+                answer, sent, compute, counts = outcome.rows, attempt.sent, outcome.compute, attempt.counts
+                answers = [answer] if not counts and answer.count == rows else split(answer, counts or [rows])
                 now = self._clock()
                 self._callers.answer(attempt.tickets, answers, now, compute)
                 self._comfort = NEVER

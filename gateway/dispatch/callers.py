@@ -13,7 +13,7 @@ from time import perf_counter_ns
 
 from gateway.core.deadline import Clock
 from gateway.core.errors import DeadlineExceeded, GatewayError
-from gateway.core.scoring import Scored
+from gateway.core.rows import Rows
 from gateway.dispatch import parts
 from gateway.dispatch.alarm import Alarm
 from gateway.dispatch.counters import NS, Counters
@@ -40,7 +40,7 @@ class Callers:
             part.reply.add_done_callback(partial(self._on_part, whole))
             self._window.put(part)
 
-    def answer(self, tickets: Sequence[Ticket], answers: Sequence[Scored], now: float, compute: float) -> None:
+    def answer(self, tickets: Sequence[Ticket], answers: Sequence[Rows], now: float, compute: float) -> None:
         """
         Who expired meanwhile, or has left, hears nothing any more; ``compute`` is what the model took for all of them.
         """
@@ -54,6 +54,8 @@ class Callers:
                 continue
             if (timeline := ticket.timeline) is None:
                 number -= 1  # of all parts together only the whole counts
+                if ticket.parent is not None:
+                    ticket.parent.compute += compute
                 continue
             timeline.worker = mark
             timeline.compute = compute_ns
@@ -98,12 +100,12 @@ class Callers:
         """Whoever is still here hears ``error``; no timer is left."""
         self.fail_all(self.alarm.stop(), error)
 
-    def _on_part(self, whole: Ticket, reply: asyncio.Future[Scored]) -> None:
+    def _on_part(self, whole: Ticket, reply: asyncio.Future[Rows]) -> None:
         outcome = parts.outcome(whole, reply)
         if isinstance(outcome, GatewayError):
             self.fail(whole, outcome)
         elif outcome is not None:
-            self.answer([whole], [outcome], self._clock(), outcome.compute)
+            self.answer([whole], [outcome], self._clock(), whole.compute)
 
     def _on_deadline(self, ticket: Ticket) -> None:
         self._window.remove(ticket)

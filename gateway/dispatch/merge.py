@@ -12,7 +12,6 @@ from struct import iter_unpack
 
 from gateway.core.errors import WorkerFailed
 from gateway.core.rows import Rows
-from gateway.core.scoring import Scored
 from gateway.dispatch.ticket import Ticket
 
 __all__ = ["join", "merge", "split"]
@@ -28,39 +27,33 @@ def merge(tickets: Sequence[Ticket]) -> tuple[Rows, list[int]]:
     return Rows(first.layout, sum(counts), b"".join([part.records for part in parts])), counts
 
 
-def split(scored: Scored, counts: Sequence[int]) -> list[Scored]:
+def split(rows: Rows, counts: Sequence[int]) -> list[Rows]:
     """The answer cut into pieces of ``counts`` rows. Raises ``WorkerFailed`` unless they add up."""
-    rows, number = scored.rows, len(counts)
+    number = len(counts)
     if rows.count != sum(counts):
         raise WorkerFailed(f"the worker answered {rows.count} rows for {sum(counts)}")
     if number == 1:
-        return [scored]
+        return [rows]
     layout, width = rows.layout, rows.layout.width
-    queue, compute, worker = scored.queue, scored.compute, scored.worker
     if counts.count(1) == number and width and not rows.texts:
         records = iter_unpack(f"{width}s", rows.records)
-        return [Scored(Rows(layout, 1, record), queue, compute, worker) for (record,) in records]
-    pieces: list[Scored] = []
+        return [Rows(layout, 1, record) for (record,) in records]
+    pieces: list[Rows] = []
     start = 0
     for count in counts:
         stop = start + count
-        pieces.append(Scored(rows.cut(start, stop), queue, compute, worker))
+        pieces.append(rows.cut(start, stop))
         start = stop
     return pieces
 
 
-def join(parts: Sequence[Scored]) -> Scored:
+def join(parts: Sequence[Rows]) -> Rows:
     """
-    The answers to the parts of one large request as one; ``compute`` adds up what every worker spent on it.
+    The answers to the parts of one large request as one.
 
     Raises ``WorkerFailed`` when the model chose different lengths for different parts.
     """
-    layout = parts[0].rows.layout
-    if any(part.rows.layout is not layout for part in parts):
+    layout = parts[0].layout
+    if any(part.layout is not layout for part in parts):
         raise WorkerFailed("the model answered parts of one request in different shapes")
-    return Scored(
-        Rows.join([part.rows for part in parts]),
-        max(part.queue for part in parts),
-        sum(part.compute for part in parts),
-        parts[0].worker,
-    )
+    return Rows.join(parts)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 
 from gateway.core.errors import GatewayError, WorkerFailed
-from gateway.core.scoring import Outcome, Scored
+from gateway.core.rows import Rows
 from gateway.dispatch.merge import join
 from gateway.dispatch.ticket import Ticket
 
@@ -35,7 +35,7 @@ def cut(whole: Ticket, limit: int, loop: asyncio.AbstractEventLoop) -> list[Tick
     return parts
 
 
-def outcome(whole: Ticket, reply: asyncio.Future[Scored]) -> Outcome | None:
+def outcome(whole: Ticket, reply: asyncio.Future[Rows]) -> Rows | GatewayError | None:
     """What ``whole`` shall hear now that the part with this ``reply`` is done; None where there is nothing to say."""
     if reply.cancelled():
         return None

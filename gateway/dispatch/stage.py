@@ -28,8 +28,8 @@ class Dispatch:
         batcher = self._batcher_of(deployment)
         ticket = batcher.accept(request.rows, request.deadline, request.received.timeline)
         try:
-            scored = await ticket.reply
+            rows = await ticket.reply
         except asyncio.CancelledError:
             batcher.withdraw(ticket)
             raise
-        return Answer(deployment, scored.rows)
+        return Answer(deployment, rows)

@@ -16,7 +16,6 @@ import msgspec
 from gateway.core.deadline import Deadline
 from gateway.core.errors import GatewayError
 from gateway.core.rows import Rows
-from gateway.core.scoring import Scored
 from gateway.core.timeline import Timeline
 
 __all__ = ["Ticket", "TicketOfOneTry", "fresh"]
@@ -34,7 +33,7 @@ class Ticket(msgspec.Struct, eq=False):
 
     rows: Rows
     deadline: Deadline
-    reply: asyncio.Future[Scored]
+    reply: asyncio.Future[Rows]
     born: float
     """When it came, on the batcher's clock."""
     timeline: Timeline | None = None
@@ -44,6 +43,8 @@ class Ticket(msgspec.Struct, eq=False):
     """Of a request larger than one batch: the tickets that really stand in line."""
     answered: int = 0
     """So many of its parts, from the first on, were found answered; they are not looked at again."""
+    compute: float = 0.0
+    """Seconds that the model took for those of its parts that are answered."""
     left: float = 0.0
     """When its rows first left for a worker; 0 while they wait."""
 
@@ -57,11 +58,11 @@ class Ticket(msgspec.Struct, eq=False):
         reply = self.reply
         return reply.done() and not reply.cancelled() and reply.exception() is None
 
-    def resolve(self, scored: Scored) -> bool:
+    def resolve(self, answer: Rows) -> bool:
         """Whether this was news to the caller."""
         if self.reply.done():
             return False
-        self.reply.set_result(scored)
+        self.reply.set_result(answer)
         return True
 
     def fail(self, error: GatewayError) -> bool:

@@ -24,7 +24,7 @@ class Line(Protocol):
 
     def accept_once(self, rows: Rows, deadline: Deadline, /) -> Any:
         """
-        A place, with a future ``reply`` of ``Scored``; whatever fails, the rows are not tried again.
+        A place, with a future ``reply`` of ``Rows``; whatever fails, the rows are not tried again.
 
         Raises ``GatewayError``.
         """

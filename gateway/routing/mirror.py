@@ -27,7 +27,6 @@ from gateway.core.deadline import Clock, Deadline
 from gateway.core.errors import GatewayError, NotReady
 from gateway.core.request import Answer, Deployment, Enriched
 from gateway.core.rows import Rows
-from gateway.core.scoring import Scored
 from gateway.routing.company import LINGER, Company
 from gateway.routing.compare import Comparison, Pair
 from gateway.routing.comparisons import Comparisons, Judging
@@ -259,7 +258,7 @@ class Mirror:
 
     # --- on the way back ---------------------------------------------------------------------------------------
 
-    def _on_reply(self, flight: Flight, reply: asyncio.Future[Scored]) -> None:
+    def _on_reply(self, flight: Flight, reply: asyncio.Future[Rows]) -> None:
         self._land(flight)
         if reply.cancelled():
             return
@@ -275,7 +274,7 @@ class Mirror:
             log.exception("mirror.crashed", endpoint=self._endpoint, shadow=flight.shadow.name, mirrored=True)
             flight.target.failed("crashed")
 
-    def _answered(self, flight: Flight, scored: Scored) -> None:
+    def _answered(self, flight: Flight, rows: Rows) -> None:
         comparer = self._comparisons.of(flight.primary, flight.shadow)
         if comparer is None:
             return
@@ -283,7 +282,7 @@ class Mirror:
             comparer.failed(primary=True, shadow=False)
             return
         seconds = self._clock() - flight.sent if flight.is_alone else None
-        comparer.note(Pair(flight.answer.rows, scored.rows, flight.seconds, seconds, flight.request_id, flight.inputs))
+        comparer.note(Pair(flight.answer.rows, rows, flight.seconds, seconds, flight.request_id, flight.inputs))
 
     def _failed(self, flight: Flight, error: GatewayError) -> None:
         kind, shadow = type(error).__name__, flight.shadow

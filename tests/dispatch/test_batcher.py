@@ -57,7 +57,7 @@ class Bench:
 
 async def outcome(ticket: Ticket) -> list[int] | type[BaseException]:
     try:
-        return numbers((await ticket.reply).rows)
+        return numbers(await ticket.reply)
     except GatewayError as error:
         return type(error)
 

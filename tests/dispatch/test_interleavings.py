@@ -17,7 +17,8 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from gateway.core.errors import DeadlineExceeded, ModelFailed, NotReady, Overloaded, WorkerFailed
-from gateway.core.scoring import Scored, WorkerLost
+from gateway.core.rows import Rows
+from gateway.core.scoring import WorkerLost
 from gateway.dispatch.batcher import Batcher
 from gateway.dispatch.config import BatchConfig
 from gateway.dispatch.ticket import Ticket
@@ -100,11 +101,11 @@ class World:
             self.scorer.fail(WorkerLost("gone", batch.worker), batch)
 
 
-def _what(reply: asyncio.Future[Scored]) -> list[int] | type[BaseException] | None:
+def _what(reply: asyncio.Future[Rows]) -> list[int] | type[BaseException] | None:
     if reply.cancelled():
         return None
     error = reply.exception()
-    return type(error) if error is not None else numbers(reply.result().rows)
+    return type(error) if error is not None else numbers(reply.result())
 
 
 NUMBER = st.integers(0, 50)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import WorkerFailed
 from gateway.core.rows import Layout, Rows
-from gateway.core.scoring import Scored
 from gateway.core.signature import Column, Kind
 from gateway.core.tensor import BY_NAME
 from gateway.dispatch.merge import merge, split
@@ -20,7 +19,7 @@ NUMBER = Column(name="n", kind=Kind.INTEGER, datatype=BY_NAME["INT64"])
 WORD = Column(name="w", kind=Kind.STRING, datatype=BY_NAME["BYTES"])
 LAYOUTS = [Layout.of((NUMBER,)), Layout.of((NUMBER, WORD)), Layout.of((WORD,)), Layout.of(())]
 
-NOBODY = cast("asyncio.Future[Scored]", None)
+NOBODY = cast("asyncio.Future[Rows]", None)
 
 
 def rows(layout: Layout, count: int, first: int) -> Rows:
@@ -37,20 +36,20 @@ def rows(layout: Layout, count: int, first: int) -> Rows:
 def test_everybody_gets_back_the_rows_that_he_brought(layout: Layout, counts: list[int]) -> None:
     tickets = [Ticket(rows(layout, count, 10 * i), 0.0, NOBODY, 0.0) for i, count in enumerate(counts)]
     batch, whose = merge(tickets)
-    pieces = split(Scored(batch, 0.5, 0.25, "w"), whose)
+    pieces = split(batch, whose)
 
     assert batch == Rows.join([ticket.rows for ticket in tickets])
-    assert pieces == [Scored(ticket.rows, 0.5, 0.25, "w") for ticket in tickets]
-    assert all(piece.rows.layout is layout for piece in pieces)
+    assert pieces == [ticket.rows for ticket in tickets]
+    assert all(piece.layout is layout for piece in pieces)
 
 
 @pytest.mark.parametrize("counts", [[1], [1, 1], [2, 2], [3, 1]])
 def test_an_answer_of_another_number_of_rows_is_cut_for_nobody(counts: list[int]) -> None:
     with pytest.raises(WorkerFailed):
-        split(Scored(rows_of(1, 2, 3), 0.0, 0.0, "w"), counts)
+        split(rows_of(1, 2, 3), counts)
 
 
 def test_a_batch_of_single_rows_is_cut_in_order() -> None:
-    pieces = split(Scored(rows_of(7, 8, 9), 0.0, 0.0, "w"), [1, 1, 1])
+    pieces = split(rows_of(7, 8, 9), [1, 1, 1])
 
-    assert [numbers(piece.rows) for piece in pieces] == [[7], [8], [9]]
+    assert [numbers(piece) for piece in pieces] == [[7], [8], [9]]

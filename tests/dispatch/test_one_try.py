@@ -40,7 +40,7 @@ async def test_a_batch_that_was_lost_is_tried_again_without_those_that_have_one_
 
     assert bench.scorer.seen == [[1, 2], [2]]
     assert isinstance(once.reply.exception(), WorkerFailed)
-    assert numbers(again.reply.result().rows) == [1002]
+    assert numbers(again.reply.result()) == [1002]
 
 
 @on_virtual_time
@@ -70,5 +70,5 @@ async def test_a_bad_batch_mate_is_found_out_all_the_same() -> None:
     bench.scorer.fail(ModelFailed("boom"))
     await settle()
 
-    assert numbers(good.reply.result().rows) == [1001]
+    assert numbers(good.reply.result()) == [1001]
     assert isinstance(bad.reply.exception(), ModelFailed)

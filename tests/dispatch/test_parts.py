@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import ModelFailed, WorkerFailed
-from gateway.core.scoring import Scored
+from gateway.core.rows import Rows
 from gateway.dispatch.parts import cut, outcome
 from gateway.dispatch.ticket import Ticket, TicketOfOneTry
 from tests.support.held_scorer import LAYOUT, OTHER_LAYOUT, numbers, rows_of
@@ -21,8 +21,8 @@ def large(count: int, limit: int, kind: type[Ticket] = Ticket) -> Ticket:
     return whole
 
 
-def answered(part: Ticket) -> Scored:
-    return Scored(rows_of(*[value + 1000 for value in numbers(part.rows)]), 0.0, 0.25, "w")
+def answered(part: Ticket) -> Rows:
+    return rows_of(*[value + 1000 for value in numbers(part.rows)])
 
 
 @given(count=st.integers(1, 60), limit=st.integers(1, 20))
@@ -53,9 +53,8 @@ async def test_nothing_is_said_before_the_last_part_is_answered_and_then_everyth
         said.append(outcome(whole, part.reply))
 
     assert said[:-1] == [None] * (len(whole.parts) - 1)
-    assert isinstance(said[-1], Scored)
-    assert numbers(said[-1].rows) == [value + 1000 for value in range(5)]
-    assert said[-1].compute == pytest.approx(0.25 * len(whole.parts))
+    assert isinstance(said[-1], Rows)
+    assert numbers(said[-1]) == [value + 1000 for value in range(5)]
 
 
 @pytest.mark.parametrize("is_backwards", [False, True])
@@ -73,7 +72,7 @@ async def test_parts_that_were_found_answered_are_not_looked_at_again(is_backwar
         part.resolve(answered(part))
         said = outcome(whole, part.reply)
 
-    assert isinstance(said, Scored)
+    assert isinstance(said, Rows)
     assert len(looks) < 200
 
 
@@ -102,6 +101,6 @@ async def test_nobody_is_told_who_has_heard_already() -> None:
 async def test_parts_of_different_shapes_are_no_answer() -> None:
     whole = large(2, 1)
     for part, layout in zip(whole.parts, (LAYOUT, OTHER_LAYOUT), strict=True):
-        part.resolve(Scored(rows_of(1, layout=layout), 0.0, 0.0, "w"))
+        part.resolve(rows_of(1, layout=layout))
 
     assert isinstance(outcome(whole, whole.parts[0].reply), WorkerFailed)

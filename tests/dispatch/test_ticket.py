@@ -5,17 +5,17 @@ import asyncio
 import pytest
 
 from gateway.core.errors import DeadlineExceeded, GatewayError, MethodNotAllowed, Overloaded
-from gateway.core.scoring import Scored, WorkerLost
+from gateway.core.scoring import WorkerLost
 from gateway.dispatch.ticket import Ticket, fresh
 from tests.support.held_scorer import rows_of
 
 
 async def test_the_first_outcome_wins_and_later_ones_are_dropped() -> None:
     ticket = Ticket(rows_of(1), 0.0, asyncio.get_running_loop().create_future(), 0.0)
-    scored = Scored(rows_of(2), 0.0, 0.0, "w")
-    first, second = ticket.resolve(scored), ticket.fail(DeadlineExceeded("late"))
+    answer = rows_of(2)
+    first, second = ticket.resolve(answer), ticket.fail(DeadlineExceeded("late"))
 
-    assert (first, second, await ticket.reply) == (True, False, scored)
+    assert (first, second, await ticket.reply) == (True, False, answer)
 
 
 async def test_callers_do_not_share_one_exception() -> None:

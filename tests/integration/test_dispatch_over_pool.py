@@ -40,7 +40,7 @@ async def serving(*workers: FakeWorker) -> AsyncIterator[Batcher]:
 
 
 async def ask(batcher: Batcher, *values: int) -> list[int]:
-    return numbers((await batcher.accept(rows_of(*values), time.monotonic() + 5).reply).rows)
+    return numbers(await batcher.accept(rows_of(*values), time.monotonic() + 5).reply)
 
 
 async def test_a_request_whose_worker_dies_is_answered_by_another(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.errors import DeadlineExceeded, ModelFailed, NotReady, Overloaded, WorkerFailed
-from gateway.core.scoring import Scored
+from gateway.core.rows import Rows
 from gateway.dispatch.batcher import Batcher
 from gateway.dispatch.config import BatchConfig
 from gateway.dispatch.ticket import Ticket, TicketOfOneTry
@@ -155,11 +155,11 @@ def slow(batch: wire.Batch) -> wire.Reply:
     return reply
 
 
-def _what(reply: asyncio.Future[Scored]) -> list[int] | type[BaseException] | None:
+def _what(reply: asyncio.Future[Rows]) -> list[int] | type[BaseException] | None:
     if reply.cancelled():
         return None
     error = reply.exception()
-    return type(error) if error is not None else numbers(reply.result().rows)
+    return type(error) if error is not None else numbers(reply.result())
 
 
 REPLIES: list[Callable[[wire.Batch], wire.Reply]] = [

@@ -29,7 +29,6 @@ from gateway.core.deadline import Deadline
 from gateway.core.errors import Unauthenticated
 from gateway.core.request import Answer, Authenticated, Deployment, Enriched, Routed
 from gateway.core.rows import Rows
-from gateway.core.scoring import Scored
 from gateway.core.service import Service
 from gateway.core.signature import Signature
 from gateway.routing.rollout import Rollout, RolloutPlan
@@ -125,7 +124,7 @@ class OneKind:
 class Place:
     rows: Rows
     deployment: Deployment
-    reply: asyncio.Future[Scored]
+    reply: asyncio.Future[Rows]
 
 
 @dataclass(eq=False)
@@ -147,7 +146,7 @@ class Line:
 
     def answer(self) -> None:
         for place in self.waiting:
-            place.reply.set_result(Scored(answered(self.deployment, place.rows), 0.0, 0.0, "w"))
+            place.reply.set_result(answered(self.deployment, place.rows))
         self.waiting.clear()
 
 
