@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter_ns
 from typing import Protocol, TypeAlias, runtime_checkable
 
-from gateway.core.access import Role
+from gateway.core.access import Principal, Role
 from gateway.core.deadline import Clock
 from gateway.core.errors import DeadlineExceeded, Forbidden
 from gateway.core.request import Answer, Authenticated, Deployment, Routed
@@ -46,7 +46,7 @@ class Routing:
         """Use both for every request from now on."""
         self._table, self._inner = table, inner
         self._usual: dict[str | None, Lead] = {}
-        """By endpoint that a request named, where there is nothing to choose: one deployment has all the traffic."""
+        """By endpoint, where there is nothing to choose: one deployment has all the traffic."""
         self._splits: dict[str | None, tuple[Sequence[int], Sequence[Lead]]] = {}
         """Likewise where all that is to do is to draw: the running sums of the weights, and where each leads."""
         self._drawn: dict[Deployment, Lead] = {}
@@ -55,12 +55,16 @@ class Routing:
 
     def __call__(self, request: Authenticated, /) -> Awaitable[Answer]:
         received = request.received
-        lead = self._usual.get(received.endpoint)
+        endpoint = received.endpoint
+        lead = self._usual.get(endpoint)
         if lead is None or received.deployment is not None:
             lead = self._choose(request)
+        elif endpoint is None:
+            self._check(request.principal, self._table.routes[None])
         received.routed, patience, serve = lead
-        now, wanted = self._clock(), received.deadline
+        now = self._clock()
         deadline = now + patience
+        wanted = received.deadline
         if wanted is not None and wanted < deadline:
             deadline = wanted
             if deadline <= now:
@@ -73,23 +77,28 @@ class Routing:
         endpoint, pin = received.endpoint, received.deployment
         split = self._splits.get(endpoint)
         if split is not None and pin is None:
+            if endpoint is None:
+                self._check(request.principal, self._table.routes[None])
             bounds, leads = split
             return leads[bisect_right(bounds, self._draw() * 100)]
         route = self._table.routes.get(endpoint) or self._table.route(endpoint)
-        # Where the wire named no endpoint, the auth stage could not ask for this one.
-        if endpoint is None and not request.principal.may(Role.SCORE, route.endpoint):
-            raise Forbidden(f'the key may not score endpoint "{route.endpoint}"')
+        if endpoint is None:
+            self._check(request.principal, route)
         if pin is not None:
             deployment = route.pinned(pin)
             return self._pinned.get(deployment) or self._lead(self._pinned, deployment, self._inner)
         deployment = route.sole or route.pick(request, self._draw)
         serve = route.serve or self._inner
         lead = self._drawn.get(deployment) or self._lead(self._drawn, deployment, serve)
-        if endpoint is not None:
-            self._remember(endpoint, route, serve)
+        self._remember(endpoint, route, serve)
         return lead
 
-    def _remember(self, endpoint: str, route: Route, serve: Service[Routed, Answer]) -> None:
+    def _check(self, principal: Principal, route: Route) -> None:
+        """Where the wire named no endpoint, the auth stage could not ask for this one."""
+        if not principal.may(Role.SCORE, route.endpoint):
+            raise Forbidden(f'the key may not score endpoint "{route.endpoint}"')
+
+    def _remember(self, endpoint: str | None, route: Route, serve: Service[Routed, Answer]) -> None:
         """What is asked of the route no more, because it says the same each time."""
         if route.key is not None:
             return

@@ -122,12 +122,20 @@ async def test_an_endpoint_that_is_gone_is_not_found_although_it_was_asked_befor
         stage(Authenticated(received("e"), ANYBODY))
 
 
-async def test_where_no_endpoint_is_named_each_caller_is_asked_for_the_right() -> None:
-    stage = Routing(RouteTable([state("f", {"blue": 100})]), answering([], ""), clock=lambda: 0.0, draw=lambda: 0.5)
-    await stage(Authenticated(received(None), ANYBODY))
-
+@pytest.mark.parametrize("weights", [{"blue": 100}, {"blue": 50, "green": 50}])
+@pytest.mark.parametrize("pin", [None, "blue"])
+async def test_where_no_endpoint_is_named_each_caller_is_asked_for_the_right(
+    weights: dict[str, int], pin: str | None
+) -> None:
+    stage = Routing(RouteTable([state("f", weights)]), answering([], ""), clock=lambda: 0.0, draw=lambda: 0.5)
     with pytest.raises(Forbidden):
-        stage(Authenticated(received(None), OF_E))
+        stage(Authenticated(received(None, pinned=pin), OF_E))
+    await stage(Authenticated(received(None, pinned=pin), ANYBODY))
+    call = received(None, pinned=pin)
+    with pytest.raises(Forbidden):
+        stage(Authenticated(call, OF_E))
+
+    assert (call.routed, call.timeline.stages) == (None, [])
 
 
 async def test_every_request_without_a_pin_is_drawn_where_there_is_a_split() -> None:
@@ -249,7 +257,11 @@ def tables(draw: st.DrawFn) -> tuple[tuple[EndpointState, ...], tuple[str, ...],
 
 
 _often = st.tuples(
-    st.just("e"), st.sampled_from([None, None, "a", "b"]), st.none(), st.sampled_from([0.0, 0.6]), st.just(ANYBODY)
+    st.sampled_from(["e", "e", None]),
+    st.sampled_from([None, None, "a", "b"]),
+    st.none(),
+    st.sampled_from([0.0, 0.6]),
+    st.just(ANYBODY),
 )
 _asked = st.tuples(
     st.sampled_from(["e", "e", "f", "x", None]),
