@@ -117,7 +117,4 @@ class RememberedHead:
             self.lacks = lacks
         self.was_useful = True
         method, path, query, peer, certificate = self._request
-        request = HttpRequest(method, path, query, headers, data[end:], peer)
-        if certificate is not None:
-            request.certificate = certificate
-        return request
+        return HttpRequest(method, path, query, headers, data[end:], peer, certificate)

@@ -30,14 +30,14 @@ class HttpRequest(Struct):
     """Looked up by lower-case name."""
     body: bytes
     peer: str = ""
+    certificate: ClientCertificate | None = None
+    """Of the connection's peer, verified; None where it showed none."""
     received: int = field(default_factory=perf_counter_ns)
     """When, as a ``Timeline`` counts."""
     id: str = ""
     """Ours, never the caller's: goes out as ``x-request-id``."""
     call: Received | None = None
     """What this became for the core, set when a handler has asked it to score; taken when the answer goes out."""
-    certificate: ClientCertificate | None = None
-    """Of the connection's peer, verified; None where it showed none."""
 
     @property
     def credential(self) -> str | None:

@@ -25,7 +25,7 @@ from gateway.edge.http_intake import DEPLOYMENT_HEADER, Intake
 from gateway.edge.http_message import HttpRequest, HttpResponse
 from gateway.edge.http_route import Handler, Route
 from gateway.edge.json_body import json_value
-from gateway.edge.oip_remembered_body import RememberedBodies
+from gateway.edge.oip_remembered_body import JsonBody, RememberedBodies
 from gateway.edge.oip_repository import refuse_load_parameters
 from gateway.edge.oip_view import OipView
 from gateway.edge.status import status_of
@@ -135,18 +135,19 @@ class _OipFamily:
             pin = oip_metadata.pinned(self._catalog, model, captures["version"], headers.get(DEPLOYMENT_HEADER, ""))
         length = oip_body.header_length(headers[_LENGTH_LOWER]) if _LENGTH_LOWER in headers else None
         encoding = headers.get("content-encoding")
-        body = _InferBody(request.body, length, encoding, self._limit, self._bodies)
-        read = body.read
         budget = None
-        if length == 0:
-            body.signature = partial(self._signature_of, model, pin or headers.get(DEPLOYMENT_HEADER))
-        elif encoding or request.body.find(b'"timeout"', 0, length) >= 0:
-            # It stands in the body, and nobody's body is read before they are known: so that is asked here already.
-            await self._view.check(model, request)
-            budget = body.timeout_us() / 1e6 or None
-        elif length is None:
-            read = body.read_plain
-        answer = await self._intake.score(request, read, endpoint=model, deployment=pin, budget=budget)
+        body: JsonBody | _InferBody
+        if length is None and not encoding and b'"timeout"' not in request.body:
+            body = JsonBody(self._bodies, request.body)
+        else:
+            body = _InferBody(request.body, length, encoding, self._limit)
+            if length == 0:
+                body.signature = partial(self._signature_of, model, pin or headers.get(DEPLOYMENT_HEADER))
+            elif encoding or request.body.find(b'"timeout"', 0, length) >= 0:
+                # It stands in the body, and nobody's body is read before they are known: so that is asked here already.
+                await self._view.check(model, request)
+                budget = body.timeout_us() / 1e6 or None
+        answer = await self._intake.score(request, body.read, endpoint=model, deployment=pin, budget=budget)
         content, json_bytes = oip_body.build_response(body.request or body.asked(), answer)
         response = HttpResponse(200, content, headers=[(DEPLOYMENT_HEADER, answer.deployment.name)])
         if json_bytes is not None:
@@ -233,14 +234,13 @@ class _OipFamily:
 
 
 class _InferBody(msgspec.Struct):
-    """The body of one request; decoded once, when somebody asks."""
+    """The body of one request that is not just JSON, or has a timeout; decoded once, when somebody asks."""
 
     body: bytes
     length: int | None
     """Of the JSON part; None for all of it, 0 for a raw-binary request."""
     encoding: str | None
     limit: int
-    bodies: RememberedBodies
     signature: Callable[[], Signature] | None = None
     """Of the model; asked for a raw-binary request."""
     request: oip_body.InferRequest | None = None
@@ -249,11 +249,6 @@ class _InferBody(msgspec.Struct):
     def asked(self) -> oip_body.InferRequest | None:
         """None for a raw-binary one."""
         return self.request if self.request is not None or self.length == 0 else self._parse()[0]
-
-    def read_plain(self) -> Payload:
-        """Of a body that is nothing but JSON."""
-        self.request, payload = self.bodies.read(self.body)
-        return payload
 
     def timeout_us(self) -> int:
         parameters = self._parse()[0].parameters or {}

@@ -21,7 +21,7 @@ from gateway.core.errors import InvalidInput
 from gateway.core.payload import Tensor, Tensors
 from gateway.edge.oip_body import InferRequest, parse, tensors
 
-__all__ = ["RememberedBodies"]
+__all__ = ["JsonBody", "RememberedBodies"]
 
 _MOST = 256
 """Beginnings; when there are more, all are forgotten, which costs each of them two whole ways."""
@@ -45,39 +45,17 @@ class _Form(NamedTuple):
 
 
 class RememberedBodies:
-    """Reads bodies that are nothing but JSON, as ``oip_body`` does."""
+    """What bodies of one edge have in common; ``JsonBody`` reads with it."""
 
     def __init__(self) -> None:
-        self._forms: dict[bytes, _Form | None] = {}
+        self.forms: dict[bytes, _Form | None] = {}
         """By their beginnings, of those that came twice; None where what followed has no form."""
-        self._once: set[bytes] = set()
+        self.once: set[bytes] = set()
 
-    def read(self, body: bytes) -> tuple[InferRequest, Tensors]:
-        """The inputs may be left out of the request. Raises ``InvalidInput`` or ``NotSupported``."""
-        end = body.find(b"[", body.find(_DATA, 0, _MAX_BYTES), _MAX_BYTES)
-        if end < 0:
-            return _whole(body)
-        beginning = body[:end]
-        form = self._forms.get(beginning)
-        if form is None:
-            return self._learn(beginning, body)
-        request, heads, lists = form
-        found, at = [], end
-        try:
-            for name, datatype, shape, count, behind, width in lists:
-                start, at = at, body.find(b"]", at) + 1
-                values = _decode(body[start:at])
-                if len(values) != count or not body.startswith(behind, at):
-                    return _whole(body)
-                at += width
-                found.append(Tensor(name, datatype, shape, None, values))
-        except (msgspec.DecodeError, ValueError):
-            return _whole(body)
-        return (request, Tensors(found, heads)) if at == len(body) else _whole(body)
-
-    def _learn(self, beginning: bytes, body: bytes) -> tuple[InferRequest, Tensors]:
+    def learn(self, beginning: bytes, body: bytes) -> tuple[InferRequest, Tensors]:
+        """The whole way. Raises ``InvalidInput`` or ``NotSupported``."""
         request, payload = whole = _whole(body)
-        forms, once = self._forms, self._once
+        forms, once = self.forms, self.once
         if beginning in forms:
             return whole
         if beginning in once:
@@ -89,6 +67,51 @@ class RememberedBodies:
                 forms.clear()
             once.add(beginning)
         return whole
+
+
+class JsonBody(msgspec.Struct):
+    """The body of one request, which is nothing but JSON; decoded when somebody asks."""
+
+    remembered: RememberedBodies
+    body: bytes
+    request: InferRequest | None = None
+    """Once it is read; its inputs may be left out."""
+
+    def asked(self) -> InferRequest:
+        """The request, but maybe its inputs. Raises ``InvalidInput``."""
+        return self.request or parse(self.body, None)[0]
+
+    def read(self) -> Tensors:
+        """The inputs. Raises ``InvalidInput`` or ``NotSupported``."""
+        body = self.body
+        end = body.find(b"[", body.find(_DATA, 0, _MAX_BYTES), _MAX_BYTES)
+        if end < 0:
+            return self._read_whole()
+        beginning = body[:end]
+        form = self.remembered.forms.get(beginning)
+        if form is None:
+            self.request, payload = self.remembered.learn(beginning, body)
+            return payload
+        request, heads, lists = form
+        found, at = [], end
+        try:
+            for name, datatype, shape, count, behind, width in lists:
+                start, at = at, body.find(b"]", at) + 1
+                values = _decode(body[start:at])
+                if len(values) != count or not body.startswith(behind, at):
+                    return self._read_whole()
+                at += width
+                found.append(Tensor(name, datatype, shape, None, values))
+        except (msgspec.DecodeError, ValueError):
+            return self._read_whole()
+        if at != len(body):
+            return self._read_whole()
+        self.request = request
+        return Tensors(found, heads)
+
+    def _read_whole(self) -> Tensors:
+        self.request, payload = _whole(self.body)
+        return payload
 
 
 def _whole(body: bytes) -> tuple[InferRequest, Tensors]:

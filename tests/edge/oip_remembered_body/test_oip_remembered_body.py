@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gateway.core.errors import GatewayError
 from gateway.core.payload import Tensors
 from gateway.edge import oip_body, oip_remembered_body
-from gateway.edge.oip_remembered_body import RememberedBodies
+from gateway.edge.oip_remembered_body import JsonBody, RememberedBodies
 
 PLAIN = b'{"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [%b]}]}'
 TWO = (
@@ -39,9 +39,15 @@ def whole(body: bytes) -> Any:
         return type(error), str(error)
 
 
+def read(bodies: RememberedBodies, body: bytes) -> tuple[oip_body.InferRequest, Tensors]:
+    asked = JsonBody(bodies, body)
+    payload = asked.read()
+    return asked.asked(), payload
+
+
 def remembered(bodies: RememberedBodies, body: bytes) -> Any:
     try:
-        return seen(*bodies.read(body))
+        return seen(*read(bodies, body))
     except GatewayError as error:
         return type(error), str(error)
 
@@ -59,7 +65,7 @@ def read_whole(monkeypatch: pytest.MonkeyPatch, sent: Sequence[bytes]) -> list[i
     found = []
     for place, body in enumerate(sent):
         before = len(asked)
-        bodies.read(body)
+        read(bodies, body)
         if len(asked) > before:
             found.append(place)
     return found
@@ -186,23 +192,36 @@ def test_what_has_no_plain_form_is_not_remembered(body: bytes, monkeypatch: pyte
 def test_the_elements_that_it_was_learned_from_are_not_kept() -> None:
     bodies = RememberedBodies()
     for _ in range(3):
-        bodies.read(PLAIN % b"12345.678, 2")
+        read(bodies, PLAIN % b"12345.678, 2")
 
-    assert "12345.678" not in repr((bodies._forms, bodies._once))
+    assert "12345.678" not in repr((bodies.forms, bodies.once))
 
 
 def test_a_client_that_never_begins_alike_does_not_fill_the_memory() -> None:
     bodies = RememberedBodies()
     for place in range(1000):
         for _ in range(2):
-            bodies.read((PLAIN % b"1,2").replace(b'"x"', b'"x%d"' % place))
+            read(bodies, (PLAIN % b"1,2").replace(b'"x"', b'"x%d"' % place))
 
-    assert len(bodies._forms) + len(bodies._once) <= 256
+    assert len(bodies.forms) + len(bodies.once) <= 256
+
+
+@pytest.mark.parametrize("times", [0, 1, 3])
+def test_what_was_asked_is_known_whether_the_inputs_were_read_or_not(times: int) -> None:
+    bodies = RememberedBodies()
+    for _ in range(times):
+        read(bodies, TWO % (b"5", b'"a","b"'))
+    unread = JsonBody(bodies, TWO % (b"5", b'"a","b"'))
+    was_read = JsonBody(bodies, TWO % (b"5", b'"a","b"'))
+    was_read.read()
+
+    assert unread.asked().id == was_read.asked().id == "7"
+    assert unread.asked().outputs == was_read.asked().outputs
 
 
 def test_two_requests_have_tensors_of_their_own() -> None:
     bodies = RememberedBodies()
-    found = [bodies.read(PLAIN % b"1,2")[1].tensors for _ in range(4)]
+    found = [read(bodies, PLAIN % b"1,2")[1].tensors for _ in range(4)]
 
     assert len({id(each) for tensors in found for each in tensors}) == 4
     assert len({id(each) for each in found}) == 4
