@@ -1,7 +1,8 @@
 """
 One call as its connection sees it: where both directions stand, and what is held for it.
 
-Without slots on purpose: most calls never touch most attributes, and a default of the class costs nothing to set.
+Without slots on purpose: most calls never touch most attributes, and a default of the class costs nothing to set. And
+without ``__init__``, which takes longer than what it would do: whoever makes a call sets what has no default.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ __all__ = ["Call"]
 class Call:
     """Belongs to its connection; a driver reads it, and may keep its own object in ``owner``."""
 
+    stream_id: int
+    path: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
     receiving = State.IDLE
     sending = State.IDLE
     reader: MessageReader | None = None
@@ -40,9 +44,6 @@ class Call:
     owner: Any = None
     listener: Callable[[bytes], None] | None = None
     """Client: who takes every message in the turn in which it comes; what it takes at once is not counted as unread."""
-
-    def __init__(self, stream_id: int, path: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> None:
-        self.stream_id, self.path, self.headers = stream_id, path, headers
 
     @property
     def holds(self) -> int:

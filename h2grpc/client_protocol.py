@@ -82,7 +82,8 @@ class ClientConnection(Connection):
             headers.append((b"grpc-encoding", compression.encode()))
         headers += metadata
         stream_id = self._engine.send_request(headers)
-        call = Call(stream_id, path, ())
+        call = Call()
+        call.stream_id, call.path, call.headers = stream_id, path, ()
         call.compression = compression
         call.sending = OPEN
         self.calls[stream_id] = call

@@ -12,12 +12,8 @@ __all__ = ["ServerCall"]
 class ServerCall(Call):
     """Among the events of its connection it says that it has begun."""
 
+    opening: Opening = NONE
     receiving = OPEN
-    message: bytes | None = None
-    """All that the caller sends, where it came together with the headers; no event tells of it then."""
-
-    def __init__(self, stream_id: int, opening: Opening = NONE) -> None:
-        self.stream_id, self.opening = stream_id, opening
 
     # What the headers say, looked up where it is asked for, which is seldom. Nobody sets it here.
 

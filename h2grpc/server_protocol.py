@@ -44,7 +44,7 @@ class ServerConnection(AnsweringConnection):
         now: float,
         *,
         serves_others: bool = False,
-        begin: Callable[[int, Opening], ServerCall] = ServerCall,
+        begin: Callable[[], ServerCall] = ServerCall,
     ) -> None:
         super().__init__(limits, counters, now, serves_others=serves_others)
         self._begin = begin
@@ -84,7 +84,8 @@ class ServerConnection(AnsweringConnection):
                 if len(calls) >= self.limits.max_streams:
                     self._refuse_stream(stream_id)
                     continue
-                calls[stream_id] = begun = self._begin(stream_id, opening)
+                calls[stream_id] = begun = self._begin()
+                begun.stream_id, begun.opening = stream_id, opening
                 if opening.timeout is not None:
                     begun.deadline = at = self._now + opening.timeout
                     self.deadlines.add(stream_id, at)
@@ -135,7 +136,8 @@ class ServerConnection(AnsweringConnection):
             try:
                 return Opening.read(headers, fields, self.limits.max_metadata)
             except WireError as error:
-                self.calls[stream_id] = call = self._begin(stream_id, NONE)
+                self.calls[stream_id] = call = self._begin()
+                call.stream_id = stream_id
                 if event.end_stream:
                     call.receiving = DONE
                 self.send_status(call, error.status, str(error))

@@ -19,7 +19,7 @@ def test_a_reset_is_always_possible_and_final(state: State) -> None:
 
 
 def test_messages_come_between_headers_and_the_end() -> None:
-    call = Call(1, b"/a/b", ())
+    call = Call()
     for move in (Move.HEADERS, Move.MESSAGE, Move.MESSAGE, Move.END):
         call.send(move)
 
@@ -29,7 +29,7 @@ def test_messages_come_between_headers_and_the_end() -> None:
 
 @pytest.mark.parametrize(("first", "wrong"), [(Move.HEADERS, Move.HEADERS), (Move.END, Move.MESSAGE)])
 def test_everything_else_is_an_error(first: Move, wrong: Move) -> None:
-    call = Call(1, b"/a/b", ())
+    call = Call()
     call.receive(first)
 
     with pytest.raises(CallStateError):
