@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from h2grpc.rpc_error import EndOfStream
@@ -70,7 +71,8 @@ class Requesting:
         """Takes every answer as it comes."""
         self.loop = channel.loop
         self._channel, self._method, self._headers = channel, method, headers
-        self._limit = channel.config.limits.max_send_message
+        limit = channel.config.limits.max_send_message
+        self._limit = inf if limit is None else limit
         self._driver: ClientDriver | None = None
         self._outbox: list[bytes] | None = []
         """Requests from the first on; None once they need not be kept."""
@@ -83,10 +85,9 @@ class Requesting:
         """Queue one message; the caller has looked whether the call still takes any."""
         serialize = self._method.serialize
         data = request if serialize is None else serialize(request)
-        limit = self._limit
-        if limit is not None and len(data) > limit:
+        if len(data) > self._limit:
             self._drop_wire()
-            self.finish(Status.RESOURCE_EXHAUSTED, f"a message of {len(data)} bytes; the limit is {limit}")
+            self.finish(Status.RESOURCE_EXHAUSTED, f"a message of {len(data)} bytes; the limit is {self._limit}")
             return
         outbox = self._outbox
         if outbox is not None:
@@ -126,9 +127,9 @@ class Requesting:
         if wire is None:  # nor has a call that has ended one
             return False
         if self._outbox is None:  # nothing is kept, so nothing is to be done but to send it
-            serialize, limit = self._method.serialize, self._limit
+            serialize = self._method.serialize
             data = request if serialize is None else serialize(request)
-            if limit is None or len(data) <= limit:
+            if len(data) <= self._limit:
                 return driver.send_now(wire, data)  # type: ignore[union-attr]
         if self.status is not None or self._is_half_closed or not driver.may_write(wire):  # type: ignore[union-attr]
             return False

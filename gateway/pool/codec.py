@@ -23,6 +23,9 @@ __all__ = ["Refused", "description_of", "encode_batch", "failure_of", "scored_of
 Code = wire.Failure
 NS = 1e-9
 
+_Batch, _serialize = wire.Batch, wire.Batch.SerializeToString
+"""Looking up a method of a message's class costs half as much as writing a short message."""
+
 
 class Refused(WorkerFailed):
     """The worker did not take the batch and computed nothing: any other may have it. Never leaves this package."""
@@ -30,13 +33,14 @@ class Refused(WorkerFailed):
 
 def encode_batch(number: int, rows: Rows, budget_ms: int, is_fixed: bool) -> bytes:
     """One message of the stream; ``is_fixed``: the signature leaves no length open."""
-    batch = wire.Batch(id=number, rows=rows.count, records=rows.records, budget_ms=budget_ms)
+    batch = _Batch()  # set one by one, which costs half as much as arguments by name
+    batch.id, batch.rows, batch.records, batch.budget_ms = number, rows.count, rows.records, budget_ms
     for text in rows.texts:
         batch.texts.append(_wire_text(text))
     if not is_fixed:
         for column in rows.layout.columns:
             batch.shapes.append(wire.Shape(dims=column.shape))
-    return batch.SerializeToString()
+    return _serialize(batch)
 
 
 def scored_of(reply: wire.Reply, rows: int, outputs: Layout, worker: str) -> Scored:

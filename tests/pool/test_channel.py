@@ -142,6 +142,7 @@ FULL_ONE_TO_A_SLOW_WORKER = [("send", 0, 1), ("slow", 0, 1), ("send", 0, 1), ("s
 
 @settings(max_examples=200, deadline=None)
 @example(steps=FULL_ONE_TO_A_SLOW_WORKER)
+@example(steps=[("send", 0, 1), ("internal", 0, 1)] * 2)
 @example(steps=[*FULL_ONE_TO_A_SLOW_WORKER, ("quick", 0, 0), ("quick", 0, 0)])
 @given(steps=st.lists(st.tuples(WHAT, WHO, st.integers(1, 60)), max_size=60))
 def test_what_is_kept_is_what_adding_up_would_give_and_every_batch_ends_once(steps: list[tuple[str, int, int]]) -> None:
