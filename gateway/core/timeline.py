@@ -21,6 +21,7 @@ MARKS = ("receive", "auth", "route", "features", "queue", "worker", "answer")
 _NS = 1_000_000_000
 
 _SHORT = 10_000
+_SHORT_NS = _SHORT * 1000
 _TEXTS = tuple([f"{us / 1000:.3f}" for us in range(_SHORT)])
 """Microseconds → milliseconds as text. To look up a text takes a tenth of the time that making it takes."""
 
@@ -68,26 +69,38 @@ class Timeline(Struct, gc=False):
     def server_timing(self) -> str:
         """The ``Server-Timing`` header's value (W3C Server Timing): durations in milliseconds, cut to microseconds."""
         if self.compute >= 0:
-            auth, route, features, texts = self.auth, self.route, self.features, _TEXTS
-            # Those that the load and the model decide about may be long; the answer waits for those to its batch mates.
-            receive = (self.receive - self.started) // 1000
-            queue = (self.queue - features) // 1000
-            worker = (self.worker - self.queue) // 1000
-            compute = self.compute // 1000
-            answer = (self.answer - self.worker) // 1000
+            texts = _TEXTS
             try:
+                if self.answer - self.started < _SHORT_NS:
+                    return (
+                        f"receive;dur={texts[(self.receive - self.started) // 1000]}"
+                        f", auth;dur={texts[(self.auth - self.receive) // 1000]}"
+                        f", route;dur={texts[(self.route - self.auth) // 1000]}"
+                        f", features;dur={texts[(self.features - self.route) // 1000]}"
+                        f", queue;dur={texts[(self.queue - self.features) // 1000]}"
+                        f", worker;dur={texts[(self.worker - self.queue) // 1000]}"
+                        f", compute;dur={texts[self.compute // 1000]}"
+                        f", answer;dur={texts[(self.answer - self.worker) // 1000]}"
+                    )
+                # What the load and the model decide about may be long.
+                receive = (self.receive - self.started) // 1000
+                queue = (self.queue - self.features) // 1000
+                worker = (self.worker - self.queue) // 1000
+                compute = self.compute // 1000
+                answer = (self.answer - self.worker) // 1000
                 return (
                     f"receive;dur={texts[receive] if receive < _SHORT else f'{receive / 1000:.3f}'}"
-                    f", auth;dur={texts[(auth - self.receive) // 1000]}, route;dur={texts[(route - auth) // 1000]}"
-                    f", features;dur={texts[(features - route) // 1000]}"
+                    f", auth;dur={texts[(self.auth - self.receive) // 1000]}"
+                    f", route;dur={texts[(self.route - self.auth) // 1000]}"
+                    f", features;dur={texts[(self.features - self.route) // 1000]}"
                     f", queue;dur={texts[queue] if queue < _SHORT else f'{queue / 1000:.3f}'}"
                     f", worker;dur={texts[worker] if worker < _SHORT else f'{worker / 1000:.3f}'}"
                     f", compute;dur={texts[compute] if compute < _SHORT else f'{compute / 1000:.3f}'}"
                     f", answer;dur={texts[answer] if answer < _SHORT else f'{answer / 1000:.3f}'}"
                 )
             except IndexError:
-                # A stage took long, or has no mark: then the difference is not of this table either, because the clock
-                # does not begin at 0.
+                # Another stage took long, or one has no mark: then the difference is not of this table either, because
+                # the clock does not begin at 0.
                 pass
         return self._spelled()
 
