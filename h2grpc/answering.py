@@ -138,9 +138,9 @@ class AnsweringConnection(LeavingConnection):
     def is_quiet(self, until: float) -> bool:
         """Whether neither this has, nor ``tick`` will have something to do before ``until``."""
         return not (
-            self._engine.want_write
+            self._is_ended  # first, as the engine of one that is broken must not be asked
+            or self._engine.want_write
             or self._answered_early
-            or self._is_ended
             or self.deadlines.earliest < until
             or self._check_at < until
         )
