@@ -37,6 +37,9 @@ _encode = msgspec.json.Encoder().encode
 class _Form(NamedTuple):
     """What bodies that differ in their lists have in common."""
 
+    beginning: bytes
+    size: int
+    """Of the beginning."""
     request: InferRequest
     """Without inputs."""
     heads: tuple[tuple[str, str, tuple[int, ...]], ...]
@@ -51,6 +54,8 @@ class RememberedBodies:
         self.forms: dict[bytes, _Form | None] = {}
         """By their beginnings, of those that came twice; None where what followed has no form."""
         self.once: set[bytes] = set()
+        self.latest: _Form | None = None
+        """Tried first: callers take turns less often than they go on."""
 
     def learn(self, beginning: bytes, body: bytes) -> tuple[InferRequest, Tensors]:
         """The whole way. Raises ``InvalidInput`` or ``NotSupported``."""
@@ -65,6 +70,7 @@ class RememberedBodies:
             if len(once) + len(forms) >= _MOST:
                 once.clear()
                 forms.clear()
+                self.latest = None
             once.add(beginning)
         return whole
 
@@ -83,17 +89,19 @@ class JsonBody(msgspec.Struct):
 
     def read(self) -> Tensors:
         """The inputs. Raises ``InvalidInput`` or ``NotSupported``."""
-        body = self.body
-        end = body.find(b"[", body.find(_DATA, 0, _MAX_BYTES), _MAX_BYTES)
-        if end < 0:
-            return self._read_whole()
-        beginning = body[:end]
-        form = self.remembered.forms.get(beginning)
-        if form is None:
-            self.request, payload = self.remembered.learn(beginning, body)
-            return payload
-        request, heads, lists = form
-        found, at = [], end
+        body, remembered = self.body, self.remembered
+        form = remembered.latest
+        if form is None or not body.startswith(form.beginning):
+            end = body.find(b"[", body.find(_DATA, 0, _MAX_BYTES), _MAX_BYTES)
+            if end < 0:
+                return self._read_whole()
+            form = remembered.forms.get(body[:end])
+            if form is None:
+                self.request, payload = remembered.learn(body[:end], body)
+                return payload
+            remembered.latest = form
+        _, at, request, heads, lists = form
+        found = []
         try:
             for name, datatype, shape, count, behind, width in lists:
                 start, at = at, body.find(b"]", at) + 1
@@ -152,4 +160,4 @@ def _form_of(body: bytes, request: InferRequest, found: list[Tensor]) -> _Form |
         (tensor.name, tensor.datatype, tensor.shape, len(tensor.values), piece, len(piece))
         for tensor, piece in zip(found, behind, strict=True)
     ]
-    return _Form(msgspec.structs.replace(request, inputs=[]), heads, lists)
+    return _Form(pieces[0], len(pieces[0]), msgspec.structs.replace(request, inputs=[]), heads, lists)
