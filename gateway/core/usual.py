@@ -25,8 +25,9 @@ class Usual:
 
     def learn(self, value: float) -> None:
         usual = self.value
-        if not usual:
+        if value < OUTLIER * usual:
+            self.value = usual + self._weight * (value - usual)
+        elif usual:
+            self.value = usual + self._weight * (OUTLIER * usual - usual)
+        else:
             self.value = value
-            return
-        most = OUTLIER * usual
-        self.value = usual + self._weight * ((value if value < most else most) - usual)  # noqa: FURB136  # a call per batch

@@ -263,14 +263,14 @@ class Batcher:
         self._in_flight -= rows
         if isinstance(outcome, Scored):
             try:
-                answer, sent, compute, counts = outcome.rows, attempt.sent, outcome.compute, attempt.counts
+                answer, compute, counts = outcome.rows, outcome.compute, attempt.counts
                 answers = [answer] if not counts and answer.count == rows else split(answer, counts or [rows])
                 now = self._clock()
                 self._callers.answer(attempt.tickets, answers, now, compute)
                 self._comfort = NEVER
-                self._forecast.completed(rows, sent, now, self._window.rows > 0)
+                self._forecast.completed(rows, attempt.sent, now, self._window.rows > 0)
                 if self._has_goal:
-                    self._limit.observe(rows, sent, now)
+                    self._limit.observe(rows, attempt.sent, now)
                 self._counters.batch(rows, compute)
                 return
             except WorkerFailed as mismatch:

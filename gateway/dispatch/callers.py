@@ -62,7 +62,10 @@ class Callers:
             born = ticket.born
             took += now - born
             queued += ticket.left - born
-        self._counters.successes(number, took, queued)
+        counters = self._counters
+        counters.succeeded += number
+        counters.succeeded_time += took
+        counters.queue += queued
         self.alarm.forget_all(tickets)
         if self._all_heard is not None:
             self._look_if_all_heard()

@@ -40,6 +40,7 @@ class Counters:
     def __init__(self, wall_clock: Callable[[], float] = time.time) -> None:
         self._wall_clock = wall_clock
         self.succeeded = self.failed = 0
+        """Requests; who answers some of them adds to this and to what they took and waited."""
         self.succeeded_time = self.failed_time = self.queue = 0.0
         self._sizes: defaultdict[int, _Size] = defaultdict(_Size)
         """Of batches, by their rows."""
@@ -51,12 +52,6 @@ class Counters:
         size = self._sizes[rows]
         size.batches += 1
         size.compute += compute
-
-    def successes(self, number: int, took: float, queued: float) -> None:
-        """So many requests were answered; what they took, and waited, together."""
-        self.succeeded += number
-        self.succeeded_time += took
-        self.queue += queued
 
     def failure(self, took: float) -> None:
         """A request was refused, failed or expired. One whose caller left is neither."""

@@ -61,9 +61,10 @@ class Leaving:
                         ticket.parent.leave(now, mark)
             if left_out:  # they are done by now, whoever did it
                 attempt.tickets = [ticket for ticket in attempt.tickets if not ticket.reply.done()]
-            if attempt.tickets:
-                attempt.deadline, attempt.sent = latest, now
-                return attempt
+                if not attempt.tickets:
+                    continue
+            attempt.deadline, attempt.sent = latest, now
+            return attempt
 
     def abandon(self, error: GatewayError) -> None:
         """Nobody will serve those who wait: better to say so now than at the deadline."""

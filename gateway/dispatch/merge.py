@@ -20,11 +20,10 @@ __all__ = ["join", "merge", "split"]
 def merge(tickets: Sequence[Ticket]) -> tuple[Rows, list[int]]:
     """All their rows in order, and how many are whose; they share one layout, which ``Window`` sees to."""
     first = tickets[0].rows
-    parts = [ticket.rows for ticket in tickets]
-    counts = [part.count for part in parts]
+    counts = [ticket.rows.count for ticket in tickets]
     if first.texts:
-        return Rows.join(parts), counts
-    return Rows(first.layout, sum(counts), b"".join([part.records for part in parts])), counts
+        return Rows.join([ticket.rows for ticket in tickets]), counts
+    return Rows(first.layout, sum(counts), b"".join([ticket.rows.records for ticket in tickets])), counts
 
 
 def split(rows: Rows, counts: Sequence[int]) -> list[Rows]:
