@@ -11,7 +11,7 @@ import grpc.aio
 import pytest
 
 import h2grpc
-from h2grpc import client_protocol, compression, incoming, server_protocol
+from h2grpc import answering, client_protocol, compression, incoming
 from tests.h2grpc.alarm import alarm  # noqa: F401
 from tests.h2grpc.interop.pair import Generated, Pair, channel_to, serve
 from tests.h2grpc.interop.servicer import INITIAL_KEY, TRAILING_KEY
@@ -274,5 +274,5 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(incoming, "decompress", decompress)
     monkeypatch.setattr(client_protocol, "compress", compress)
-    monkeypatch.setattr(server_protocol, "compress", compress)
+    monkeypatch.setattr(answering, "compress", compress)
     return used
