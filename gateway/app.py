@@ -96,7 +96,7 @@ class App:
             clock=time.monotonic,
             draw=random.Random().random,  # noqa: S311
         )
-        self._reload, self._followed = Reload(serving, config), followed
+        self._reload, self._followed = Reload(serving, config, served), followed
         self._registry = registry = serving.registry
         self._changed = asyncio.Event()
         registry.on_change(self._changed.set)

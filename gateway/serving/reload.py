@@ -50,11 +50,16 @@ def config_of(served: Served, started: Config, converted: Converted | None = Non
 
 
 class Reload:
-    """Implements ``gateway.control.admin_served.Reloadable``. ``started`` is what the process was started with."""
+    """
+    Implements ``gateway.control.admin_served.Reloadable``. ``started`` is what the process was started with, made of
+    ``served``: what the first change leaves as it is is not made anew either.
+    """
 
-    def __init__(self, serving: Serving, started: Config) -> None:
+    def __init__(self, serving: Serving, started: Config, served: Served | None = None) -> None:
         self._serving, self._started = serving, started
         self._converted = Converted()
+        if served is not None:
+            config_of(served, started, self._converted)
 
     @property
     def state(self) -> ServedState:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from gateway.config import Config, Settings
 from gateway.control.admin_served import ServedState
+from gateway.control.convert import convert
 from gateway.control.served import Served, ServedFile, write_served
 from gateway.core.errors import ConfigError, NotReady
 from gateway.serving.reload import Reload, config_of
@@ -194,3 +196,21 @@ def test_nobody_else_can_read_what_is_served(tmp_path: Path) -> None:
     write_served(tmp_path / "served.json", served(tmp_path, 1))
 
     assert (tmp_path / "served.json").stat().st_mode & 0o777 == 0o600
+
+
+async def test_what_a_change_leaves_as_it_is_is_not_made_anew_not_even_by_the_first(
+    started: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def noted(data: Any, kind: Any) -> Any:
+        made.append(data["name"])
+        return convert(data, kind)
+
+    reload = Reload(Recorded(), started, served(tmp_path, 1))  # type: ignore[arg-type]
+    monkeypatch.setattr("gateway.control.converted.convert", noted)
+    first = served(tmp_path, 2)
+    other = {"other": {**first.endpoints["e"], "name": "other"}}
+    await reload.prepare(msgspec.structs.replace(first, endpoints={**first.endpoints, **other}))
+
+    assert made == ["other"]
