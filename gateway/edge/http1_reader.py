@@ -19,7 +19,7 @@ from gateway.core.access import ClientCertificate
 from gateway.core.errors import GatewayError, InvalidInput, TooLarge
 from gateway.edge.config import EdgeConfig
 from gateway.edge.errors import HeaderTooLarge
-from gateway.edge.http1_remembered_head import RememberedHead
+from gateway.edge.http1_remembered_head import MAX_BYTES, RememberedHead
 from gateway.edge.http_answer import path_and_query
 from gateway.edge.http_message import HttpRequest
 
@@ -191,7 +191,7 @@ class RequestReader:
         complete, self._complete = self._complete, None
         head, self._head = self._head, b""
         if complete is None:
-            if was_between and self.request is not None and not self._size:
+            if was_between and self.request is not None and not self._size and self._fed <= MAX_BYTES:
                 self._head = bytes(data)
         elif self.is_between and (was_between or head):
             self._remember(head + data, complete)

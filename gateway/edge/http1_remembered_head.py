@@ -23,9 +23,9 @@ import re
 
 from gateway.edge.http_message import HttpRequest
 
-__all__ = ["RememberedHead"]
+__all__ = ["MAX_BYTES", "RememberedHead"]
 
-_MAX_BYTES = 4096
+MAX_BYTES = 4096
 """Of a head. A token of Entra ID takes two thousand; an idle connection is to stay small."""
 _MAX_DIGITS = 15
 """Of a length: far below where llhttp's counting ends, far above any body."""
@@ -68,7 +68,7 @@ class RememberedHead:
         """
         headers = request.headers
         size = len(data) - len(request.body)
-        if size > _MAX_BYTES or any(name in headers for name in _NOT_PLAIN):
+        if size > MAX_BYTES or any(name in headers for name in _NOT_PLAIN):
             return None
         head = data[:size]
         # The first blank line ends a head: if it stands just before the body, nothing else was in ``data``.

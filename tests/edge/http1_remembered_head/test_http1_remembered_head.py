@@ -301,6 +301,13 @@ def test_a_request_was_received_with_its_head_however_its_body_came() -> None:
     assert client.requests[-1].received == waiting
 
 
+def test_a_head_that_is_too_long_to_be_remembered_is_not_kept_until_its_body_is_there() -> None:
+    long = PLAIN.replace(b"X-One: 1", b"".join(b"X-%d: " % i + b"a" * 900 + b"\r\n" for i in range(5)) + b"X-One: 1")
+    kept = [len(Client(remembers=True).send(head % b"5").reader._head) for head in (PLAIN, long)]
+
+    assert kept == [len(PLAIN % b"5"), 0]
+
+
 def test_the_end_of_a_head_is_not_remembered_as_one() -> None:
     client = Client(remembers=True).send(HELLO[:9], HELLO[9:])
 
