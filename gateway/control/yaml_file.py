@@ -28,8 +28,8 @@ _MOST_BYTES = 1 << 20
 """Of a file: what a ConfigMap may hold."""
 _MOST_VALUES = 100_000
 _DEEPEST = 50
-_REMEMBERED = 1000
-"""Files; more than that are understood anew each time."""
+_REMEMBERED = 1 << 20
+"""Characters of files, such as a thousand endpoints; what they are understood as takes some fifty times the memory."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NOT_YAML = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What PyYAML lets out besides its own errors, for the 13th month or a key that is a list."""
@@ -67,16 +67,21 @@ class KnownYaml:
     def __init__(self, pause: Callable[[], None] = lambda: None) -> None:
         self._pause = pause
         self._known: dict[Path, tuple[str, YamlFile]] = {}
+        self._length = 0
 
     def open(self, path: Path) -> YamlFile:
         """Raises ``ConfigError``."""
         self._pause()
-        known, text = self._known.pop(path, None), _text(path)
+        known = self._known.pop(path, None)
+        if known is not None:
+            self._length -= len(known[0])
+        text = _text(path)
         if known is None or known[0] != text:
             known = text, parse_yaml(path, text)
         self._known[path] = known  # at the end: what was opened last is forgotten last
-        while len(self._known) > _REMEMBERED:
-            del self._known[next(iter(self._known))]
+        self._length += len(text)
+        while self._length > _REMEMBERED:
+            self._length -= len(self._known.pop(next(iter(self._known)))[0])
         return known[1]
 
 

@@ -175,10 +175,11 @@ def test_a_text_is_understood_once_and_the_file_is_read_each_time(file: Path) ->
 
 
 def test_what_is_known_of_files_has_a_bound(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(yaml_file, "_REMEMBERED", 1)
+    monkeypatch.setattr(yaml_file, "_REMEMBERED", len(PRICE) + len(OTHER) - 1)
     known, other = KnownYaml(), file.with_name("tumor.yaml")
     file.write_text(PRICE)
-    first = known.open(file)
+    first, again = known.open(file), [known.open(file) for _ in range(3)]
     known.open(other)
 
+    assert all(each is first for each in again)
     assert known.open(file) is not first
