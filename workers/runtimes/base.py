@@ -85,8 +85,8 @@ class Runtime(ABC):
     loads_before_fork: ClassVar[bool]
     """True where the loaded model is shared with forked workers (R); False where it must be loaded after (ONNX)."""
 
-    scores_anywhere: ClassVar[bool] = False
-    """True where ``score`` may run on any thread; such a runtime is never due for a rest."""
+    scores_anywhere = False
+    """True where ``score`` may run on any thread, which ``load`` may find out; it is never due for a rest then."""
 
     @abstractmethod
     def load(self) -> Loaded:

@@ -46,7 +46,6 @@ class OnnxRuntime(Runtime):
     """One ONNX model."""
 
     loads_before_fork: ClassVar[bool] = False
-    scores_anywhere: ClassVar[bool] = True
 
     def __init__(self, group: GroupOptions) -> None:
         self._group = group
@@ -64,6 +63,8 @@ class OnnxRuntime(Runtime):
         path, signature, source = _find(Path(self._group.model))
         self._failures = _failures()
         device = self._open(onnxruntime, path)
+        # CUDA and TensorRT keep handles and memory for each thread that runs them; a captured graph allows only one.
+        self.scores_anywhere = device == "cpu"
         inputs = [TensorInfo.of(argument) for argument in self._session.get_inputs()]
         outputs = [TensorInfo.of(argument) for argument in self._session.get_outputs()]
         self._inputs = plan_inputs(inputs, signature.inputs, source)

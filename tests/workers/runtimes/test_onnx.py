@@ -366,6 +366,16 @@ def test_a_demanded_gpu_that_is_not_there_is_refused(tmp_path: Path) -> None:
         opened(models.mlp(tmp_path / "model.onnx"), device="cuda:0")
 
 
+@pytest.mark.parametrize(("device", "anywhere"), [("cpu", True), ("cuda:0", False), ("tensorrt:0", False)])
+def test_only_on_the_cpu_may_any_thread_score(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, anywhere: bool
+) -> None:
+    monkeypatch.setattr("workers.runtimes.onnx.check_device", lambda *_: device)
+    runtime, _ = opened(models.mlp(tmp_path / "model.onnx"))
+
+    assert runtime.scores_anywhere is anywhere
+
+
 @pytest.mark.parametrize(
     ("inputs", "told"),
     [
