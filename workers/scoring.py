@@ -2,16 +2,16 @@
 One batch at a time through the runtime, under the watchdog: from a job to the reply that its caller gets.
 
 Batches come from two threads. The model's thread takes them out of the inbox; the server's thread scores one itself
-(``at_once``) when the runtime allows it, the model is idle and it answered its last batch within a millisecond. A
-worker has one core, so handing such a batch over and its reply back would buy nothing and cost four switches between
-threads; a model that takes longer stays on its own thread, because the server's must go on reading. What made a
-batch slow is only known afterwards: one slow batch may hold the server up, the next ones do not.
+(``at_once``) when the runtime allows it, the model is idle and will need a millisecond at most, by what it took for its
+last batches and as if time grew with the rows. A worker has one core, so handing such a batch over and its reply back
+would buy nothing and cost four switches between threads; what takes longer stays on the model's own thread, because the
+server's must go on reading: a batch counts its budget from when it is read. What else makes a batch slow is only known
+afterwards: one of them may hold the server up, the next ones do not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
 from threading import Lock
 
 import structlog
@@ -28,6 +28,8 @@ log = structlog.get_logger()
 
 _BRIEF = 0.001
 """Seconds of computing for which the server's thread may be held up."""
+_SHORTEST = 1e-6
+"""Seconds that any batch takes, also on a clock that did not see it."""
 
 
 class Scoring:
@@ -40,8 +42,9 @@ class Scoring:
         self._timeout, self._clock = timeout, clock
         self._lock = Lock()
         self._is_closed = False
-        self._took = inf
-        """Seconds that the last answered batch computed."""
+        self._most = 0
+        """Rows that the model is known to score briefly. Nothing is known while it computes, nor after a batch that was
+        slow or had no answer."""
 
     def score(self, job: Job) -> wire.Reply:
         """The reply to ``job``, once no other batch is computing."""
@@ -50,7 +53,10 @@ class Scoring:
 
     def at_once(self, job: Job) -> wire.Reply | None:
         """The reply to ``job``; None where the model is at work, slow, leaving, or must stay on its own thread."""
-        if self._took > _BRIEF or not self._runtime.scores_anywhere or not self._lock.acquire(blocking=False):
+        most = self._most
+        if not most or job.batch.rows > most or not self._runtime.scores_anywhere:
+            return None
+        if not self._lock.acquire(blocking=False):
             return None
         try:
             return None if self._is_closed else self._score(job)
@@ -69,14 +75,16 @@ class Scoring:
             return failed(job.id, wire.Failure.TIMEOUT, "the budget was over before its turn", "", queue_ns)
         batch = job.batch
         self._watchdog.begin(started + self._timeout if job.deadline is None else job.deadline)
+        most, self._most = self._most, 0
         try:
             result = self._runtime.score(batch)
-            self._took = took = self._clock() - started
+            took = self._clock() - started
+            if took <= _BRIEF:
+                self._most = max(most, int(batch.rows * _BRIEF / max(took, _SHORTEST)))
             return self._codec.encode(job.id, batch.rows, result, queue_ns, int(took * 1e9))
         except ModelError as error:
             return failed(job.id, wire.Failure.MODEL, str(error), error.kind, queue_ns)
         except ModelTimeout:
-            self._took = inf  # the next one must not hold the server up as well
             return failed(job.id, wire.Failure.TIMEOUT, "stopped at its budget", "", queue_ns)
         except BatchInvalid as error:
             return failed(job.id, wire.Failure.INVALID, str(error), "", queue_ns)

@@ -6,10 +6,12 @@ import threading
 from collections.abc import Callable
 from typing import ClassVar
 
+import pytest
+
 from tests.support.scripted_runtime import loaded
 from workers.codec import BatchCodec
 from workers.inbox import Job
-from workers.runtimes.base import Batch, Loaded, ModelTimeout, Result, Runtime
+from workers.runtimes.base import Batch, BatchInvalid, Loaded, ModelError, ModelTimeout, Result, Runtime
 from workers.scoring import Scoring
 from workers.watchdog import Watchdog
 from workers.wire.v1 import worker_pb2 as wire
@@ -27,7 +29,7 @@ class Anywhere(Runtime):
     """Answers each batch with itself; ``then`` runs meanwhile."""
 
     loads_before_fork: ClassVar[bool] = False
-    scores_anywhere: ClassVar[bool] = True
+    scores_anywhere = True
 
     def __init__(self) -> None:
         self.scored = 0
@@ -43,7 +45,7 @@ class Anywhere(Runtime):
 
 
 class OnItsOwnThread(Anywhere):
-    scores_anywhere: ClassVar[bool] = False
+    scores_anywhere = False
 
 
 class Nobody:
@@ -60,9 +62,9 @@ class Bench:
         codec = BatchCodec(loaded())
         self.scoring = Scoring(runtime=self.runtime, codec=codec, watchdog=watchdog, timeout=30.0, clock=self.clock)
 
-    def job(self, number: int = 1, budget: float | None = None) -> Job:
+    def job(self, number: int = 1, budget: float | None = None, rows: int = 1) -> Job:
         deadline = None if budget is None else self.clock.now + budget
-        return Job(number, Batch(1, bytes(8)), Nobody(), self.clock.now, deadline)
+        return Job(number, Batch(rows, bytes(8 * rows)), Nobody(), self.clock.now, deadline)
 
     def computing_for(self, seconds: float) -> None:
         """From now on every batch takes so long."""
@@ -190,3 +192,40 @@ def test_closing_waits_for_the_batch_that_is_scored_at_once() -> None:
     closer.join(20)
 
     assert order == ["scored", "closed"]
+
+
+def test_a_batch_of_many_rows_is_not_scored_at_once_because_one_of_few_was_brief() -> None:
+    bench = Bench()
+    bench.computing_for(0.0001)
+    bench.scoring.score(bench.job())
+    many = bench.scoring.at_once(bench.job(rows=64))
+    few = bench.scoring.at_once(bench.job(rows=8))
+
+    assert many is None
+    assert few is not None
+
+
+def test_a_batch_of_many_rows_that_was_brief_lets_others_of_as_many_be_scored_at_once() -> None:
+    bench = Bench()
+    bench.computing_for(0.0005)
+    bench.scoring.score(bench.job(rows=64))
+    bench.scoring.score(bench.job())
+
+    assert bench.scoring.at_once(bench.job(rows=64)) is not None
+
+
+@pytest.mark.parametrize("error", [ModelError("no", kind="k"), BatchInvalid("no"), AttributeError("a bug")])
+def test_after_a_batch_without_an_answer_none_is_scored_at_once(error: Exception) -> None:
+    bench = Bench()
+    bench.scoring.score(bench.job())
+
+    def fail() -> None:
+        bench.clock.now += 2.0
+        raise error
+
+    bench.runtime.then = fail
+    failed = bench.scoring.at_once(bench.job())
+
+    assert failed is not None
+    assert failed.failure.code
+    assert bench.scoring.at_once(bench.job()) is None
