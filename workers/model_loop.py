@@ -132,6 +132,7 @@ class ModelLoop:
 
     def _finish(self) -> None:
         """Answer what was accepted, within the drain time; refuse the rest."""
+        self._scoring.close()  # the server's thread is free now, to announce it and to read what is on its way
         late_until = self._clock() + _LATE
         while (now := self._clock()) < (until := self._drain_until or now):  # a second drain may have moved it
             job = self._inbox.take(max(0.0, min(late_until, until) - now))
@@ -139,7 +140,6 @@ class ModelLoop:
                 self._work(job)
             elif self._clock() >= late_until and self._inbox.is_empty:
                 break
-        self._scoring.close()
         for job in self._inbox.close():
             self.unfinished += 1
             job.stream.post(failed(job.id, wire.Failure.REFUSED, "the worker is leaving"))

@@ -5,7 +5,7 @@ A model in a compiled loop cannot be stopped from inside, and a worker that hang
 milliseconds that its parent needs to fork another. Nothing else is lost by the kill: the gateways see their streams
 break and send what was unanswered elsewhere.
 
-The model's thread only writes a few fields around each batch. The watchdog looks at them every tick while there is
+Whoever scores only writes a few fields around each batch. The watchdog looks at them every tick while there is
 work, and for a second after it last saw some; then it sleeps on an event until there is work again. So a worker that
 has nothing to do costs nothing, and one that is asked now and then is not woken here for every batch.
 """
@@ -35,7 +35,7 @@ def kill_self() -> None:
 
 
 class Watchdog:
-    """Watches one batch at a time. ``begin`` and ``end`` belong to the model's thread."""
+    """Watches one batch at a time. ``begin`` and ``end`` belong to whoever scores, on whichever thread."""
 
     def __init__(
         self,

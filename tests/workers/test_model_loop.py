@@ -253,6 +253,28 @@ def test_a_worker_whose_batches_are_scored_at_once_is_replaced_past_its_memory_l
     assert reply.id == 2
 
 
+def test_once_it_drains_every_batch_goes_to_the_models_thread() -> None:
+    bench = Bench()
+    replies: list[wire.Reply | None] = []
+
+    class Next(Replies):
+        """Another batch arrives as soon as one is answered."""
+
+        def post(self, reply: wire.Reply) -> None:
+            replies.append(bench.loop.at_once(bench.job(9)))
+            bench.clock.now += 1.0
+
+    bench.queue(1)
+    bench.queue(2)
+    bench.end_after(1, grace=1.0)
+    bench.runtime.then[2] = lambda: bench.queue(3, stream=Next())
+    bench.scoring.score(bench.job(0))
+    bench.loop.run()
+
+    assert bench.runtime.scored == [0, 1, 2, 3]
+    assert replies == [None]
+
+
 def test_a_worker_past_its_memory_limit_waits_for_its_turn(turn: Turn, tmp_path: Path) -> None:
     other = Turn(turn._path)
     assert other.try_take()
