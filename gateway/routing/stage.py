@@ -90,7 +90,7 @@ class Routing:
         deployment = route.sole or route.pick(request, self._draw)
         serve = route.serve or self._inner
         lead = self._drawn.get(deployment) or self._lead(self._drawn, deployment, serve)
-        self._remember(endpoint, route, serve)
+        self._remember(endpoint, route)
         return lead
 
     def _check(self, principal: Principal, route: Route) -> None:
@@ -98,14 +98,16 @@ class Routing:
         if not principal.may(Role.SCORE, route.endpoint):
             raise Forbidden(f'the key may not score endpoint "{route.endpoint}"')
 
-    def _remember(self, endpoint: str | None, route: Route, serve: Service[Routed, Answer]) -> None:
+    def _remember(self, endpoint: str | None, route: Route) -> None:
         """What is asked of the route no more, because it says the same each time."""
         if route.key is not None:
             return
-        loaded = [deployment for deployment in route.weighted if deployment is not None]
-        if len(loaded) < len(route.weighted):
-            return
-        leads = [self._drawn.get(each) or self._lead(self._drawn, each, serve) for each in loaded]
+        leads = []
+        for each in route.weighted:
+            lead = self._drawn.get(each) if each is not None else None
+            if lead is None:  # not loaded, or not drawn yet: what cannot be made of it is nothing to the others
+                return
+            leads.append(lead)
         if len(leads) == 1:
             self._usual[endpoint] = leads[0]
         else:

@@ -7,7 +7,6 @@ that has neither pays for neither.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -70,10 +69,6 @@ class Route:
         Raises ``OutOfService`` without traffic, ``NotReady`` before its model is loaded; a key in the body may raise
         ``InvalidInput``.
         """
-        if self.key is None and self.bounds:  # nearly every request: what ``split.at`` does, without the calls
-            deployment = self.weighted[bisect_right(self.bounds, draw() * 100)]
-            if deployment is not None:
-                return deployment
         split = self.split
         if not split.names:
             raise OutOfService(f'endpoint "{self.endpoint}" is out of service: no deployment has traffic')
@@ -135,7 +130,7 @@ def _route(state: EndpointState, way: Way) -> Route:
         deployments={name: deployment.deployment for name, deployment in state.deployments.items()},
         split=split,
         weighted=weighted,
-        sole=weighted[0] if len(weighted) == 1 else None,
+        sole=weighted[0] if len(weighted) == 1 and state.is_loaded else None,
         bounds=split.bounds,
         positional=tuple(column.name for column in speaks.signature.inputs) if speaks is not None else (),
         key=way.key if len(split.names) > 1 else None,  # with one to choose from nobody has to look for a key

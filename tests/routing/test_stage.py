@@ -160,11 +160,29 @@ async def test_a_pin_leads_past_a_split_that_was_drawn_before() -> None:
 
 async def test_the_share_of_a_deployment_that_has_not_loaded_is_not_given_to_others() -> None:
     table = RouteTable([state("e", {"blue": 50, "green": 50}, missing="green")])
-    stage = Routing(table, answering([], ""), clock=lambda: 0.0, draw=iter([0.1, 0.9, 0.9]).__next__)
+    stage = Routing(table, answering([], ""), clock=lambda: 0.0, draw=iter([0.1, 0.9, 0.1]).__next__)
     await stage(Authenticated(received("e"), ANYBODY))
 
     with pytest.raises(NotReady):
         stage(Authenticated(received("e"), ANYBODY))
+
+
+async def test_a_deployment_that_nothing_can_be_made_of_spoils_no_request_to_another() -> None:
+    class OnlyBlue(Once):
+        def of(self, deployment: Deployment) -> Callable[[Routed], Awaitable[Answer]]:
+            if deployment.name == "green":
+                raise ValueError("nobody can read this signature")
+            return super().of(deployment)
+
+    inner = OnlyBlue()
+    table = RouteTable([state("e", {"blue": 50, "green": 50})])
+    stage = Routing(table, inner, clock=lambda: 0.0, draw=iter([0.1, 0.9, 0.1]).__next__)
+    await stage(Authenticated(received("e"), ANYBODY))
+    with pytest.raises(ValueError, match="nobody can read"):
+        stage(Authenticated(received("e"), ANYBODY))
+    await stage(Authenticated(received("e"), ANYBODY))
+
+    assert inner.seen == ["of blue: blue"] * 2
 
 
 @pytest.mark.parametrize("weights", [{"blue": 100}, {"blue": 50, "green": 50}])
