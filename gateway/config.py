@@ -227,6 +227,7 @@ def _converted(
 ) -> dict[str, T]:
     made = {}
     converted = converted or Converted()
+    converted.keep(raw.keys(), kind)  # also where something is refused: else refusals would pile up
     for name, data in raw.items():
         try:
             made[name] = converted.convert(name, data, kind)
@@ -234,7 +235,6 @@ def _converted(
             raise ConfigError(".".join([section, name, *error.keys]), str(error)) from error
         if data["name"] != name:
             raise ConfigError(f"{section}.{name}.name", f'expected "{name}", got "{data["name"]}"')
-    converted.keep(made.keys(), kind)
     return made
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.config import Settings, compose_unseen
 from gateway.control.convert import WrongValue, convert
 from gateway.control.converted import Converted
+from gateway.control.document import Document, Entry
 from gateway.control.endpoints import EndpointConfig
+from gateway.core.errors import ConfigError
 
 _VALUES = st.one_of(st.sampled_from([1, 1.0, True, 2, 0, "1", None]), st.just([1]))
 _ENDPOINTS = st.fixed_dictionaries(
@@ -86,3 +90,16 @@ def test_data_that_is_no_json_is_converted_all_the_same() -> None:
     data = endpoint("/m/\udcff")  # a path whose bytes are no text
 
     assert outcome(Converted().convert, "e", data, EndpointConfig) == outcome(convert, data, EndpointConfig)
+
+
+def test_what_a_refused_document_said_is_forgotten_with_the_next_one() -> None:
+    converted, known = Converted(), []
+    for name in ("one", "two"):
+        endpoints = {name: {**endpoint("/m"), "name": name}, "wrong": {}}
+        document = Document(entry=Entry(version=1, at=0.0, by="", what=""), endpoints=endpoints)
+        with pytest.raises(ConfigError):
+            compose_unseen(document, Path("/"), Settings(), converted)
+        known.append(converted.convert(name, endpoints[name], EndpointConfig))
+
+    assert converted.convert("two", {**endpoint("/m"), "name": "two"}, EndpointConfig) is known[1]
+    assert converted.convert("one", {**endpoint("/m"), "name": "one"}, EndpointConfig) is not known[0]
