@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ _MOST_VALUES = 100_000
 _DEEPEST = 50
 _REMEMBERED = 1 << 20
 """Characters of files, such as a thousand endpoints; what they are understood as takes some fifty times the memory."""
+_OWN = 50
+"""Characters that the place of a file in the memory counts for: one that was empty takes memory too."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NOT_YAML = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What PyYAML lets out besides its own errors, for the 13th month or a key that is a list."""
@@ -61,28 +64,34 @@ def open_yaml(path: Path) -> YamlFile:
 class KnownYaml:
     """
     Opens files as ``open_yaml`` does, and understands each text once: that takes a millisecond, and reading it nothing.
-    What is given may be given again: nobody may change it. ``pause`` is called before each file. For one thread.
+    What is given may be given again: nobody may change it. ``pause`` is called before each file. May be used by several
+    threads.
     """
 
     def __init__(self, pause: Callable[[], None] = lambda: None) -> None:
         self._pause = pause
         self._known: dict[Path, tuple[str, YamlFile]] = {}
         self._length = 0
+        self._lock = threading.Lock()
 
     def open(self, path: Path) -> YamlFile:
         """Raises ``ConfigError``."""
         self._pause()
-        known = self._known.pop(path, None)
-        if known is not None:
-            self._length -= len(known[0])
         text = _text(path)
+        known = self._known.get(path)
         if known is None or known[0] != text:
             known = text, parse_yaml(path, text)
-        self._known[path] = known  # at the end: what was opened last is forgotten last
-        self._length += len(text)
-        while self._length > _REMEMBERED:
-            self._length -= len(self._known.pop(next(iter(self._known)))[0])
+        with self._lock:
+            self._keep(path, known)
         return known[1]
+
+    def _keep(self, path: Path, known: tuple[str, YamlFile]) -> None:
+        if (before := self._known.pop(path, None)) is not None:
+            self._length -= _OWN + len(before[0])
+        self._known[path] = known  # at the end: what was opened last is forgotten last
+        self._length += _OWN + len(known[0])
+        while self._length > _REMEMBERED:
+            self._length -= _OWN + len(self._known.pop(next(iter(self._known)))[0])
 
 
 def parse_yaml(path: Path, text: str) -> YamlFile:
@@ -172,7 +181,7 @@ def _line_of(node: yaml.Node | None, keys: list[str]) -> int:
         return 1
     line: int = node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode) and keys:
-        for key, value in node.value:
+        for key, value in reversed(node.value):  # what ``<<`` brings stands first, and its own keys override it
             if key.value == keys[0]:
                 return _line_of(value, keys[1:]) if keys[1:] else int(key.start_mark.line) + 1
     return line

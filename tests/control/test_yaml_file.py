@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -175,7 +177,8 @@ def test_a_text_is_understood_once_and_the_file_is_read_each_time(file: Path) ->
 
 
 def test_what_is_known_of_files_has_a_bound(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(yaml_file, "_REMEMBERED", len(PRICE) + len(OTHER) - 1)
+    monkeypatch.setattr(yaml_file, "_OWN", 10)
+    monkeypatch.setattr(yaml_file, "_REMEMBERED", len(PRICE) + len(OTHER) + 19)
     known, other = KnownYaml(), file.with_name("tumor.yaml")
     file.write_text(PRICE)
     first, again = known.open(file), [known.open(file) for _ in range(3)]
@@ -183,3 +186,42 @@ def test_what_is_known_of_files_has_a_bound(file: Path, monkeypatch: pytest.Monk
 
     assert all(each is first for each in again)
     assert known.open(file) is not first
+
+
+def test_what_is_known_of_empty_files_has_a_bound_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yaml_file, "_REMEMBERED", 10 * yaml_file._OWN)
+    known, found = KnownYaml(), []
+    for number in range(11):
+        file = tmp_path / f"{number}.yaml"
+        file.touch()
+        found.append(known.open(file))
+
+    assert known.open(tmp_path / "10.yaml") is found[10]
+    assert known.open(tmp_path / "0.yaml") is not found[0]
+
+
+def test_two_threads_may_open_the_same_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text(PRICE)
+    known, both = KnownYaml(), threading.Barrier(2, timeout=10)
+    understand = yaml_file.parse_yaml
+
+    def together(path: Path, text: str) -> YamlFile:
+        both.wait()
+        return understand(path, text)
+
+    monkeypatch.setattr(yaml_file, "parse_yaml", together)
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(known.open, [file, file]))
+    monkeypatch.setattr(yaml_file, "parse_yaml", understand)
+    monkeypatch.setattr(yaml_file, "_REMEMBERED", len(PRICE) + yaml_file._OWN)
+
+    assert known.open(file) is known.open(file)
+
+
+def test_what_overrides_something_merged_is_told_with_its_own_line(file: Path) -> None:
+    file.write_text(
+        "name: price\ndeployments:\n  blue: &blue\n    model: ../models/blue.onnx\n    max_rows: 8\n"
+        "  green:\n    <<: *blue\n    max_rows: many\n"
+    )
+
+    assert "line 8: deployments.green.max_rows" in str(read(file))
