@@ -189,6 +189,17 @@ def test_what_has_no_plain_form_is_not_remembered(body: bytes, monkeypatch: pyte
     assert read_whole(monkeypatch, [body] * 4) == [0, 1, 2, 3]
 
 
+def test_a_list_before_another_end_is_not_read_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    bodies = RememberedBodies()
+    for place in range(3):
+        read(bodies, PLAIN % b"1,2" + b" " * place)
+    decoded: list[bytes] = []
+    monkeypatch.setattr(oip_remembered_body, "_decode", decoded.append)
+    read(bodies, PLAIN.replace(b"}]}", b'}], "id": "7"}') % b"1,2")
+
+    assert decoded == []
+
+
 def test_the_elements_that_it_was_learned_from_are_not_kept() -> None:
     bodies = RememberedBodies()
     for _ in range(3):
