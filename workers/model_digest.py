@@ -16,11 +16,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TypeAlias
 
-__all__ = ["FilesUnreadable", "Stamp", "model_digest", "model_files", "read_digest", "stamp"]
+__all__ = ["FilesUnreadable", "Stamp", "is_young", "model_digest", "model_files", "read_digest", "stamp"]
 
 Stamp: TypeAlias = tuple[int, int, int, int] | None
 """Device, inode, length and time of change in nanoseconds, also of its rights; None where there is no file."""
 
+_TICK_NS = 20_000_000
+"""Of a file system's clock: a file may change twice within one."""
+_SECOND_NS = 1_000_000_000
+"""What some file systems count in, such as those on top of an object store."""
 _CHUNK = 1 << 18
 """Bytes in one piece: 0.2 ms of computing, behind which somebody may be waiting (``gateway.control.pace``)."""
 _MOST_BYTES = 1 << 40
@@ -48,6 +52,15 @@ def stamp(path: Path | str) -> Stamp:
     except (OSError, ValueError):  # such as a path that no system can have
         return None
     return found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns
+
+
+def is_young(found: Stamp, now_ns: int) -> bool:
+    """Whether the file may change after ``now_ns`` and have the same stamp all the same."""
+    if found is None:
+        return False
+    changed = found[3]
+    tick = _TICK_NS if changed % _SECOND_NS else _SECOND_NS + _TICK_NS
+    return 0 <= now_ns - changed < tick
 
 
 def read_digest(path: str, moved: Callable[[], object] = lambda: None) -> str:

@@ -31,7 +31,7 @@ from gateway.control.document import Document, Entry, content_digest
 from gateway.control.folder_change import Edited, folder_changes
 from gateway.control.folder_write import FolderWrite
 from gateway.control.history import History
-from gateway.control.model_files import ModelFiles, Stamp, model_paths, stamp
+from gateway.control.model_files import ModelFiles, Stamp, is_young, model_paths, stamp
 from gateway.control.news import News
 from gateway.control.served_folder import ENDPOINTS_FOLDER, FEATURES_FOLDER, ServedFolder, yaml_files
 from gateway.control.source import Conflict, ReadOnly, SourceUnavailable
@@ -53,8 +53,6 @@ _READ_S = 300.0
 _LIST_S = 30.0
 _READS = 3
 """Tries to read files that change meanwhile; the next look sees what still came."""
-_TICK_S = 0.02
-"""A file may change twice within a tick of the file system's clock."""
 
 
 class FolderSource:
@@ -208,9 +206,8 @@ class FolderSource:
         return found, digests
 
     def _remember(self, look: Look) -> None:
-        now = self._clock()
-        is_settled = not any(each and 0 <= now - each[3] / 1e9 < _TICK_S for each in look.values())
-        self._seen = look if is_settled else None
+        now_ns = int(self._clock() * 1e9)
+        self._seen = None if any(is_young(each, now_ns) for each in look.values()) else look
 
     def _write(self, document: Document, expected: int) -> Document:
         self._read_only = self._why_read_only()
@@ -242,8 +239,9 @@ class FolderSource:
         return self._stamps() | self._models.stamps(self._named)
 
     def _stamps(self) -> Look:
-        files = [path for name in (ENDPOINTS_FOLDER, FEATURES_FOLDER) for path in yaml_files(self._root / name)]
-        return {str(path): stamp(path) for path in files}
+        folders = [self._root / name for name in (ENDPOINTS_FOLDER, FEATURES_FOLDER)]
+        files = [path for folder in folders for path in yaml_files(folder)]
+        return {str(folder): _place(folder) for folder in folders} | {str(path): stamp(path) for path in files}
 
     def _why_read_only(self) -> str:
         folders = [self._root / name for name in (ENDPOINTS_FOLDER, FEATURES_FOLDER)]
@@ -257,6 +255,12 @@ class FolderSource:
         if not all(os.access(path, os.W_OK) for path in (*folders, *files) if path.exists()):
             return "the files cannot be written here"
         return ""
+
+
+def _place(folder: Path) -> Stamp:
+    """Which folder it is: paths in its files are taken from there. What is in it is told by them."""
+    found = stamp(folder)
+    return (*found[:2], 0, 0) if found is not None else None
 
 
 def _what(before: Document | None, found: ServedFolder) -> str:

@@ -22,16 +22,14 @@ import msgspec
 from gateway.control.disk import of_disk
 from gateway.control.document import Document
 from gateway.core.errors import ConfigError
-from workers.model_digest import FilesUnreadable, Stamp, model_digest, model_files, read_digest, stamp
+from workers.model_digest import FilesUnreadable, Stamp, is_young, model_digest, model_files, read_digest, stamp
 
-__all__ = ["FilesMissing", "ModelFiles", "Stamp", "model_paths", "stamp"]
+__all__ = ["FilesMissing", "ModelFiles", "Stamp", "is_young", "model_paths", "stamp"]
 
 _NICENESS = 10
 _HANGS_S = 60.0
 """Without a byte: the disk behind it has gone."""
 _REMEMBERED = 50_000
-_TICK_NS = 20_000_000
-"""A file may change twice within a tick of the file system's clock: one as young as this is read again."""
 
 
 class FilesMissing(ConfigError):
@@ -109,7 +107,7 @@ class ModelFiles:
             known = self._known.pop(path, None)
         if known is None or before is None or known[0] != before:
             known = (before, self._read(path))
-            if before is None or stamp(path) != before or 0 <= self._clock_ns() - before[3] < _TICK_NS:
+            if before is None or stamp(path) != before or is_young(before, self._clock_ns()):
                 return known[1]
         with self._lock:
             self._known[path] = known  # at the end: what was used last is forgotten last

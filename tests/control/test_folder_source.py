@@ -31,6 +31,7 @@ from tests.support.control_folder import OTHER, PRICE, VIEW, make_folder
 from tests.support.folder_sources import LATER, FullDisk, altered, open_folder
 from tests.support.paced import Following, Paced
 from workers import model_digest
+from workers.model_digest import Stamp
 
 
 @pytest.fixture
@@ -256,6 +257,44 @@ async def test_files_that_are_as_young_as_the_clock_of_the_disk_is_coarse_are_re
     await source.read()
     async with Following(source.changed(), paced) as following:
         assert await following.turns(2)
+
+
+async def test_files_of_a_disk_that_counts_in_seconds_are_read_again_within_the_same_second(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def whole(path: Path | str) -> Stamp:
+        found = model_digest.stamp(path)
+        return (*found[:2], len(PRICE), 1_000_000_000) if found is not None else None
+
+    monkeypatch.setattr("gateway.control.folder_source.stamp", whole)
+    monkeypatch.setattr("gateway.control.model_files.stamp", whole)
+    source = open_folder(root, tmp_path / "state", clock=lambda: 1.5)
+    await source.read()
+    (root / "endpoints" / "price.yaml").write_text(PRICE.replace("90", "80").replace("10}", "20}"))
+    second = await source.read()
+
+    assert second.endpoints["price"]["traffic"] == {"blue": 80, "green": 20}
+
+
+async def test_another_folder_behind_a_link_is_a_change_although_it_shares_its_files(
+    root: Path, tmp_path: Path, paced: Paced
+) -> None:
+    link, models = root / "endpoints", []
+    link.rename(root / "first")
+    for release in ("r1", "r2"):
+        shutil.copytree(root / "models", tmp_path / release / "models")
+        shutil.copytree(root / "first", tmp_path / release / "endpoints", copy_function=os.link)
+    link.symlink_to(tmp_path / "r1" / "endpoints")
+    source = open_folder(root, tmp_path / "state", paced=paced)
+    models.append((await source.read()).endpoints["tumor"]["deployments"]["only"]["model"])
+    async with Following(source.changed(), paced) as following:
+        (tmp_path / "next").symlink_to(tmp_path / "r2" / "endpoints")
+        (tmp_path / "next").rename(link)
+
+        assert await following.turns(2)
+    models.append((await source.read()).endpoints["tumor"]["deployments"]["only"]["model"])
+
+    assert models == [str(tmp_path / release / "models" / "blue.onnx") for release in ("r1", "r2")]
 
 
 async def test_a_swapped_configmap_is_one_change(tmp_path: Path, paced: Paced) -> None:
