@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 from gateway.core.deadline import Deadline
 from gateway.dispatch.steps import STEPS, Expiring, Steps
 
-__all__ = ["STEP", "Expiry"]
+__all__ = ["NEVER", "Expiry"]
 
 STEP = 1 / STEPS
 """Seconds by which deadlines in the line may be out of order, and a look may come late."""

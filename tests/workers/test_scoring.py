@@ -58,7 +58,10 @@ class Nobody:
 class Bench:
     def __init__(self, runtime: Anywhere | None = None) -> None:
         self.clock, self.runtime = Clock(), runtime or Anywhere()
-        watchdog = Watchdog(self.runtime.interrupt, self.clock, 1.0, kill=lambda: None)
+        self.killed: list[float] = []
+        self.watchdog = watchdog = Watchdog(
+            self.runtime.interrupt, self.clock, 1.0, kill=lambda: self.killed.append(self.clock.now)
+        )
         codec = BatchCodec(loaded())
         self.scoring = Scoring(runtime=self.runtime, codec=codec, watchdog=watchdog, timeout=30.0, clock=self.clock)
 
@@ -113,6 +116,21 @@ def test_after_a_batch_that_was_stopped_none_is_scored_at_once() -> None:
     assert stopped is not None
     assert stopped.failure.code == wire.Failure.TIMEOUT
     assert bench.scoring.at_once(bench.job()) is None
+
+
+def test_a_batch_that_hangs_at_once_is_killed_as_any_other() -> None:
+    bench = Bench()
+    bench.scoring.score(bench.job())
+
+    def hang() -> None:
+        for _ in range(4):
+            bench.clock.now += 0.5
+            bench.watchdog.look()
+
+    bench.runtime.then = hang
+    bench.scoring.at_once(bench.job(budget=0.5))
+
+    assert bench.killed == [101.5, 102.0]
 
 
 def test_a_runtime_that_insists_on_its_thread_never_scores_at_once() -> None:
