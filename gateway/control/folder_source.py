@@ -241,7 +241,9 @@ class FolderSource:
     def _stamps(self) -> Look:
         folders = [self._root / name for name in (ENDPOINTS_FOLDER, FEATURES_FOLDER)]
         files = [path for folder in folders for path in yaml_files(folder)]
-        return {str(folder): _place(folder) for folder in folders} | {str(path): stamp(path) for path in files}
+        # Paths in files are taken from where their folder really is, and files may be the same at another place.
+        places: Look = {os.path.realpath(folder): None for folder in folders}
+        return places | {str(path): stamp(path) for path in files}
 
     def _why_read_only(self) -> str:
         folders = [self._root / name for name in (ENDPOINTS_FOLDER, FEATURES_FOLDER)]
@@ -255,12 +257,6 @@ class FolderSource:
         if not all(os.access(path, os.W_OK) for path in (*folders, *files) if path.exists()):
             return "the files cannot be written here"
         return ""
-
-
-def _place(folder: Path) -> Stamp:
-    """Which folder it is: paths in its files are taken from there. What is in it is told by them."""
-    found = stamp(folder)
-    return (*found[:2], 0, 0) if found is not None else None
 
 
 def _what(before: Document | None, found: ServedFolder) -> str:

@@ -297,6 +297,17 @@ async def test_another_folder_behind_a_link_is_a_change_although_it_shares_its_f
     assert models == [str(tmp_path / release / "models" / "blue.onnx") for release in ("r1", "r2")]
 
 
+async def test_a_folder_that_was_moved_and_linked_to_is_read_from_where_it_is_now(root: Path, tmp_path: Path) -> None:
+    source = open_folder(root, tmp_path / "state")
+    await source.read()
+    (tmp_path / "r1").mkdir()
+    (root / "endpoints").rename(tmp_path / "r1" / "endpoints")
+    (root / "endpoints").symlink_to(tmp_path / "r1" / "endpoints")
+    found = (await source.read()).endpoints["tumor"]["deployments"]["only"]["model"]
+
+    assert found == str(tmp_path / "r1" / "models" / "blue.onnx")
+
+
 async def test_a_swapped_configmap_is_one_change(tmp_path: Path, paced: Paced) -> None:
     served = make_folder(tmp_path / "served")
     mount = served / "endpoints"
