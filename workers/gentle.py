@@ -27,6 +27,7 @@ session, and again until none is found.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -43,6 +44,7 @@ _PASSES = 10
 _TRIES = 20
 """The kernel takes ten changes of a session's priority a second from everybody together, unless they are privileged."""
 _PAUSE = 0.06
+_FOR_NOW = (errno.EAGAIN, errno.EMFILE, errno.ENFILE)
 
 
 def can_return() -> bool:
@@ -74,35 +76,43 @@ def begin(pid: int) -> None:
 
 async def end(session: int) -> None:
     """Everything in the session of this leader runs as we do, from when this returns; bounded to about a second."""
-    own = os.sched_getscheduler(0)
     for _ in range(_PASSES):
-        found = False
-        for thread in _threads(session):
-            with suppress(OSError):
-                if os.sched_getscheduler(thread) == os.SCHED_IDLE != own:
-                    found = True
-                    os.sched_setscheduler(thread, own, _NO_OPTIONS)
-        if not found:
-            break
+        try:
+            if not _ended(session):
+                break
+        except OSError:  # not a descriptor is left to look with
+            await asyncio.sleep(_PAUSE)
     await _set_autogroup(session, _NORMAL_GROUP)
 
 
 async def leave(session: int) -> None:
     """Everything in the session of this leader is behind all others for the rest of its life; bounded likewise."""
+    with suppress(OSError):  # as above; then it leaves at the priority that it has
+        for thread in _threads(session):
+            with suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, thread, max(int(_LEAVING), os.getpriority(os.PRIO_PROCESS, thread)))
+    await _set_autogroup(session, _LEAVING)
+
+
+def _ended(session: int) -> bool:
+    """Whether there was a thread that had to be given its due."""
+    own, found = os.sched_getscheduler(0), False
     for thread in _threads(session):
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, thread, max(int(_LEAVING), os.getpriority(os.PRIO_PROCESS, thread)))
-    await _set_autogroup(session, _LEAVING)
+            if os.sched_getscheduler(thread) == os.SCHED_IDLE != own:
+                found = True
+                os.sched_setscheduler(thread, own, _NO_OPTIONS)
+    return found
 
 
 async def _set_autogroup(session: int, niceness: str) -> None:
     for _ in range(_TRIES):
         try:
             _autogroup(session).write_text(niceness, encoding="ascii")
-        except BlockingIOError:
+        except OSError as error:
+            if error.errno not in _FOR_NOW:
+                return
             await asyncio.sleep(_PAUSE)
-        except OSError:
-            return
         else:
             return
 
@@ -112,6 +122,7 @@ def _autogroup(pid: int) -> Path:
 
 
 def _threads(session: int) -> Iterator[int]:
+    """Raises ``OSError`` where nobody can look."""
     for name in os.listdir("/proc"):  # noqa: PTH208
         if name.isdigit():
             with suppress(OSError):

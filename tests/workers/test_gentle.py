@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -46,6 +47,19 @@ def family() -> Iterator[subprocess.Popen[str]]:
             yield leader
         finally:
             os.killpg(leader.pid, signal.SIGKILL)
+
+
+class Looks:
+    """Lists folders, but for the first ``failing`` times, when no descriptor is left."""
+
+    def __init__(self, failing: int) -> None:
+        self._left, self._listdir = failing, os.listdir
+
+    def listdir(self, folder: str) -> list[str]:
+        if self._left:
+            self._left -= 1
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), folder)
+        return self._listdir(folder)
 
 
 def grown(leader: subprocess.Popen[str]) -> None:
@@ -142,6 +156,50 @@ async def test_what_has_left_already_is_no_error() -> None:
         pass
     async with asyncio.timeout(10):
         await gentle.leave(leader.pid)
+
+
+async def test_the_session_is_given_its_priority_once_there_is_a_descriptor_to_write_it_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Late:
+        def __init__(self) -> None:
+            self.written: list[str] = []
+            self.failing = [errno.EMFILE, errno.EAGAIN]
+
+        def write_text(self, text: str, encoding: str) -> None:  # noqa: ARG002
+            if self.failing:
+                raise OSError(self.failing.pop(), "not now")
+            self.written.append(text)
+
+    late = Late()
+    monkeypatch.setattr("workers.gentle._PAUSE", 0.0)
+    monkeypatch.setattr("workers.gentle._autogroup", lambda _: late)
+    async with asyncio.timeout(10):
+        await gentle.end(2**22 + 1)
+
+    assert late.written == ["0"]
+
+
+async def test_whoever_cannot_be_looked_for_leaves_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.gentle.os.listdir", Looks(10**6).listdir)
+    with family() as leader:
+        async with asyncio.timeout(10):
+            await gentle.leave(leader.pid)
+
+
+@needs_the_right
+async def test_an_end_for_which_no_descriptor_is_left_at_first_comes_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("workers.gentle._PAUSE", 0.0)
+    monkeypatch.setattr("workers.gentle.os.listdir", Looks(3).listdir)
+    with family() as leader:
+        gentle.begin(leader.pid)
+        grown(leader)
+        async with asyncio.timeout(10):
+            await gentle.end(leader.pid)
+
+        assert policies(leader.pid) == [os.sched_getscheduler(0)] * 3
 
 
 @needs_the_right
