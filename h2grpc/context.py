@@ -57,8 +57,8 @@ class ServicerContext(ServerCall):
     """Somebody waits in ``write`` for the caller to read."""
     _inbox: deque[bytes]
     _waiter: asyncio.Future[None] | None = None
-    is_over = False
-    """Also of a call for which no handler was started."""
+    is_over = True
+    """Until its handler is wanted: of a call that never had one nobody has to be told, and not much is set."""
     is_plain = True
     """
     Whether the call goes on, and nothing was sent or said that keeps the shortest answer from doing; metadata at the

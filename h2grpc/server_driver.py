@@ -142,15 +142,14 @@ class ServerDriver(ServerTransport):
 
     def _on_started(self, context: ServicerContext) -> None:
         if context.sending is not IDLE:
-            context.is_over = True  # lost in the same turn
-            return
+            return  # lost in the same turn
         home, opening, contexts = self._home, context.opening, self.contexts
         self.counters["started"] += 1
         method = home.handlers.at_once.get(opening.path) or home.handlers.find(opening.path, opening.metadata)
         if method is None or len(contexts) >= self.limits.max_streams:  # handlers of lost calls count too
             self._turn_away(context, method)
             return
-        context.driver, context.method = self, method
+        context.driver, context.method, context.is_over = self, method, False
         if home.compression is not None:
             self.choose_compression(context, home.compression)
         message = context.message
@@ -167,7 +166,6 @@ class ServerDriver(ServerTransport):
             self._on_message(context, Message(context, message, is_last=True))
 
     def _turn_away(self, context: ServicerContext, method: Method | None) -> None:
-        context.is_over = True
         if method is None:
             path = context.path.decode("latin-1")
             self.connection.send_status(context, Status.UNIMPLEMENTED, f"the method {path} is not known")

@@ -329,3 +329,23 @@ async def test_a_call_that_is_refused_and_left_in_the_same_bytes_costs_its_conne
     await line.carry()
 
     assert [message.data for message in of(line.seen, Message)] == [b"fine"]
+
+
+class Broken:
+    """Where a server looks for methods that nobody registered."""
+
+    def service(self, _details: Any) -> Any:
+        raise LookupError("broken")
+
+
+async def test_a_connection_whose_calls_had_no_handlers_yet_is_over_like_any_other() -> None:
+    wire = Line(lambda request, _context: request)
+    wire.server.add_generic_rpc_handlers([Broken()])
+    wire.client.end(wire.client.start(b"/t/other", 0.0))
+    wire.begin(b"a")
+    with pytest.raises(LookupError):
+        wire.driver.data_received(wire.client.data_to_send())
+    wire.driver.connection_lost(None)
+
+    assert wire.server.connections == set()
+    assert wire.server.counters["connections"] == 0
