@@ -166,7 +166,7 @@ async def test_the_session_is_given_its_priority_once_there_is_a_descriptor_to_w
             self.written: list[str] = []
             self.failing = [errno.EMFILE, errno.EAGAIN]
 
-        def write_text(self, text: str, encoding: str) -> None:  # noqa: ARG002
+        def write_text(self, text: str, encoding: str) -> None:
             if self.failing:
                 raise OSError(self.failing.pop(), "not now")
             self.written.append(text)
