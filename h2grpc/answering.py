@@ -88,13 +88,14 @@ class AnsweringConnection(LeavingConnection):
 
     def send_answer(self, call: Call, message: bytes, trailers: Headers = OK) -> None:
         """A whole unary answer, uncompressed and with nothing special about it; ``trailers`` include the status."""
+        framed = new_head(0, len(message)) + message  # first: it raises for what is no bytes, and the call goes on
         call.sending = DONE
         self._has_worked = True
         engine, stream_id = self._engine, call.stream_id
         self._answered.append(stream_id)
         try:
             engine.send_response(stream_id, HEADERS)
-            engine.send_data(stream_id, new_head(0, len(message)) + message)
+            engine.send_data(stream_id, framed)
             engine.send_trailers(stream_id, trailers)
         except GONE:
             pass

@@ -349,3 +349,11 @@ async def test_a_connection_whose_calls_had_no_handlers_yet_is_over_like_any_oth
 
     assert wire.server.connections == set()
     assert wire.server.counters["connections"] == 0
+
+
+async def test_a_handler_that_answers_with_what_is_no_bytes_ends_its_call() -> None:
+    wire = Line(lambda _request, _context: "text")
+    wire.begin(b"a")
+    await wire.carry()
+
+    assert wire.outcome == (Status.UNKNOWN, "the handler failed with TypeError")
