@@ -17,7 +17,7 @@ __all__ = ["Call"]
 
 
 class Call:
-    """Belongs to its connection; a driver reads it, and may keep its own object in ``owner``."""
+    """Belongs to its connection; a driver reads it."""
 
     stream_id: int
     path: bytes
@@ -42,6 +42,7 @@ class Call:
     is_stream = False
     """Whether the peer may take its time between messages."""
     owner: Any = None
+    """Client: the driver's own object."""
     listener: Callable[[bytes], None] | None = None
     """Client: who takes every message in the turn in which it comes; what it takes at once is not counted as unread."""
 
