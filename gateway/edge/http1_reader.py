@@ -19,6 +19,7 @@ from gateway.core.access import ClientCertificate
 from gateway.core.errors import GatewayError, InvalidInput, TooLarge
 from gateway.edge.config import EdgeConfig
 from gateway.edge.errors import HeaderTooLarge
+from gateway.edge.http1_headers import MAX_HEADERS, add_headers, check_sizes
 from gateway.edge.http1_remembered_head import MAX_BYTES, RememberedHead
 from gateway.edge.http_answer import path_and_query
 from gateway.edge.http_message import HttpRequest
@@ -31,24 +32,10 @@ SLICE = 16 * 1024
 Arrived: TypeAlias = Callable[[HttpRequest, str], None]
 """Told of each whole request, with the ``Connection`` header that its answer needs: empty, keep-alive or close."""
 
-_MAX_HEADERS = 128
 _HEADS = 4
 """How many times one header's limit a whole head may have."""
 _TRIES = 4
 """Heads to remember one after another when none of them comes again: some clients put something new into each."""
-_ONCE = frozenset({"host", "content-length", "transfer-encoding", "authorization"})
-"""Two of these and two readers of the request would disagree about it."""
-_NAMES: dict[bytes, str] = {
-    form.encode(): name
-    for name in (
-        *("host", "connection", "content-length", "content-type", "content-encoding", "transfer-encoding", "expect"),
-        *("accept", "accept-encoding", "authorization", "user-agent", "traceparent", "tracestate", "x-request-id"),
-        *("azureml-model-deployment", "lockgate-endpoint", "x-request-timeout-ms", "x-ms-client-request-id"),
-        *("inference-header-content-length",),
-    )
-    for form in (name, name.title())
-}
-"""The usual spellings of the usual names: a lookup instead of two new strings."""
 _METHODS: dict[bytes, str] = {name.encode(): name for name in ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE")}
 
 
@@ -233,18 +220,12 @@ class RequestReader:
         name = parser.get_method()
         method = _METHODS.get(name) or name.decode("ascii")
         headers: dict[str, str] = {}
-        self.request = request = HttpRequest(method, path, query, headers, b"", self.peer)
-        if self._certificate is not None:
-            request.certificate = self._certificate
+        self.request = HttpRequest(method, path, query, headers, b"", self.peer, self._certificate)
         lines = self._lines
-        self._check_sizes(target, lines)
-        known = _NAMES
-        for line, value in lines:
-            key = known.get(line) or line.lower().decode("latin-1")
-            if key not in headers:  # as ``get`` of any multidict has it: the first counts
-                headers[key] = value.decode("utf-8", "surrogateescape")
-            elif key in _ONCE:
-                raise InvalidInput(f"expected one {key} header")
+        if self._unproductive > self._max_header or len(lines) > MAX_HEADERS:
+            # Otherwise all of it together is not more than one may be.
+            check_sizes(target, lines, self._max_header)
+        add_headers(headers, lines)
         self._lines, self._target, self._unproductive = [], b"", self._fed
         if "host" not in headers and parser.get_http_version() != "1.0":
             raise InvalidInput("expected a host header")
@@ -292,16 +273,6 @@ class RequestReader:
         self._complete = request
         self.is_between = connection == ""
         self._arrived(request, connection)
-
-    def _check_sizes(self, target: bytes, lines: list[tuple[bytes, bytes]]) -> None:
-        if len(lines) > _MAX_HEADERS:
-            raise HeaderTooLarge(f"expected at most {_MAX_HEADERS} headers")
-        if self._unproductive <= self._max_header:
-            return  # all of it together is not more than one may be
-        if len(target) > self._max_header:
-            raise HeaderTooLarge(f"expected a request line of at most {self._max_header} bytes")
-        if any(len(name) + len(value) > self._max_header for name, value in lines):
-            raise HeaderTooLarge(f"expected headers of at most {self._max_header} bytes each")
 
     def _remember(self, data: bytes | memoryview, request: HttpRequest) -> None:
         if self.remembered is not None and self.remembered.was_useful:
