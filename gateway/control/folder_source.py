@@ -1,9 +1,10 @@
 """
 The desired state as files of a served folder.
 
-They are watched by looking, five times a second: inode, length and time of every file of endpoints, views and models.
-That works where nothing tells of changes (network mounts) and where links are swapped (ConfigMaps, git-sync). A change
-counts once two looks in a row have seen the same, so a file that is being written drops nothing.
+They are watched by looking, five times a second: inode, length and time of every file of endpoints, views and models,
+and where the folders of the first two really are. That works where nothing tells of changes (network mounts) and where
+links are swapped (ConfigMaps, git-sync). A change counts once two looks in a row have seen the same, so a file that is
+being written drops nothing.
 
 Who reads while all files are as they were is given what was read before: the state is asked for more often than it
 changes.
