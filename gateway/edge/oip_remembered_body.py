@@ -28,6 +28,8 @@ _MOST = 256
 _MAX_BYTES = 4096
 """Of a body without its lists."""
 _MAX_LISTS = 64
+_MAX_NESTED = 256
+"""Objects and lists of such a body: a collection of garbage walks over all that is kept."""
 _DATA = b'"data":'
 
 _decode = msgspec.json.Decoder(list[int | float | str | bool | None]).decode
@@ -148,6 +150,8 @@ def _form_of(body: bytes, request: InferRequest, found: list[Tensor]) -> _Form |
         at = end + 1
     pieces.append(body[at:])
     if sum(map(len, pieces)) > _MAX_BYTES:
+        return None
+    if sum([piece.count(b"[") + piece.count(b"{") for piece in pieces]) > _MAX_NESTED:
         return None
     text = b"".join([part for pair in zip(pieces, map(_encode, others), strict=False) for part in pair])
     try:

@@ -182,8 +182,9 @@ def test_forms_are_remembered_beside_each_other(monkeypatch: pytest.MonkeyPatch)
         PLAIN.replace(b"%b", b"1, 2").replace(b'"name"', b'"parameters": {"data": [1, 2]}, "name"'),
         PLAIN.replace(b"%b", b"1, 2").replace(b'"x"', b'"%b"' % (b"x" * 5000)),
         PLAIN.replace(b"%b", b"1, 2").replace(b"}]}", b'}], "id": "%b"}' % (b"x" * 5000)),
+        PLAIN.replace(b"%b", b"1, 2").replace(b"}]}", b'}], "parameters": {"a": [%b[]]}}' % (b"{}, " * 260)),
     ],
-    ids=["nested", "data elsewhere", "a long beginning", "a long end"],
+    ids=["nested", "data elsewhere", "a long beginning", "a long end", "many objects"],
 )
 def test_what_has_no_plain_form_is_not_remembered(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_whole(monkeypatch, [body] * 4) == [0, 1, 2, 3]
