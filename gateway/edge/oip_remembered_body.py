@@ -8,7 +8,8 @@ doubt about where it ends. Where the lists stand is not guessed but tried out: w
 be the same request, with those for data.
 
 This accepts, and never refuses: whatever is not known goes the whole way, which knows the answer. A body is remembered
-when its beginning, up to the first list, comes for the second time, and nothing that was in a list is kept.
+when its beginning, up to the first ``"data":`` with a list, comes for the second time, and nothing that was in such a
+list is kept. Elements that somebody spells otherwise (``"data" :``) may stand in a beginning, which is nowhere shown.
 """
 
 from __future__ import annotations
