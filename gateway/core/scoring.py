@@ -28,7 +28,6 @@ class Scored(msgspec.Struct, gc=False):
     rows: Rows
     queue: float
     compute: float
-    worker: str
 
 
 class WorkerLost(WorkerFailed):

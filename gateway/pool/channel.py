@@ -198,7 +198,7 @@ class WorkerChannel:
             if reply.HasField("failure"):
                 outcome = failure_of(reply.failure, self.address)
             else:
-                outcome = scored_of(reply, batch.rows.count, self._outputs, self.address)
+                outcome = scored_of(reply, batch.rows.count, self._outputs)
                 prefetch.computed(outcome.compute)
         except WorkerFailed as nonsense:
             outcome = nonsense

@@ -43,7 +43,7 @@ def encode_batch(number: int, rows: Rows, budget_ms: int, is_fixed: bool) -> byt
     return _serialize(batch)
 
 
-def scored_of(reply: wire.Reply, rows: int, outputs: Layout, worker: str) -> Scored:
+def scored_of(reply: wire.Reply, rows: int, outputs: Layout) -> Scored:
     """The answer to a batch of ``rows``. Raises ``WorkerFailed`` where it does not fit the signature's outputs."""
     layout = outputs
     if not outputs.is_resolved:
@@ -64,7 +64,7 @@ def scored_of(reply: wire.Reply, rows: int, outputs: Layout, worker: str) -> Sco
         if len(reply.texts) != len(layout.texts):
             raise WorkerFailed(f"the worker answered {len(reply.texts)} text columns instead of {len(layout.texts)}")
         texts = tuple(_text_of(text, rows * c.elements) for text, c in zip(reply.texts, layout.texts, strict=True))
-    return Scored(Rows(layout, rows, records, texts), reply.queue_ns * NS, reply.compute_ns * NS, worker)
+    return Scored(Rows(layout, rows, records, texts), reply.queue_ns * NS, reply.compute_ns * NS)
 
 
 def failure_of(failure: wire.Failure, worker: str) -> GatewayError:

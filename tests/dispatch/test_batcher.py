@@ -722,11 +722,7 @@ async def test_who_comes_right_behind_another_and_has_too_little_time_for_both_i
     bench = Bench(max_rows=1)
     for value in range(5):
         bench.ask(value, seconds=1000)
-    for _ in range(5):  # a row in ten seconds
-        await settle()
-        bench.loop.advance(10)
-        bench.scorer.answer()
-    await settle()
+    await answer_five(bench)
     bench.ask(8, seconds=1)
     with pytest.raises(Overloaded):
         bench.ask(9, seconds=1)
@@ -737,6 +733,11 @@ async def learn(bench: Bench) -> None:
     await bench.fill()
     for value in range(4):
         bench.ask(value, seconds=5000)
+    await answer_five(bench)
+
+
+async def answer_five(bench: Bench) -> None:
+    """Batches, one in ten seconds."""
     for _ in range(5):
         await settle()
         bench.loop.advance(10)
@@ -784,11 +785,7 @@ async def test_an_idle_worker_gets_a_row_whatever_was_measured_before() -> None:
     bench = Bench(max_rows=1)
     for value in range(5):
         bench.ask(value, seconds=1000)
-    for _ in range(5):
-        await settle()
-        bench.loop.advance(10)
-        bench.scorer.answer()
-    await settle()
+    await answer_five(bench)
     bench.ask(9, seconds=1)
     await settle()
 

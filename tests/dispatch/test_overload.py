@@ -52,7 +52,7 @@ class Pausing:
     def _end(self, rows: Rows, on_end: Callable[[Outcome], None], took: float) -> None:
         self.places += 1
         self.computed += rows.count
-        on_end(Scored(rows, 0.0, took, "w"))
+        on_end(Scored(rows, 0.0, took))
         for callback in self._callbacks:
             callback()
 

@@ -28,7 +28,7 @@ def as_reply(message: bytes) -> wire.Reply:
 @given(st.lists(st.one_of(st.none(), st.text(max_size=5)), max_size=8))
 def test_texts_and_missing_values_survive_the_way_there_and_back(words: list[str | None]) -> None:
     rows = Rows(MIXED, len(words), bytes(4 * len(words)), (list(words),))
-    scored = scored_of(as_reply(encode_batch(1, rows, 5, True)), len(words), MIXED, "w")
+    scored = scored_of(as_reply(encode_batch(1, rows, 5, True)), len(words), MIXED)
 
     assert scored.rows == rows
 
@@ -36,7 +36,7 @@ def test_texts_and_missing_values_survive_the_way_there_and_back(words: list[str
 def test_an_open_length_travels_with_the_batch() -> None:
     layout = Layout.of((OPEN,)).with_shapes([(3,)])
     rows = Rows(layout, 2, bytes(24))
-    scored = scored_of(as_reply(encode_batch(1, rows, 5, False)), 2, Layout.of((OPEN,)), "w")
+    scored = scored_of(as_reply(encode_batch(1, rows, 5, False)), 2, Layout.of((OPEN,)))
 
     assert scored.rows.layout is layout
 
@@ -60,14 +60,14 @@ def test_a_fixed_signature_sends_no_shapes() -> None:
 )
 def test_an_answer_that_does_not_fit_the_outputs_is_the_workers_failure(reply: wire.Reply) -> None:
     with pytest.raises(WorkerFailed):
-        scored_of(reply, 1, MIXED, "w")
+        scored_of(reply, 1, MIXED)
 
 
 @pytest.mark.parametrize("dims", [[], [[1, 2]], [[-2]], [[1], [1]], [[2**40]]])
 def test_an_answer_in_a_wrong_shape_is_the_workers_failure(dims: list[list[int]]) -> None:
     reply = wire.Reply(rows=1, records=bytes(8), shapes=[wire.Shape(dims=d) for d in dims])
     with pytest.raises(WorkerFailed):
-        scored_of(reply, 1, Layout.of((OPEN,)), "w")
+        scored_of(reply, 1, Layout.of((OPEN,)))
 
 
 def test_a_description_becomes_a_signature() -> None:
