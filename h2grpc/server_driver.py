@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from h2grpc import metadata
 from h2grpc.answering import OK
@@ -24,6 +24,9 @@ from h2grpc.server_transport import Home, ServerTransport
 from h2grpc.status import Status
 
 __all__ = ["ServerDriver"]
+
+_PART: Final = 8
+"""Answers that are worth a write of their own before the turn ends: a write costs about as much as two of them."""
 
 
 class ServerDriver(ServerTransport):
@@ -109,6 +112,10 @@ class ServerDriver(ServerTransport):
                 self.flush_now()  # nobody else is about to answer
             elif not self._is_flushing:
                 self.flush_soon()
+            else:
+                self._unsent = unsent = self._unsent + 1
+                if unsent >= _PART and unsent >= len(connection.calls):
+                    self.flush_part()
             return
         if context.is_over:
             return

@@ -2,7 +2,7 @@
 One connection of a server on asyncio: bytes between the transport and ``ServerConnection``, and when.
 
 Everything that happens in one turn of the loop leaves in one write, but for what is known to be alone, which leaves at
-once. There is one timer, for whatever the connection waits for next.
+once, and for many answers, which leave in parts. There is one timer, for whatever the connection waits for next.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class ServerTransport(asyncio.Protocol):
         "_timer",
         "_timer_at",
         "_transport",
+        "_unsent",
         "auth_context",
         "clock",
         "connection",
@@ -81,6 +82,8 @@ class ServerTransport(asyncio.Protocol):
         self.connection: ServerConnection
         self._loop: asyncio.AbstractEventLoop
         self._is_flushing = self._is_paused = False
+        self._unsent = 0
+        """Answers since something was written, but for the first, while a flush is due."""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
 
@@ -179,8 +182,18 @@ class ServerTransport(asyncio.Protocol):
         if len(data) >= self.limits.write_chunk or connection.has_rest or self._blocked:
             self.flush_soon()
 
+    def flush_part(self) -> None:
+        """
+        Write some of what is to be written when this turn of the loop ends: where many calls are answered in one turn,
+        the caller reads the first half while the other is made, instead of waiting for us as we then wait for him.
+        """
+        self._unsent = 0
+        if self._transport is not None and not self._is_paused and (data := self.connection.data_to_send()):
+            self._transport.write(data)
+
     def _flush(self) -> None:
         self._is_flushing = False
+        self._unsent = 0
         transport, connection = self._transport, self.connection
         if transport is None:
             return

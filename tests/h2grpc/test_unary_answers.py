@@ -309,6 +309,54 @@ async def test_the_last_answer_of_a_connection_leaves_in_its_own_turn_of_the_loo
     assert written == [1]  # by the time that callbacks run, which is the next turn
 
 
+@pytest.mark.parametrize(("calls", "parts"), [(8, [8]), (16, [9, 7]), (64, [33, 16, 8, 7])])
+async def test_many_answers_of_one_turn_leave_in_parts_that_halve_what_is_left(calls: int, parts: list[int]) -> None:
+    go = asyncio.Event()
+
+    async def echo(request: bytes, _: Any) -> bytes:
+        await go.wait()
+        return request
+
+    wire, messages = Line(echo), [b"%d" % number for number in range(calls)]
+    await wire.carry()
+    wire.begin(*messages)
+    wire.driver.data_received(wire.client.data_to_send())
+    await asyncio.sleep(0)
+    go.set()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    found = []
+    for data in wire.pipe.written:
+        wire.client.receive(data, 0.0)
+        found.append([event.data for event in of(wire.client.events(), Message)])
+
+    assert [len(part) for part in found] == parts
+    assert [message for part in found for message in part] == messages
+
+
+async def test_a_part_is_kept_for_who_reads_again_where_nothing_can_be_written() -> None:
+    go = asyncio.Event()
+
+    async def echo(request: bytes, _: Any) -> bytes:
+        await go.wait()
+        return request
+
+    wire = Line(echo)
+    await wire.carry()
+    wire.begin(*[b"a"] * 64)
+    wire.driver.data_received(wire.client.data_to_send())
+    await asyncio.sleep(0)
+    wire.driver.pause_writing()
+    go.set()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    held = list(wire.pipe.written)
+    wire.driver.resume_writing()
+    await wire.carry()
+
+    assert (held, len(of(wire.seen, Message))) == ([], 64)
+
+
 @pytest.mark.parametrize("messages", [0, 2])
 async def test_a_call_that_is_refused_and_left_in_the_same_bytes_costs_its_connection_nothing(messages: int) -> None:
     async def same(request: bytes, context: Any) -> bytes:
