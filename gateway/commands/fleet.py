@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import msgspec
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from gateway.commands.admin_socket import ask
 from gateway.control.admin_api import Readiness
 from gateway.telemetry import names
 from gateway.telemetry.merge import merge_metrics
@@ -24,7 +24,8 @@ from workers.child import ChildState
 
 __all__ = ["Fleet"]
 
-_PATIENCE = aiohttp.ClientTimeout(total=2.0)
+_PATIENCE = 2.0
+"""Seconds."""
 
 
 class Fleet:
@@ -108,12 +109,8 @@ class Fleet:
 
 async def _get(socket: Path, path: str) -> str:
     try:
-        async with (
-            aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket)), timeout=_PATIENCE) as session,
-            session.get(f"http://gateway{path}") as response,
-        ):
-            return await response.text()
-    except (aiohttp.ClientError, OSError, TimeoutError):
+        return (await ask(socket, "GET", path, _PATIENCE)).body.decode(errors="replace")
+    except OSError:
         return ""
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import msgspec
 
+from gateway.commands.admin_socket import Answer, ask
 from gateway.control.admin_served import ServedState
 from gateway.control.served import Served
 from gateway.core.errors import GatewayError
@@ -91,25 +90,19 @@ class GatewayCalls:
         return dict(zip(self._sockets, found, strict=True))
 
     async def _call(self, gateway: str, method: str, path: str, seconds: float, body: bytes | None = None) -> bytes:
-        connector = aiohttp.UnixConnector(str(self._sockets[gateway]))
-        headers = {"Content-Type": "application/json"} if body is not None else {}
         try:
-            async with (
-                aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=seconds)) as session,
-                session.request(method, f"http://gateway{path}", data=body, headers=headers) as response,
-            ):
-                answer = await response.read()
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            answer = await ask(self._sockets[gateway], method, path, seconds, body)
+        except OSError as error:  # also no answer in time
             raise GatewaySilent(f"gateway {gateway} does not answer") from error
-        if response.status == _UNAVAILABLE:
-            raise GatewayNotNow(f"gateway {gateway}: {_reason(answer, response)}")
-        if response.status != 200:
-            raise GatewayRefuses(f"gateway {gateway}: {_reason(answer, response)}")
-        return answer
+        if answer.status == _UNAVAILABLE:
+            raise GatewayNotNow(f"gateway {gateway}: {_reason(answer)}")
+        if answer.status != 200:
+            raise GatewayRefuses(f"gateway {gateway}: {_reason(answer)}")
+        return answer.body
 
 
-def _reason(answer: bytes, response: aiohttp.ClientResponse) -> Any:
+def _reason(answer: Answer) -> str:
     try:
-        return msgspec.json.decode(answer, type=_Refusal).error.message or f"status {response.status}"
+        return msgspec.json.decode(answer.body, type=_Refusal).error.message or f"status {answer.status}"
     except msgspec.MsgspecError:
-        return f"status {response.status}"
+        return f"status {answer.status}"
