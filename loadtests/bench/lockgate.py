@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import grpc
 
+from gateway.auth.bootstrap import StateFiles
 from loadtests.bench import h2load, wrk
 from loadtests.bench.cpu import descendants
 from loadtests.bench.grpc_call import INFER, call_once
@@ -35,14 +36,15 @@ class Lockgate:
     """One running ``lockgate serve``. Raises ``ServerFailed`` when it does not get ready."""
 
     def __init__(self, stack: ExitStack, folder: Path, *, cores: Sequence[int], logs: Path) -> None:
-        self._state = logs / f"{folder.name}-state"
+        self.state = StateFiles(logs / f"{folder.name}-state")
+        """Its certificate and its keys."""
         self._port, self._grpc_port, self._admin_port = free_port(), free_port(), free_port()
-        argv = [sys.executable, "-m", "gateway", "serve", str(folder), "--state-dir", str(self._state)]
+        argv = [sys.executable, "-m", "gateway", "serve", str(folder), "--state-dir", str(self.state.root)]
         argv += ["--host", "127.0.0.1", "--port", str(self._port), "--grpc-port", str(self._grpc_port)]
         argv += ["--admin-port", str(self._admin_port), "--gateways", "1"]
         self._server = stack.enter_context(Server("lockgate", argv, cores=cores, log=logs / f"{folder.name}.log"))
         self._server.wait_until(self._is_ready, START_SECONDS)
-        self._headers = {"authorization": f"Bearer {(self._state / 'demo.key').read_text().strip()}"}
+        self._headers = {"authorization": f"Bearer {self.state.demo_key.read_text().strip()}"}
 
     @property
     def port(self) -> int:
@@ -51,10 +53,10 @@ class Lockgate:
 
     @property
     def ca_file(self) -> Path:
-        return self._state / "ca.pem"
+        return self.state.ca
 
     def status_page(self) -> StatusPage:
-        return StatusPage(self._admin_port, self._state / "admin.key")
+        return StatusPage(self._admin_port, self.state.admin_key)
 
     def roles(self) -> Mapping[str, Sequence[int]]:
         """Gateway, workers and supervisor."""

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["FEATURES", "TUMOR", "Folders", "make", "write_endpoint"]
+__all__ = ["FEATURES", "TUMOR", "Folders", "make", "write_endpoint", "write_network"]
 
 TUMOR = Path(__file__).parents[2] / "examples" / "models" / "tumor-boosting"
 """The ONNX model of the examples: a boosting of trees with ten inputs of one column each."""
@@ -45,8 +45,8 @@ def make(root: Path) -> Folders:
     folders = Folders(root)
     folders.models.mkdir(parents=True)
     subprocess.run(["Rscript", str(Path(__file__).with_name("models.R")), str(folders.models)], check=True, timeout=300)
-    _network(folders.mlp, seed=7)
-    _network(folders.other_mlp, seed=8)
+    write_network(folders.mlp, seed=7)
+    write_network(folders.other_mlp, seed=8)
     _endpoint(folders.serve_onnx, "mlp", folders.mlp)
     _endpoint(folders.serve_two, "mlp", folders.mlp)
     _endpoint(folders.serve_two, "tumor", TUMOR)
@@ -70,12 +70,7 @@ def write_endpoint(folder: Path, endpoint: Mapping[str, object]) -> None:
     beside.replace(path)
 
 
-def _endpoint(folder: Path, name: str, model: Path, max_rows: int = 64) -> None:
-    deployment = {"model": str(model), "workers": 1, "max_rows": max_rows}
-    write_endpoint(folder, {"name": name, "deployments": {"blue": deployment}})
-
-
-def _network(path: Path, seed: int) -> None:
+def write_network(path: Path, seed: int) -> None:
     """``x [N, 10]`` → ``y [N, 1]``: two layers with a ReLU between; ONNX Runtime takes microseconds for it."""
     random = np.random.default_rng(seed)
     graph = helper.make_graph(
@@ -93,3 +88,8 @@ def _network(path: Path, seed: int) -> None:
         ],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+
+
+def _endpoint(folder: Path, name: str, model: Path, max_rows: int = 64) -> None:
+    deployment = {"model": str(model), "workers": 1, "max_rows": max_rows}
+    write_endpoint(folder, {"name": name, "deployments": {"blue": deployment}})
