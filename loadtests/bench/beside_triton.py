@@ -2,8 +2,9 @@
 Lockgate beside Triton: each server whole on one core, the load on the other, 16 and 64 requests in flight.
 
 REST has a connection for each request in flight, gRPC one for all. Lockgate has TLS and a key, Triton neither. Both
-answer every row of both models alike, or nothing is timed. The two models are the small network of the bench, with all
-numbers in one tensor, and the boosting of the examples, with a tensor for each column and a text in its answer.
+answer every row of both models alike, or nothing is timed. The floor (floor_gateway.py) takes its turns over gRPC with
+the one model that it knows. The two models are the small network of the bench, with all numbers in one tensor, and the
+boosting of the examples, with a tensor for each column and a text in its answer.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterable
 from loadtests.bench import h2load
 from loadtests.bench.answers import grpc_values, must_agree, rest_values
 from loadtests.bench.closed_loop import Measurement, measure_in_turns
+from loadtests.bench.floor import FLOOR_MODEL, Floor
 from loadtests.bench.layout import Layout
 from loadtests.bench.lockgate import Lockgate
 from loadtests.bench.requests import infer_json, infer_protobuf, rows_of
@@ -32,17 +34,27 @@ TRITON_GROUPS = {
 
 
 def run(
-    lockgate: Lockgate, triton: Triton, models: Iterable[str], layout: Layout, *, repeats: int, seconds: float
+    lockgate: Lockgate,
+    triton: Triton,
+    floor: Floor,
+    models: Iterable[str],
+    layout: Layout,
+    *,
+    repeats: int,
+    seconds: float,
 ) -> list[Measurement]:
     """All models over both wires, the servers in turn. Raises ``AnswersDiffer``."""
     found = []
     for model in models:
         _check(lockgate, triton, model)
-        rest, grpc = f"rest {model}", f"grpc {model}"
-        for targets in (
-            [triton.rest(rest, model), lockgate.rest_infer(rest, layout.load, model)],
-            [triton.grpc(grpc, model), lockgate.grpc_infer(grpc, layout.load, model, h2load.run_on_one)],
-        ):
+        group = f"rest {model}"
+        over_rest = [triton.rest(group, model), lockgate.rest_infer(group, layout.load, model)]
+        group = f"grpc {model}"
+        over_grpc = [triton.grpc(group, model), lockgate.grpc_infer(group, layout.load, model, h2load.run_on_one)]
+        if model == FLOOR_MODEL:
+            _check_floor(lockgate, floor)
+            over_grpc.append(floor.grpc_infer(group, layout.load, h2load.run_on_one))
+        for targets in (over_rest, over_grpc):
             found += measure_in_turns(
                 targets, cores=layout.both, repeats=repeats, seconds=seconds, connections=IN_FLIGHT
             )
@@ -60,3 +72,10 @@ def _check(lockgate: Lockgate, triton: Triton, model: str) -> None:
         must_agree(
             f"{model} over gRPC", grpc_values(lockgate.grpc_answer(message)), grpc_values(triton.grpc_answer(message))
         )
+
+
+def _check_floor(lockgate: Lockgate, floor: Floor) -> None:
+    for row in rows_of(FLOOR_MODEL):
+        message = infer_protobuf(FLOOR_MODEL, row)
+        ours, theirs = grpc_values(lockgate.grpc_answer(message)), grpc_values(floor.grpc_answer(message))
+        must_agree("the floor over gRPC", ours, theirs)

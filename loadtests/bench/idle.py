@@ -6,6 +6,9 @@ connection, minus the worker's own compute time, which the answer tells in ``Ser
 the same request. The clients are blocking sockets that prepare what they send before the clock starts and look at what
 they got after it stopped: what they and the kernel need is in the figure, and the bare servers, whose compute time is
 zero, show how much of it that is.
+
+The servers take short turns, many of them, and a quantile is that of all their requests: whatever makes the machine
+slow for a second or a minute meets all of them alike.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
@@ -22,9 +25,14 @@ from urllib.parse import urlsplit
 from loadtests.bench.load import Request
 from loadtests.bench.quantile import quantile
 
-__all__ = ["Added", "Caller", "HttpCaller", "added_time", "compute_ms", "connected"]
+__all__ = ["Added", "Caller", "HttpCaller", "added_times", "compute_ms", "connected"]
 
-WARM_UP_REQUESTS = 200
+TURN_REQUESTS = 250
+"""About a tenth of a second."""
+
+WARM_UP_REQUESTS = 50
+"""At the start of every turn, while the caches hold what another server left there; they do not count."""
+
 COMPUTE = re.compile(rb"\bcompute;dur=([\d.]+)")
 
 
@@ -57,25 +65,24 @@ class Caller(Protocol):
         ...
 
 
-def added_time(server: str, wire: str, caller: Caller, requests: int) -> Added:
-    """Ask ``requests`` times, one after the other, after a few that do not count."""
-    seen, added = [], []
-    for _ in range(WARM_UP_REQUESTS + requests):
-        caller.prepare()
-        started = perf_counter()
-        caller.ask()
-        elapsed_ms = (perf_counter() - started) * 1000
-        seen.append(elapsed_ms)
-        added.append(elapsed_ms - caller.compute_ms())
-    seen, added = sorted(seen[WARM_UP_REQUESTS:]), sorted(added[WARM_UP_REQUESTS:])
-    return Added(
-        server=server,
-        wire=wire,
-        requests=requests,
-        added_p50_ms=quantile(added, 0.50),
-        added_p99_ms=quantile(added, 0.99),
-        seen_p50_ms=quantile(seen, 0.50),
-    )
+def added_times(
+    callers: Mapping[tuple[str, str], Caller], requests: int, clock: Callable[[], float] = perf_counter
+) -> list[Added]:
+    """By server and wire: ``requests`` of each caller, in turns of ``TURN_REQUESTS``; an incomplete one is left out."""
+    seen: dict[tuple[str, str], list[float]] = {whose: [] for whose in callers}
+    added: dict[tuple[str, str], list[float]] = {whose: [] for whose in callers}
+    for _ in range(requests // TURN_REQUESTS):
+        for whose, caller in callers.items():
+            for number in range(WARM_UP_REQUESTS + TURN_REQUESTS):
+                caller.prepare()
+                started = clock()
+                caller.ask()
+                elapsed_ms = (clock() - started) * 1000
+                compute = caller.compute_ms()
+                if number >= WARM_UP_REQUESTS:
+                    seen[whose].append(elapsed_ms)
+                    added[whose].append(elapsed_ms - compute)
+    return [_added(server, wire, sorted(added[server, wire]), sorted(seen[server, wire])) for server, wire in callers]
 
 
 def connected(url: str, context: ssl.SSLContext | None = None) -> socket.socket:
@@ -111,6 +118,18 @@ def compute_ms(head: bytes) -> float:
     """What the answer says of the worker's compute time; 0 when it says nothing."""
     found = COMPUTE.search(head)
     return float(found[1]) if found else 0.0
+
+
+def _added(server: str, wire: str, added: Sequence[float], seen: Sequence[float]) -> Added:
+    """Both in ascending order."""
+    return Added(
+        server=server,
+        wire=wire,
+        requests=len(added),
+        added_p50_ms=quantile(added, 0.50),
+        added_p99_ms=quantile(added, 0.99),
+        seen_p50_ms=quantile(seen, 0.50),
+    )
 
 
 def _post(path: str, host: str, body: bytes, headers: Mapping[str, str]) -> bytes:

@@ -2,7 +2,7 @@
 Which core does what. The bench takes two cores and leaves the others alone.
 
 - Bare servers and Lockgate with an ONNX model: the bare server, or the gateway, alone on the first core, as
-  Lockgate's own plan has it; the load on the second, and with it Lockgate's worker.
+  Lockgate's own plan has it; the load on the second, and with it Lockgate's worker. The floor's likewise.
 - Beside Triton: each server whole on one core, the load on the other.
 - R models: the R process alone on the second core, since it is what costs; load and, for Lockgate, the gateway on the
   first. Plumber is given the same: its process alone, the load on the other core.

@@ -13,7 +13,8 @@ from loadtests.bench import beside_triton, features_cost, h2load, overload, relo
 from loadtests.bench.bare import bare_grpc, bare_http
 from loadtests.bench.closed_loop import CONNECTIONS, Measurement, measure_in_turns
 from loadtests.bench.connections import Held, held_by_connections
-from loadtests.bench.idle import Added, Caller, HttpCaller, added_time, connected
+from loadtests.bench.floor import Floor
+from loadtests.bench.idle import Added, Caller, HttpCaller, added_times, connected
 from loadtests.bench.idle_grpc import GrpcCaller
 from loadtests.bench.layout import Layout
 from loadtests.bench.lockgate import Lockgate
@@ -41,6 +42,7 @@ class Options:
     seconds: float
     """Of one closed-loop run, and of one step of the overload run."""
     idle_requests: int
+    """Of each server for each of ``repeats``."""
     idle_connections: int
     changes: int
     """Of the served folder."""
@@ -93,16 +95,18 @@ class Bench:
             self._in_turns([bare_on_one, on_one], connections=(16, 64))
 
     def triton(self) -> None:
-        """Whole servers on one core: Triton and Lockgate with its ONNX workers, the same models, the same rows."""
+        """Whole servers on one core: Triton, Lockgate with its ONNX workers, the floor; the same models and rows."""
         if self.options.triton_python is None:
             print("triton: skipped, as --triton names no interpreter that has it", file=sys.stderr)
             return
         with ExitStack() as stack:
             models = {"mlp": self.folders.mlp, "tumor": TUMOR / "model.onnx"}
             peer = Triton(stack, self.options.triton_python, models, self.layout, self.logs)
-            lockgate = Lockgate(stack, self.folders.serve_two, cores=[self.layout.server], logs=self.logs)
+            core = self.layout.server
+            lockgate = Lockgate(stack, self.folders.serve_two, cores=[core], logs=self.logs)
+            floor = self._floor(stack, lockgate, worker_core=core)
             self.found.runs += beside_triton.run(
-                lockgate, peer, models, self.layout, repeats=self.options.repeats, seconds=self.options.seconds
+                lockgate, peer, floor, models, self.layout, repeats=self.options.repeats, seconds=self.options.seconds
             )
 
     def r(self) -> None:
@@ -114,29 +118,23 @@ class Bench:
                 self._in_turns([peer, lockgate.rest_score(model, model, self.layout.server)])
 
     def idle(self) -> None:
-        """One request at a time, the servers in turn; the turn with the median p50 counts."""
-        layout = self.layout
-        os.sched_setaffinity(0, {layout.load})  # the clients are this process
+        """One request at a time, the servers in many short turns."""
+        layout, load = self.layout, self.layout.load
+        os.sched_setaffinity(0, {load})  # the clients are this process
         with ExitStack() as stack:
             lockgate = Lockgate(stack, self.folders.serve_onnx, cores=layout.both, logs=self.logs)
-            rest = {"bare": bare_http(stack, layout, self.logs), "lockgate": lockgate.rest_infer("rest", layout.load)}
-            grpc = {"bare": bare_grpc(stack, layout, self.logs), "lockgate": lockgate.grpc_infer("grpc", layout.load)}
+            floor = self._floor(stack, lockgate, worker_core=load)
+            rest = [bare_http(stack, layout, self.logs), lockgate.rest_infer("rest", load)]
+            grpc = [bare_grpc(stack, layout, self.logs), lockgate.grpc_infer("grpc", load)]
+            grpc += [floor.grpc_infer("grpc", load)]
             callers: dict[tuple[str, str], Caller] = {}
             for wire, targets in (("REST", rest), ("gRPC", grpc)):
-                for name, target in targets.items():
-                    channel = connected(
-                        target.request.url, lockgate.tls(PROTOCOLS[wire]) if name == "lockgate" else None
-                    )
-                    stack.enter_context(channel)
+                for target in targets:
+                    tls = None if target.server == "bare" else lockgate.tls(PROTOCOLS[wire])
+                    channel = stack.enter_context(connected(target.request.url, tls))
                     made = HttpCaller if wire == "REST" else GrpcCaller
-                    callers[name, wire] = made(channel, target.request)
-            runs = []
-            for _ in range(self.options.repeats):
-                for (name, wire), caller in callers.items():
-                    runs.append(added_time(name, wire, caller, self.options.idle_requests))
-            for name, wire in callers:
-                of_one = [run for run in runs if (run.server, run.wire) == (name, wire)]
-                self.found.idle.append(sorted(of_one, key=lambda run: run.added_p50_ms)[len(of_one) // 2])
+                    callers[target.server, wire] = made(channel, target.request)
+            self.found.idle += added_times(callers, self.options.repeats * self.options.idle_requests)
 
     def connections(self) -> None:
         """Clients that have asked once and wait."""
@@ -182,6 +180,17 @@ class Bench:
                 loads=4 * self.options.repeats,
                 seconds=self.options.seconds,
             )
+
+    def _floor(self, stack: ExitStack, lockgate: Lockgate, *, worker_core: int) -> Floor:
+        """With the certificate and the key of ``lockgate``."""
+        return Floor(
+            stack,
+            lockgate.state,
+            self.folders.mlp,
+            gateway_core=self.layout.server,
+            worker_core=worker_core,
+            logs=self.logs,
+        )
 
     def _in_turns(self, targets: list[Target], connections: Sequence[int] = CONNECTIONS) -> None:
         self.found.runs += measure_in_turns(

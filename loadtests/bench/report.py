@@ -87,10 +87,7 @@ def tables(report: Report) -> str:
         "",
         *_table(
             ("what", "measured", "goal", "met"),
-            [
-                (r.name, _short(r.value), f"{'≥' if r.at_least else '≤'} {r.goal:g}", "yes" if r.is_met else "**no**")
-                for r in report.ratios
-            ],
+            [(r.name, _short(r.value), _goal(r), _met(r)) for r in report.ratios],
         ),
     ]
     if report.medians:
@@ -258,6 +255,14 @@ def _reload(reload: Reloaded) -> list[str]:
             disturbed,
         ),
     ]
+
+
+def _goal(ratio: Ratio) -> str:
+    return "–" if ratio.goal is None else f"{'≥' if ratio.at_least else '≤'} {ratio.goal:g}"
+
+
+def _met(ratio: Ratio) -> str:
+    return {True: "yes", False: "**no**", None: "–"}[ratio.is_met]
 
 
 def _by_role(values: Mapping[str, float]) -> str:

@@ -19,7 +19,7 @@ from loadtests.bench.lockgate import role_of
 from loadtests.bench.open_loop import arrivals, summary
 from loadtests.bench.overload import Overload, Step, step
 from loadtests.bench.quantile import quantile
-from loadtests.bench.ratios import ratios
+from loadtests.bench.ratios import Ratio, ratios
 from loadtests.bench.reload_found import Changes, Disturbed, Reloaded
 from loadtests.bench.report import Report, replaced, tables
 from loadtests.bench.shadow import Shadowed
@@ -209,6 +209,27 @@ def test_time_added_is_also_told_in_the_bare_servers_own_cost_which_no_machine_c
     assert relative.goal == pytest.approx(100 / 105)
 
 
+def idle_of(server: str, wire: str, ms: float) -> Added:
+    return Added(server=server, wire=wire, requests=9, added_p50_ms=ms, added_p99_ms=ms, seen_p50_ms=ms)
+
+
+@pytest.mark.parametrize(("wire", "within", "beyond"), [("REST", 0.43, 0.45), ("gRPC", 0.21, 0.23)])
+def test_time_added_over_either_wire_is_held_against_the_floors_over_grpc(
+    wire: str, within: float, beyond: float
+) -> None:
+    floor = idle_of("floor", "gRPC", 0.2)
+    found = [ratios([], [idle_of("lockgate", wire, ms), floor], None)[-1] for ms in (within, beyond)]
+
+    assert [ratio.name for ratio in found] == [f"idle, {wire}: p50 added / floor's"] * 2
+    assert [ratio.is_met for ratio in found] == [True, False]
+
+
+def test_the_promised_milliseconds_keep_their_goal_beside_the_floor() -> None:
+    idle = [idle_of("lockgate", "gRPC", 0.15), idle_of("floor", "gRPC", 0.15)]
+
+    assert [(ratio.goal, ratio.is_met) for ratio in ratios([], idle, None)] == [(0.1, False), (1.1, True)]
+
+
 def test_a_call_at_a_time_may_cost_twice_as_much_of_the_bare_server_as_many() -> None:
     runs = [
         measured(group="grpc", server=server, connections=in_flight, cpu_us={role: us})
@@ -305,6 +326,12 @@ def test_the_table_marks_a_promise_that_is_not_kept() -> None:
     page = tables(report(ratios=ratios([measured(), ours], [], None)))
 
     assert "| 3 | ≤ 1 | **no** |" in page
+
+
+def test_a_row_that_nobody_promised_is_neither_met_nor_missed() -> None:
+    yardstick = Ratio(name="floor", value=3.0, goal=None, at_least=True)
+
+    assert "| floor | 3 | – | – |" in tables(report(ratios=[yardstick]))
 
 
 def test_the_table_marks_a_run_with_errors_and_one_beside_other_work() -> None:

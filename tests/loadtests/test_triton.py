@@ -50,3 +50,9 @@ def test_throughput_beside_triton_has_a_goal_for_each_wire(group: str, goal: flo
     ]
 
     assert [ratio.is_met for ratio in found] == [True, False]
+
+
+def test_what_the_floor_reaches_beside_triton_is_told_and_promises_nothing() -> None:
+    runs = [measured(server, "grpc mlp", rate) for server, rate in (("triton", 100.0), ("floor", 340.0))]
+
+    assert [(ratio.value, ratio.goal, ratio.is_met) for ratio in ratios(runs, [], None)] == [(3.4, None, None)]
