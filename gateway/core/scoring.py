@@ -20,13 +20,12 @@ __all__ = ["Outcome", "Scored", "Scorer", "WorkerLost"]
 
 class Scored(msgspec.Struct, gc=False):
     """
-    One batch with its answers. Times in seconds, measured by the worker.
+    One batch with its answers; ``compute`` is seconds, measured by the worker.
 
     One is made per batch, and a struct of msgspec takes half the time of a dataclass. ``gc=False`` as ``Rows`` are.
     """
 
     rows: Rows
-    queue: float
     compute: float
 
 

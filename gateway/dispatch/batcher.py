@@ -135,11 +135,6 @@ class Batcher:
     def rows_in_flight(self) -> int:
         return self._in_flight
 
-    @property
-    def row_limit(self) -> int:
-        """Rows that a batch may have now."""
-        return self._limit.rows
-
     def stats(self) -> Stats:
         return self._counters.stats()
 

@@ -58,13 +58,6 @@ class Ticket(msgspec.Struct, eq=False):
         reply = self.reply
         return reply.done() and not reply.cancelled() and reply.exception() is None
 
-    def resolve(self, answer: Rows) -> bool:
-        """Whether this was news to the caller."""
-        if self.reply.done():
-            return False
-        self.reply.set_result(answer)
-        return True
-
     def fail(self, error: GatewayError) -> bool:
         """Whether this was news to the caller, who gets a copy of his own."""
         if self.reply.done():

@@ -9,7 +9,6 @@ two hosts or none, versions that are not 1.x, and whatever is over a limit.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import unquote
 
@@ -21,6 +20,7 @@ from gateway.edge.config import EdgeConfig
 from gateway.edge.errors import HeaderTooLarge
 from gateway.edge.http1_headers import MAX_HEADERS, add_headers, check_sizes
 from gateway.edge.http1_remembered_head import MAX_BYTES, RememberedHead
+from gateway.edge.http1_upgrade import body_parser
 from gateway.edge.http_answer import path_and_query
 from gateway.edge.http_message import HttpRequest
 
@@ -37,14 +37,6 @@ _HEADS = 4
 _TRIES = 4
 """Heads to remember one after another when none of them comes again: some clients put something new into each."""
 _METHODS: dict[bytes, str] = {name.encode(): name for name in ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE")}
-
-
-@dataclass(frozen=True, slots=True)
-class _BodyOnly:
-    """What a parser is told to call when the head was read by another."""
-
-    on_body: Callable[[bytes], None]
-    on_message_complete: Callable[[], None]
 
 
 class RequestReader:
@@ -285,17 +277,9 @@ class RequestReader:
         return TooLarge(f"expected a body of at most {self._max_body} bytes")
 
     def _past_upgrade(self, parser: httptools.HttpRequestParser) -> httptools.HttpRequestParser:
-        """
-        An offer to change the protocol is not taken up, as HTTP allows; but llhttp leaves such a request's body out.
-
-        A parser of its own is made to read it, with a head that only says how it is framed.
-        """
-        request = self.request
-        if not self._skips_body or request is None:
+        """What reads on behind a head that offered to change the protocol."""
+        if not self._skips_body or self.request is None:
             return parser
-        length = request.headers.get("content-length")
-        framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
         self._skips_body = False
-        self._parser = parser = httptools.HttpRequestParser(_BodyOnly(self.on_body, self.on_message_complete))
-        parser.feed_data(f"POST / HTTP/1.1\r\n{framing}\r\nConnection: close\r\n\r\n".encode())
+        self._parser = parser = body_parser(self.request.headers, self.on_body, self.on_message_complete)
         return parser

@@ -64,7 +64,7 @@ def scored_of(reply: wire.Reply, rows: int, outputs: Layout) -> Scored:
         if len(reply.texts) != len(layout.texts):
             raise WorkerFailed(f"the worker answered {len(reply.texts)} text columns instead of {len(layout.texts)}")
         texts = tuple(_text_of(text, rows * c.elements) for text, c in zip(reply.texts, layout.texts, strict=True))
-    return Scored(Rows(layout, rows, records, texts), reply.queue_ns * NS, reply.compute_ns * NS)
+    return Scored(Rows(layout, rows, records, texts), reply.compute_ns * NS)
 
 
 def failure_of(failure: wire.Failure, worker: str) -> GatewayError:

@@ -52,7 +52,7 @@ class Pausing:
     def _end(self, rows: Rows, on_end: Callable[[Outcome], None], took: float) -> None:
         self.places += 1
         self.computed += rows.count
-        on_end(Scored(rows, 0.0, took))
+        on_end(Scored(rows, took))
         for callback in self._callbacks:
             callback()
 

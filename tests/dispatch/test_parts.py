@@ -49,7 +49,7 @@ async def test_nothing_is_said_before_the_last_part_is_answered_and_then_everyth
     whole = large(5, 2)
     said = []
     for part in reversed(whole.parts):
-        part.resolve(answered(part))
+        part.reply.set_result(answered(part))
         said.append(outcome(whole, part.reply))
 
     assert said[:-1] == [None] * (len(whole.parts) - 1)
@@ -69,7 +69,7 @@ async def test_parts_that_were_found_answered_are_not_looked_at_again(is_backwar
 
     whole = large(100, 1, Counted)
     for part in reversed(whole.parts) if is_backwards else whole.parts:
-        part.resolve(answered(part))
+        part.reply.set_result(answered(part))
         said = outcome(whole, part.reply)
 
     assert isinstance(said, Rows)
@@ -101,6 +101,6 @@ async def test_nobody_is_told_who_has_heard_already() -> None:
 async def test_parts_of_different_shapes_are_no_answer() -> None:
     whole = large(2, 1)
     for part, layout in zip(whole.parts, (LAYOUT, OTHER_LAYOUT), strict=True):
-        part.resolve(rows_of(1, layout=layout))
+        part.reply.set_result(rows_of(1, layout=layout))
 
     assert isinstance(outcome(whole, whole.parts[0].reply), WorkerFailed)

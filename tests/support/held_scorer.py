@@ -76,11 +76,11 @@ class HeldScorer:
 
     def answer(self, batch: HeldBatch | None = None) -> None:
         batch = batch or self.held[0]
-        self._end(batch, Scored(rows_of(*[value + 1000 for value in batch.values]), 0.0, 0.25))
+        self._end(batch, Scored(rows_of(*[value + 1000 for value in batch.values]), 0.25))
 
     def answer_with(self, rows: Rows) -> None:
         batch = self.held[0]
-        self._end(batch, Scored(rows, 0.0, 0.25))
+        self._end(batch, Scored(rows, 0.25))
 
     def fail(self, error: GatewayError, batch: HeldBatch | None = None) -> None:
         self._end(batch or self.held[0], error)
