@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 
 import msgspec
-import structlog
 
 from workers.options import GroupOptions
 from workers.threads import limit_threads
@@ -35,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def log_to_stderr() -> None:
     """JSON lines on stderr: stdout belongs to the events for the parent process."""
+    import structlog
+
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -50,4 +51,7 @@ def log_to_stderr() -> None:
 
 
 if __name__ == "__main__":
+    # structlog takes rich along where it is installed, for terminals, which a worker does not have: a fifth of the time
+    # in which one of ONNX starts.
+    sys.modules["rich"] = None  # type: ignore[assignment]
     sys.exit(main())

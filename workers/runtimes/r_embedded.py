@@ -31,6 +31,9 @@ class EmbeddedR:
         check_versions(self.version, _rpy2_version())
         os.environ.update(R_HOME=str(home), RPY2_CFFI_MODE="ABI")
         try:
+            situation: Any = import_module("rpy2.situation")
+            # rpy2 would start another R, a fifth of a second, to ask it for a path that nothing uses.
+            situation.r_ld_library_path_from_subprocess = lambda _home: os.environ.get("LD_LIBRARY_PATH", "")
             ri: Any = import_module("rpy2.rinterface")
             callbacks: Any = import_module("rpy2.rinterface_lib.callbacks")
         except (ImportError, ValueError, OSError) as error:

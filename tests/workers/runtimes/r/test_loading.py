@@ -226,6 +226,25 @@ def test_a_script_error_at_scoring_is_the_models(tmp_path: Path) -> None:
             r.score(Batch(1, b"", [["{}"]]))
 
 
+def test_one_other_r_is_started_at_most_to_find_out_how_r_is_set_up(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, _ = find_r()
+    here, started = tmp_path / "R", tmp_path / "started"
+    (here / "bin").mkdir(parents=True)
+    for file in [*home.iterdir(), *(home / "bin").iterdir()]:
+        if file.name not in ("bin", "Rscript"):
+            (here / file.relative_to(home)).symlink_to(file)
+    script = here / "bin" / "Rscript"
+    script.write_text(f'#!/bin/sh\necho "$@" >> {started}\nexec {home}/bin/Rscript "$@"\n')
+    script.chmod(0o700)
+    monkeypatch.setenv("R_HOME", str(here))
+    with RProcess(models / "rpart.rds") as r:
+        r.load()
+
+    assert len(started.read_text().splitlines()) == 1
+
+
 def test_an_rpy2_that_needs_a_newer_r_is_refused_before_it_is_imported() -> None:
     with pytest.raises(LoadError, match=r"rpy2-rinterface 3\.6\.6 needs R 4\.5 or later and R is 4\.2\.2"):
         check_versions("4.2.2", "3.6.6")
