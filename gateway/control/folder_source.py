@@ -17,9 +17,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
@@ -32,6 +34,7 @@ from gateway.control.document import Document, Entry, content_digest
 from gateway.control.folder_change import Edited, folder_changes
 from gateway.control.folder_write import FolderWrite
 from gateway.control.history import History
+from gateway.control.looks import Alarm, Looks
 from gateway.control.model_files import ModelFiles, Stamp, is_young, model_paths, stamp
 from gateway.control.news import News
 from gateway.control.served_folder import ENDPOINTS_FOLDER, FEATURES_FOLDER, ServedFolder, yaml_files
@@ -59,7 +62,8 @@ _READS = 3
 class FolderSource:
     """
     See ``Source``. ``read`` and ``check`` are ``gateway.config``'s ``read_files`` and ``compose``: what cannot be
-    composed here is not written. Only one process may have the state directory.
+    composed here is not written. Only one process may have the state directory. ``alarm`` makes the pause between two
+    looks.
     """
 
     def __init__(
@@ -74,23 +78,25 @@ class FolderSource:
         is_read_only: bool = False,
         disk: Disk | None = None,
         clock: Callable[[], float] = time.time,
-        pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        alarm: Callable[[], Alarm] = threading.Event,
     ) -> None:
         self._root = Path(os.path.abspath(root))  # noqa: PTH100  # with links as they are: they will be swapped
         self._read_files, self._check, self._models = read, check, models
-        self._is_read_only, self._clock, self._pause = is_read_only, clock, pause
+        self._is_read_only, self._clock = is_read_only, clock
         disk = disk or Disk()
         place = state_dir / "history" / f"folder-{sha256(os.fsencode(self._root)).hexdigest()[:12]}"
         self._history = History(place, keep, disk)
         self._writing = FolderWrite(place / "unfinished.json", self._history, disk)
-        # One thread of our own, so that a mount that hangs holds up nobody else and nothing overtakes.
+        # One thread of our own, so that a mount that hangs holds up nobody else, and another one that looks.
         self._thread = ThreadPoolExecutor(1, "control")
+        self._looks = Looks(self._look_in_turn, alarm=alarm, limit=_LIST_S)
+        self._turn = threading.Lock()
+        """Of the two: nothing overtakes, and nobody looks in the middle of a change."""
         self._seen: Look | None = None
         self._known: tuple[Look, Document] | None = None
         """What was read last, and what all files looked like then."""
         self._named: list[str] = []
         self._news = News()
-        self._written = asyncio.Event()
         self._is_away = False
         self._read_only = self._why_read_only()
 
@@ -99,24 +105,23 @@ class FolderSource:
         return self._read_only
 
     async def read(self) -> Document:
-        return self._news.of(await self._off_loop(self._read_newest, _READ_S))
+        return self._told(await self._off_loop(self._read_newest, _READ_S))
 
     async def write(self, document: Document, expected: int) -> Document:
-        written = self._news.of(await self._off_loop(lambda: self._write(document, expected), _READ_S))
-        self._written.set()
+        try:
+            written = self._told(await self._off_loop(lambda: self._write(document, expected), _READ_S))
+        except Conflict:
+            self._looks.wake()  # with what the writer has not seen
+            raise
+        self._looks.wake()  # whoever has changed something waits for it to run
         return written
 
     async def changed(self) -> None:
-        previous: Look | None = None
         while not self._news.taken():
-            await self._until_written(_AWAY_S if self._is_away else LOOK_S)
-            try:
-                found = await self._off_loop(self._look, _LIST_S)
-            except SourceUnavailable:
-                continue
-            if found != self._seen and found == previous:
-                return
-            previous = found
+            pause, is_away = (_AWAY_S, True) if self._is_away else (LOOK_S, False)
+            with suppress(SourceUnavailable), self._answering():
+                if await self._looks.until_new(pause, is_once=is_away):
+                    return
 
     async def history(self) -> Sequence[Entry]:
         return await self._off_loop(self._history.entries, _LIST_S)
@@ -125,24 +130,30 @@ class FolderSource:
         return await self._off_loop(lambda: self._history.past(version), _LIST_S)
 
     async def close(self) -> None:
+        self._looks.close()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _until_written(self, seconds: float) -> None:
-        """Or for so long: whoever has changed something waits for it to run."""
-        self._written.clear()
-        pause = asyncio.ensure_future(self._pause(seconds))
-        written = asyncio.create_task(self._written.wait(), name="a written change")
-        try:
-            await asyncio.wait((pause, written), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            pause.cancel()
-            written.cancel()
-            await asyncio.wait((pause, written))
+    def _told(self, document: Document) -> Document:
+        """Somebody is given this one; who follows is told if it is another than the last."""
+        found = self._news.of(document)
+        if self._news.is_there:
+            self._looks.wake()
+        return found
 
     async def _off_loop(self, act: Callable[[], T], seconds: float) -> T:
-        try:
+        def in_turn() -> T:
+            with self._turn:
+                return act()
+
+        with self._answering():
             async with asyncio.timeout(seconds):
-                done = await asyncio.get_running_loop().run_in_executor(self._thread, act)
+                return await asyncio.get_running_loop().run_in_executor(self._thread, in_turn)
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Tell when the files cannot be used, and when they can again. Raises ``SourceUnavailable``."""
+        try:
+            yield
         except (OSError, TimeoutError) as error:
             if not self._is_away:
                 self._is_away = True
@@ -152,9 +163,13 @@ class FolderSource:
         if self._is_away:
             self._is_away = False
             log.info("control.folder_back")
-        return done
 
-    # From here on in the thread.
+    # From here on in the threads.
+
+    def _look_in_turn(self) -> tuple[Look, bool]:
+        with self._turn:
+            found = self._look()
+            return found, found != self._seen
 
     def _read_newest(self) -> Document:
         known, seen = self._known, self._seen

@@ -27,6 +27,11 @@ class News:
         self._last = found
         return document
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there is any that nobody has taken."""
+        return self._is_news
+
     def taken(self) -> bool:
         """Whether there was any since this was called last."""
         was, self._is_news = self._is_news, False

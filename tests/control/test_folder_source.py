@@ -240,6 +240,47 @@ async def test_what_somebody_else_came_upon_is_still_told_to_who_follows(
         assert following.has_come
 
 
+async def test_what_somebody_else_comes_upon_is_told_at_once(source: FolderSource, paced: Paced, root: Path) -> None:
+    await source.read()
+    async with Following(source.changed(), paced) as following:
+        (root / "endpoints" / "tumor.yaml").unlink()
+        await source.read()  # by the admin API, say
+        await following.come()  # nobody has ended the pause
+
+        assert "tumor" not in (await source.read()).endpoints
+
+
+async def test_a_change_that_a_writer_was_late_for_is_told_at_once(
+    source: FolderSource, paced: Paced, root: Path
+) -> None:
+    document = await source.read()
+    async with Following(source.changed(), paced) as following:
+        (root / "endpoints" / "tumor.yaml").unlink()
+        with pytest.raises(Conflict):
+            await source.write(altered(document, weights(50)), 1)
+        await following.come()  # nobody has ended the pause
+
+        assert (await source.read()).version == 2
+
+
+async def test_a_disk_that_cannot_be_looked_at_is_told_once_and_again_when_it_is_back(
+    source: FolderSource, paced: Paced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Path) -> list[Path]:
+        raise OSError(errno.EIO, "Input/output error")
+
+    await source.read()
+    with capture_logs() as logs:
+        async with Following(source.changed(), paced) as following:
+            with monkeypatch.context() as patch:
+                patch.setattr("gateway.control.folder_source.yaml_files", fail)
+                assert not await following.turns(2)
+            assert not await following.turns(2)
+
+    assert [each["event"] for each in logs] == ["control.folder_lost", "control.folder_back"]
+    assert paced.lengths == [0.2, 5.0, 5.0, 0.2, 0.2]
+
+
 async def test_a_written_change_is_told_to_who_follows(source: FolderSource, paced: Paced) -> None:
     document = await source.read()
     async with Following(source.changed(), paced) as following:

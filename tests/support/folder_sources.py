@@ -87,7 +87,7 @@ def open_folder(
         is_read_only=is_read_only,
         disk=disk,
         clock=clock,
-        **({"pause": paced.pause} if paced else {}),
+        **({"alarm": paced.alarm} if paced else {}),
     )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from typing import Any
 
-__all__ = ["Following", "Paced"]
+__all__ = ["Following", "Paced", "PacedAlarm"]
 
 _LIMIT = 20.0
 """Seconds after which a test fails instead of hanging."""
@@ -25,6 +26,10 @@ class Paced:
         self._arrived.release()
         await self._go.acquire()
 
+    def alarm(self) -> PacedAlarm:
+        """For a thread that pauses so."""
+        return PacedAlarm(self, asyncio.get_running_loop())
+
     def end(self) -> None:
         """Of the pause that is, or the next one."""
         self._go.release()
@@ -32,6 +37,28 @@ class Paced:
     async def arrived(self) -> None:
         async with asyncio.timeout(_LIMIT):
             await self._arrived.acquire()
+
+
+class PacedAlarm:
+    """As ``threading.Event``, where the pause ends when a test says so, or when it is set."""
+
+    def __init__(self, paced: Paced, loop: asyncio.AbstractEventLoop) -> None:
+        self._paced, self._loop = paced, loop
+        self._pausing: Future[None] | None = None
+        self._is_set = False
+
+    def wait(self, timeout: float) -> bool:
+        self._pausing = asyncio.run_coroutine_threadsafe(self._paced.pause(timeout), self._loop)
+        if self._is_set:
+            self._pausing.cancel()
+        with suppress(CancelledError):
+            self._pausing.result()
+        return self._is_set
+
+    def set(self) -> None:
+        self._is_set = True
+        if self._pausing is not None:
+            self._pausing.cancel()
 
 
 class Following:
