@@ -28,9 +28,9 @@ from gateway.core.access import Access
 
 __all__ = ["Credentials"]
 
-_EVERY = 0.25
-"""Seconds between two looks at the files: a look at one costs 2 µs."""
-_FLUSH = 240
+_EVERY = 0.5
+"""Seconds between two looks at the files: what wakes a process costs more than the look."""
+_FLUSH = 120
 """Looks after which the times of last use are written: once a minute."""
 
 

@@ -1,13 +1,13 @@
 """
 The keys as the files say now: followed while the process runs, and who used which when.
 
-``Credentials`` has the files looked at four times a second, so a revocation holds within a second in every process that
+``Credentials`` has the files looked at twice a second, so a revocation holds within a second in every process that
 reads them; a key that is not known makes us look at once, so a fresh one works everywhere the moment it is made. A file
 that became unreadable is refused and what was known is kept: a slip of an editor must not lock everybody out, and
 whoever wants that takes the keys out of the file.
 
-What was shown and found is remembered until the files are looked at the next time, so that a key is hashed a few times
-a second rather than with every request. That changes nothing but the cost, as ``Passes`` says: only what was found in
+What was shown and found is remembered until the files are looked at the next time, so that a key is hashed twice a
+second rather than with every request. That changes nothing but the cost, as ``Passes`` says: only what was found in
 this very ring is remembered, so there is at most one credential for each of its keys.
 """
 

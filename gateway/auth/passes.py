@@ -4,7 +4,7 @@ Who was let in a moment ago, and where: most requests are asked this and nothing
 A pass is the answer to one question, whether who shows this may score at this endpoint, that was found the whole way:
 by what the endpoint takes, by the files of keys, and by what the key may do. These change in two places, ``KeyStore``
 and ``EndpointAccess``; each forgets all passes when anything changes there, and the store also with every look at the
-files, four times a second. What changes by itself, whether the key has expired, is asked every time. Only yes is
+files, twice a second. What changes by itself, whether the key has expired, is asked every time. Only yes is
 remembered: who has no pass goes the whole way, and is refused there.
 
 Passes are of keys alone, as they are found under what was shown, so there are at most as many as keys times endpoints.

@@ -95,7 +95,7 @@ async def test_last_uses_are_written_once_a_minute_and_at_the_end(tmp_path: Path
     uses = KeyUses(opened.files.key_uses)
     async with opened.followed():
         await opened.ask(opened.key)
-        await opened.look(239)
+        await opened.look(119)
         soon = uses.read()
         await opened.look()
         later = uses.read()
