@@ -45,7 +45,7 @@ class SettingsWatch:
     async def look(self) -> None:
         """Once."""
         try:
-            found = tuple(_differing(self._started, await asyncio.to_thread(self._read)))
+            found = await asyncio.to_thread(self._compare)
         except ConfigError as error:
             found = (str(error),)
         except OSError as error:  # the folder may not be looked at, or its network has gone: nobody is to end of that
@@ -55,6 +55,10 @@ class SettingsWatch:
             if found:
                 log.warning("control.needs_restart", settings=list(found))
             self._changed()
+
+    def _compare(self) -> tuple[str, ...]:
+        found = self._read()
+        return () if found == self._started else tuple(_differing(self._started, found))
 
 
 def _differing(old: Mapping[str, Any], new: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[str]:

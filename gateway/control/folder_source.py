@@ -37,7 +37,7 @@ from gateway.control.history import History
 from gateway.control.looks import Alarm, Looks
 from gateway.control.model_files import ModelFiles, Stamp, is_young, model_paths, stamp
 from gateway.control.news import News
-from gateway.control.served_folder import ENDPOINTS_FOLDER, FEATURES_FOLDER, ServedFolder, yaml_files
+from gateway.control.served_folder import ENDPOINTS_FOLDER, FEATURES_FOLDER, ServedFolder, yaml_files, yaml_paths
 from gateway.control.source import Conflict, ReadOnly, SourceUnavailable
 from gateway.core.errors import ConfigError
 
@@ -83,6 +83,7 @@ class FolderSource:
         self._root = Path(os.path.abspath(root))  # noqa: PTH100  # with links as they are: they will be swapped
         self._read_files, self._check, self._models = read, check, models
         self._is_read_only, self._clock = is_read_only, clock
+        self._folders = [self._root / name for name in (ENDPOINTS_FOLDER, FEATURES_FOLDER)]
         disk = disk or Disk()
         place = state_dir / "history" / f"folder-{sha256(os.fsencode(self._root)).hexdigest()[:12]}"
         self._history = History(place, keep, disk)
@@ -255,14 +256,14 @@ class FolderSource:
         return self._stamps() | self._models.stamps(self._named)
 
     def _stamps(self) -> Look:
-        folders = [self._root / name for name in (ENDPOINTS_FOLDER, FEATURES_FOLDER)]
-        files = [path for folder in folders for path in yaml_files(folder)]
         # Paths in files are taken from where their folder really is, and files may be the same at another place.
-        places: Look = {os.path.realpath(folder): None for folder in folders}
-        return places | {str(path): stamp(path) for path in files}
+        found: Look = {os.path.realpath(folder): None for folder in self._folders}
+        for folder in self._folders:
+            found.update((path, stamp(path)) for path in yaml_paths(folder))
+        return found
 
     def _why_read_only(self) -> str:
-        folders = [self._root / name for name in (ENDPOINTS_FOLDER, FEATURES_FOLDER)]
+        folders = self._folders
         files = [file for folder in folders for file in yaml_files(folder)]
         if self._is_read_only:
             return "control.read_only is set"

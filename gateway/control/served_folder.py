@@ -32,6 +32,7 @@ __all__ = [
     "read_served_folder",
     "read_views",
     "yaml_files",
+    "yaml_paths",
 ]
 
 Raw: TypeAlias = dict[str, dict[str, Any]]
@@ -85,13 +86,18 @@ def read_views(root: Path, kind: type[_Named], opened: Opened = open_yaml) -> tu
 
 def yaml_files(folder: Path) -> list[Path]:
     """By name; none where there is no such folder, or where it may not be listed."""
-    if not folder.is_dir():
+    return [Path(path) for path in yaml_paths(folder)]
+
+
+def yaml_paths(folder: Path) -> list[str]:
+    """The same as texts, for whoever looks five times a second: to make each a ``Path`` took half of such a look."""
+    if not folder.is_dir():  # unlike that of os.path it raises where a disk does not answer
         return []
     try:
-        names = os.listdir(folder)  # noqa: PTH208  # a tenth of the time of two globs, five times a second
+        names = os.listdir(folder)  # noqa: PTH208  # a tenth of the time of two globs
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return []
-    return [folder / name for name in sorted(names) if name.endswith((".yaml", ".yml"))]
+    return [f"{folder}/{name}" for name in sorted(names) if name.endswith((".yaml", ".yml"))]
 
 
 def _read_all(folder: Path, kind: type[_Named], noun: str, opened: Opened) -> tuple[Raw, dict[str, Path]]:

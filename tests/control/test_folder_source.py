@@ -266,14 +266,14 @@ async def test_a_change_that_a_writer_was_late_for_is_told_at_once(
 async def test_a_disk_that_cannot_be_looked_at_is_told_once_and_again_when_it_is_back(
     source: FolderSource, paced: Paced, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_: Path) -> list[Path]:
+    def fail(_: Path) -> list[str]:
         raise OSError(errno.EIO, "Input/output error")
 
     await source.read()
     with capture_logs() as logs:
         async with Following(source.changed(), paced) as following:
             with monkeypatch.context() as patch:
-                patch.setattr("gateway.control.folder_source.yaml_files", fail)
+                patch.setattr("gateway.control.folder_source.yaml_paths", fail)
                 assert not await following.turns(2)
             assert not await following.turns(2)
 
