@@ -30,7 +30,7 @@ class Scored(msgspec.Struct, gc=False):
 
 
 class WorkerLost(WorkerFailed):
-    """A worker took the batch and did not answer it; ``worker`` names it, so that a retry can avoid it."""
+    """A worker took the batch and did not answer it; ``worker`` names its process, so that a retry can avoid that."""
 
     def __init__(self, message: str, worker: str) -> None:
         super().__init__(message)

@@ -77,6 +77,8 @@ class WorkerChannel:
         on_refused: Callable[[Outstanding], None],
     ) -> None:
         self.address = address
+        self.process = address
+        """Which process is there: another one at the same address is as good as any other worker."""
         self.state = ChannelState.CONNECTING
         self.description: Description | None = None
         self.restarts = 0
@@ -136,6 +138,7 @@ class WorkerChannel:
         before = self.description
         self.restarts += before is not None and before.pid != description.pid
         self.description = description
+        self.process = f"{self.address}, process {description.pid}"
         self.inputs = self._taken = Layout.of(description.signature.inputs)
         self._outputs = Layout.of(description.signature.outputs)
 
@@ -179,7 +182,7 @@ class WorkerChannel:
                 self._count_failure()
         for batch in lost:
             # The reason may name paths and hosts: it is for the log, not for a caller.
-            batch.on_end(WorkerLost("the worker was lost before it answered", self.address))
+            batch.on_end(WorkerLost("the worker was lost before it answered", self.process))
         self._on_change()
 
     # --- what the worker says ----------------------------------------------------------------------------------
@@ -196,7 +199,7 @@ class WorkerChannel:
         outcome: Outcome
         try:
             if reply.HasField("failure"):
-                outcome = failure_of(reply.failure, self.address)
+                outcome = failure_of(reply.failure, self.process)
             else:
                 outcome = scored_of(reply, batch.rows.count, self._outputs)
                 prefetch.computed(outcome.compute)

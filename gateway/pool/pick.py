@@ -17,7 +17,10 @@ class Pickable(Protocol):
     """A worker, as far as the choice goes."""
 
     @property
-    def address(self) -> str: ...
+    def process(self) -> str:
+        """Not the address: who was lost with a batch and has been replaced there need not be avoided any more."""
+        ...
+
     @property
     def flight(self) -> Load: ...
 
@@ -58,7 +61,7 @@ def pick(workers: Sequence[Worker], turn: int, avoid: str = "") -> Worker | None
         flight = worker.flight
         if not flight.is_open:
             continue
-        load = (worker.address == avoid, flight.places <= 0, flight.rows)
+        load = (worker.process == avoid, flight.places <= 0, flight.rows)
         if load == NONE:
             return worker  # nobody has less
         if best is None or load < best_load:

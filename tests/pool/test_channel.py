@@ -404,7 +404,7 @@ async def test_a_lost_batch_names_its_worker_and_nothing_else() -> None:
     ends = worker.send(1)
     worker.lose()
 
-    assert [(type(end), getattr(end, "worker", "")) for end in ends] == [(WorkerLost, "unix:/run/secret")]
+    assert [(type(end), getattr(end, "worker", "")) for end in ends] == [(WorkerLost, "unix:/run/secret, process 1")]
     assert all("secret" not in str(end) for end in ends if isinstance(end, GatewayError))
 
 

@@ -10,7 +10,7 @@ from gateway.pool.pick import pick
 
 @dataclass(frozen=True)
 class Worker:
-    address: str
+    process: str
     rows: int = 0
     places: int = 1
     is_open: bool = True
@@ -29,7 +29,7 @@ def test_the_fewest_rows_win() -> None:
 def test_equals_take_turns() -> None:
     workers = [Worker("a"), Worker("b"), Worker("c")]
 
-    assert [worker.address for turn in range(4) if (worker := pick(workers, turn))] == ["a", "b", "c", "a"]
+    assert [worker.process for turn in range(4) if (worker := pick(workers, turn))] == ["a", "b", "c", "a"]
 
 
 def test_a_worker_that_takes_nothing_is_skipped() -> None:
@@ -67,6 +67,6 @@ def test_the_choice_is_the_first_of_the_least_loaded_from_the_turn_on(
 ) -> None:
     start = turn % len(workers) if workers else 0
     in_turn = [worker for worker in workers[start:] + workers[:start] if worker.is_open]
-    wanted = min(in_turn, key=lambda each: (each.address == avoid, not each.places, each.rows), default=None)
+    wanted = min(in_turn, key=lambda each: (each.process == avoid, not each.places, each.rows), default=None)
 
     assert pick(workers, turn, avoid) is wanted

@@ -239,7 +239,7 @@ async def test_a_worker_that_dies_with_batches_loses_them_at_once(worker: FakeWo
         with pytest.raises(WorkerLost) as caught:
             await task
 
-    assert caught.value.worker == worker.address
+    assert caught.value.worker == f"{worker.address}, process 1"
     assert "unix" not in str(caught.value)
 
 
@@ -358,17 +358,47 @@ async def test_a_worker_that_hangs_past_the_deadline_and_grace_is_given_up(worke
     assert numbers(scored.rows) == [1002]
 
 
+async def lost(pool: Pool, worker: FakeWorker) -> str:
+    """What to avoid after ``worker`` has failed with a batch."""
+    worker.script = failure(wire.Failure.INTERNAL)
+    while True:
+        try:
+            await pool.score(rows_of(1), soon())
+        except WorkerLost as error:
+            worker.script = answer
+            worker.batches.clear()
+            return error.worker
+
+
 async def test_the_retry_avoids_the_worker_that_was_lost(worker: FakeWorker, other: FakeWorker) -> None:
     async with running([worker, other], places=4) as (pool, _):
+        avoid = await lost(pool, worker)
+        other.batches.clear()
         for i in range(4):
-            await pool.score(rows_of(i), soon(), avoid=worker.address)
+            await pool.score(rows_of(i), soon(), avoid=avoid)
 
     assert (len(worker.batches), len(other.batches)) == (0, 4)
 
 
+async def test_retries_do_not_pile_up_elsewhere_once_another_process_has_taken_its_place(
+    worker: FakeWorker, other: FakeWorker
+) -> None:
+    async with running([worker, other], places=4) as (pool, changes):
+        avoid = await lost(pool, worker)
+        other.batches.clear()
+        await worker.die()
+        await changes.until(lambda: pool.places == 2)
+        worker.facts = description(pid=77)
+        await worker.start()
+        await changes.until(lambda: pool.places == 4)
+        await asyncio.gather(*(pool.score(rows_of(i), soon(), avoid=avoid) for i in range(4)))
+
+    assert (len(worker.batches), len(other.batches)) == (2, 2)
+
+
 async def test_the_avoided_worker_is_taken_when_it_is_alone(worker: FakeWorker) -> None:
     async with running([worker]) as (pool, _):
-        scored = await pool.score(rows_of(1), soon(), avoid=worker.address)
+        scored = await pool.score(rows_of(1), soon(), avoid=await lost(pool, worker))
 
     assert numbers(scored.rows) == [1001]
 
