@@ -217,6 +217,7 @@ class Group:
             child.due = None
             if child.pid:
                 os.kill(child.pid, signal.SIGTERM)
+                os.kill(child.pid, signal.SIGCONT)  # who is stopped would hold all up for the whole drain time
         deadline = monotonic() + self._drain
         while self._wait_for_all():
             left = deadline - monotonic()
