@@ -11,7 +11,11 @@ from __future__ import annotations
 __all__ = ["QUIET_TURNS", "Gathering"]
 
 QUIET_TURNS = 6
-"""Of the loop. Measured with grpc.aio: 2 bring nothing, 10 no more than 6. An empty turn takes about a microsecond."""
+"""
+Of the loop. Measured with grpc.aio: 3 bring nothing (1.4 rows a batch with 16 calls in flight, against 7 with 6), 10 no
+more than 6. The other engines hand over all at once and would do with 1, with batches of the same size; the rest of
+their turns takes 6 to 9 µs a batch, 2 % of what one of four rows costs and less of others: not worth a setting.
+"""
 
 
 class Gathering:
