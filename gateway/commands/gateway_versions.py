@@ -68,13 +68,19 @@ class GatewayVersions:
         self._committed = committed
         self._behind: dict[str, float] = {}
         """Since when a gateway that is there does not run what was committed."""
+        self._noted: Mapping[str, tuple[int | None, str]] = {}
+        """Index of a gateway → its process, as it was when something was noted last."""
         self._doubt = asyncio.Event()
         self._doubt.set()
         self.known: dict[str, int | None] = dict.fromkeys(calls.gateways)
         """Index of a gateway → the version that it runs; None for one that does not answer."""
 
     def note(self) -> None:
-        """Something happened to a gateway's process."""
+        """Something happened to a process; nothing is in doubt where it was none of the gateways."""
+        found = {gateway: (child.state.pid, child.state.phase) for gateway, child in self._children().items()}
+        if found == self._noted:
+            return
+        self._noted = found
         for gateway, child in self._children().items():
             if not child.state.is_ready:
                 self._learn(gateway, None)

@@ -62,7 +62,7 @@ class RunningGroups:
         self._leave = leave
         self._children: dict[Group, Child] = {}
         self._gentle: set[Group] = set()
-        self._has_told = False
+        self._has_asked = False
         self._changed = asyncio.Event()
 
     def note(self, _: ChildState | None = None) -> None:
@@ -74,9 +74,9 @@ class RunningGroups:
         is_gentle = is_gentle and self._gentle_for > 0
         if is_gentle:
             self._gentle.add(group)
-            if not self._has_told and not self._can_return():
-                self._has_told = True
+            if not self._has_asked and not self._can_return():
                 log.warning("control.loads_at_normal_priority", reason=_NO_RIGHT)
+            self._has_asked = True  # it takes a thread to ask, and what we may do stays as it is
         self._children[group] = self._supervisor.start(self._spec_of(group, is_gentle), self._stage)
 
     async def stop(self, groups: Sequence[Group]) -> None:
