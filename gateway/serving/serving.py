@@ -5,17 +5,13 @@ A change has three steps. *Prepare* makes the next generation beside the one tha
 mirrors, features; whatever does not fit is found here, and then nothing has changed. *Commit* installs it: a few
 assignments in one turn of the loop, so every request sees all of the old version or all of the new. *Retire* answers
 what the old version has accepted and then lets go of what nobody uses any more.
-
-A request keeps the deployment that it was routed to. Between that and its place in line it can only wait for the
-feature store, so a lane that leaves is closed once nobody in any older generation waits there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -40,6 +36,7 @@ from gateway.serving.generation import Generation
 from gateway.serving.lane import Lane, LaneConfig
 from gateway.serving.lines import Key, Lines
 from gateway.serving.links import Links
+from gateway.serving.retirement import REPLACED, Retirement
 
 __all__ = ["Serving"]
 
@@ -47,7 +44,6 @@ log = structlog.get_logger()
 
 _PREPARE = 30.0
 """Seconds in which links to workers that are ready must stand."""
-_REPLACED = "the deployment was replaced"
 _STOPPING = "the gateway is shutting down"
 
 
@@ -81,9 +77,7 @@ class Serving:
         self._is_closing = False
         self._learnt = asyncio.Event()
         self._prepared: Generation | None = None
-        self._older: list[Complete] = []
-        """Stages of earlier generations in which requests may still wait."""
-        self._retiring: dict[Lane, asyncio.Task[None]] = {}
+        self._retirement = Retirement(self._drain, self._close_unused)
         self.registry = Registry()
         self.features = Features(settings.features.with_url(os.environ), config.endpoints, config.views)
         self.rollout = Rollout(self._inner, deployment_of=self._loaded, line_of=self.lines.of, draw=draw, clock=clock)
@@ -114,7 +108,7 @@ class Serving:
     def draining(self) -> list[str]:
         """Addresses of workers that only requests of older versions still use."""
         used = {address for lane in self._now.lanes.values() for address in lane.config.addresses}
-        return sorted({address for lane in self._retiring for address in lane.config.addresses} - used)
+        return sorted({address for lane in self._retirement.lanes for address in lane.config.addresses} - used)
 
     @property
     def using(self) -> list[str]:
@@ -190,7 +184,7 @@ class Serving:
 
     async def retired(self) -> None:
         """Return when nothing of older versions is left."""
-        await asyncio.gather(*self._retiring.values())
+        await self._retirement.ended()
 
     def _switch(self, following: Generation) -> None:
         """All of it in one turn of the loop."""
@@ -200,32 +194,16 @@ class Serving:
         self.features.install(following.features)
         self.rollout.install(following.mirrors)
         self._publish()
-        self._older.extend(old.stages)
         leaving = old.new_since(following)
         log.info("gateway.switched", version=following.version, replaced=len(leaving))
-        if self._tasks is not None:
-            retiring = self._tasks.create_task(self._retire(leaving), name=f"retire version {old.version}")
-            self._retiring.update(dict.fromkeys(leaving, retiring))
-
-    async def _retire(self, leaving: Collection[Lane]) -> None:
-        """Let go of lanes that are not routed to any more: nobody is hurried who still has time."""
-        waiting = list(self._older)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(max([self._drain, *(lane.patience for lane in leaving)])):
-                for stage in waiting:
-                    await stage.idle()
-        self._older = [stage for stage in self._older if stage not in waiting]
-        await asyncio.gather(*(lane.close(max(self._drain, lane.patience), _REPLACED) for lane in leaving))
-        for lane in leaving:
-            self._retiring.pop(lane, None)
-        await self._close_unused()
+        self._retirement.begin(old, leaving, self._tasks)
 
     async def _drop(self) -> None:
         """The generation that was prepared has never served anybody."""
         dropped, self._prepared = self._prepared, None
         if dropped is not None:
             self.features.discard(dropped.features)
-            await asyncio.gather(*(lane.close(0.0, _REPLACED) for lane in dropped.new_since(self._now)))
+            await asyncio.gather(*(lane.close(0.0, REPLACED) for lane in dropped.new_since(self._now)))
             await self._close_unused()
 
     async def _close_unused(self) -> None:
@@ -236,7 +214,7 @@ class Serving:
     def _all_lanes(self) -> list[Lane]:
         """Of what serves, of what is prepared, and those that are being retired."""
         generations = (self._now,) if self._prepared is None else (self._now, self._prepared)
-        return [*self._retiring, *(lane for each in generations for lane in each.lanes.values())]
+        return [*self._retirement.lanes, *(lane for each in generations for lane in each.lanes.values())]
 
     async def _settled(self, following: Generation) -> None:
         """Until all that has to serve is known to do so."""
