@@ -37,7 +37,7 @@ from gateway.control.history import History
 from gateway.control.looks import Alarm, Looks
 from gateway.control.model_files import ModelFiles, Stamp, is_young, model_paths, stamp
 from gateway.control.news import News
-from gateway.control.served_folder import ENDPOINTS_FOLDER, FEATURES_FOLDER, ServedFolder, yaml_files, yaml_paths
+from gateway.control.served_folder import ENDPOINTS_FOLDER, FEATURES_FOLDER, ServedFolder, yaml_paths
 from gateway.control.source import Conflict, ReadOnly, SourceUnavailable
 from gateway.core.errors import ConfigError
 
@@ -264,14 +264,14 @@ class FolderSource:
 
     def _why_read_only(self) -> str:
         folders = self._folders
-        files = [file for folder in folders for file in yaml_files(folder)]
+        files = [file for folder in folders for file in yaml_paths(folder)]
         if self._is_read_only:
             return "control.read_only is set"
         if not folders[0].is_dir():
             return "a single model is served: there are no files to change"
-        if any(path.is_symlink() for path in files) or any((folder / "..data").exists() for folder in folders):
+        if any(os.path.islink(path) for path in files) or any((folder / "..data").exists() for folder in folders):  # noqa: PTH114
             return "the files are links, as of a mounted ConfigMap: change them where they come from"
-        if not all(os.access(path, os.W_OK) for path in (*folders, *files) if path.exists()):
+        if any(not os.access(path, os.W_OK) and Path(path).exists() for path in (*map(str, folders), *files)):
             return "the files cannot be written here"
         return ""
 
