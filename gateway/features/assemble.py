@@ -25,7 +25,7 @@ from gateway.core.rows import Layout, Rows, Text
 from gateway.core.signature import Column, Signature
 from gateway.features.plain_row import PlainRow
 from gateway.features.tensors import TensorReader
-from gateway.features.values import Converter
+from gateway.features.values import Converter, repeated
 
 __all__ = ["Assembler", "rows_in"]
 
@@ -156,7 +156,7 @@ class Assembler:
                 raise InvalidInput("columns: expected a list of names")
             places = {name: place for place, name in enumerate(columns)}
             if len(places) < len(columns):
-                raise InvalidInput("columns: expected every name once")
+                raise repeated("columns", columns)
             for name in self._names:
                 if name not in places:
                     raise self._missing(name, places)
@@ -196,7 +196,7 @@ class Assembler:
     def _by_name(self, given: list[Tensor]) -> list[Tensor]:
         tensors = {tensor.name: tensor for tensor in given}
         if len(tensors) < len(given):
-            raise InvalidInput("inputs: expected every name once")
+            raise repeated("inputs", [tensor.name for tensor in given])
         for name in self._names:
             if name not in tensors:
                 raise self._missing(name, tensors)

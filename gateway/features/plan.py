@@ -16,6 +16,7 @@ from feature_cache.policy import Policy
 from feature_cache.schema import FeatureView
 from gateway.core.errors import InvalidInput
 from gateway.features.bind import Binding
+from gateway.features.values import repeated
 
 __all__ = ["REMEMBERED", "Ask", "Fill", "FillPlan", "MissingColumn", "Pick"]
 
@@ -107,7 +108,7 @@ class FillPlan:
             raise InvalidInput("columns: expected a list of names")
         places = {name: place for place, name in enumerate(names)}
         if len(places) < len(names):
-            raise InvalidInput("columns: expected every name once")
+            raise repeated("columns", names)
         bound = self._binding.inputs
         views: dict[str, FeatureView] = {}
         for name in self.model_names:

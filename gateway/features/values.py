@@ -21,7 +21,7 @@ import numpy as np
 from gateway.core.errors import InvalidInput
 from gateway.core.signature import Column, Kind
 
-__all__ = ["Converter", "refuse"]
+__all__ = ["Converter", "refuse", "repeated"]
 
 _NA_INTEGER = -(1 << 31)
 """How R stores a missing integer; the only runtime whose integer columns may be nullable."""
@@ -36,6 +36,13 @@ def refuse(column: Column, row: int, expected: str, got: object) -> InvalidInput
     """The one form of a complaint about a value."""
     shown = "nothing" if got is None else _shown(got)
     return InvalidInput(f'column "{column.name}", row {row}: expected {expected}, got {shown}')
+
+
+def repeated(where: str, names: Sequence[str]) -> InvalidInput:
+    """The complaint about names of which one occurs again."""
+    last = {name: place for place, name in enumerate(names)}
+    again = next(name for place, name in enumerate(names) if last[name] != place)
+    return InvalidInput(f"{where}: expected every name once, got {_shown(again)} again")
 
 
 class Converter:

@@ -148,7 +148,12 @@ def test_columns_that_the_model_does_not_take_are_ignored() -> None:
     ("payload", "complaint"),
     [
         (Table(["carat", "cut"], [[1.0, "Fair"], [1.0]]), "row 1: expected a list of 2 values, got 1 values"),
-        (Table(["carat", "carat"], [[1.0, 2.0]]), "expected every name once"),
+        (Table(["carat", "cut", "cut"], [[1.0, 2.0, 3.0]]), 'columns: expected every name once, got "cut" again$'),
+        (
+            Table(["carat", "x" * 1000, "x" * 1000], [[1.0, 2.0, 3.0]]),
+            f'expected every name once, got "{"x" * 39}… again$',
+        ),
+        (Tensors([Tensor("cut", "FP64", (), raw=b"")] * 2), 'inputs: expected every name once, got "cut" again$'),
         (Named({"carat": [1.0, 2.0], "cut": ["Fair"]}), 'column "cut": expected 2 rows as in "carat", got 1'),
         (Named({"carat": 1.0, "cut": "Fair"}), 'column "carat": expected a list of values'),
         (Records([]), "expected 1 to 100 rows, got 0"),

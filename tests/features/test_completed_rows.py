@@ -316,7 +316,7 @@ async def test_a_thousand_rows_of_which_a_third_is_not_in_the_local_copy(valkey:
         (Records([{"size": 1, "diamond_id": True, "country": "NL", "shop": "a"}]), 'column "diamond_id", row 0'),
         (Records([{"size": 1, "diamond_id": 99, "country": "NL", "shop": "a"}]), "row 0.*nothing is stored"),
         (Table(None, [[1, 2]]), "expected a list of 4 values"),
-        (Table(["size", "size"], [[1, 2]]), "every name once"),
+        (Table(["carat", "size", "size"], [[1, 2, 3]]), 'columns: expected every name once, got "size" again'),
         (Table([["size"]], [[1]]), "list of names"),  # type: ignore[list-item]
         (Table(NAMES, [KEYED[0], [1]]), "row 1: expected a list of 4 values, got 1 values"),
         (Table(NAMES, [KEYED[0], [12, 99, "NL", "b"]]), "row 1: .*nothing is stored"),
