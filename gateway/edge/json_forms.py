@@ -6,7 +6,7 @@ What a shape leaves open is settled by these rules, in this order; docs/protocol
 1. An object with ``input_data`` is Azure ML's form, one with only ``data`` that is a list or object is the plain form;
    both hold a *frame*. Any other object is one record, or, if all its values are lists, named columns.
 2. A frame that is an object with ``data`` and nothing but ``columns`` and ``index`` beside it is a split table; any
-   other object is named columns.
+   other object is named columns. An ``index`` is not used, but there must be as many labels as rows, as pandas wants.
 3. A list of objects is records; a list of anything else is a table in the order of the model's inputs.
 """
 
@@ -107,6 +107,11 @@ def _split(value: dict[str, Any], where: str) -> Table:
         raise InvalidInput(f"{where}.data: expected a list of rows, got {_kind(rows)}")
     if columns is not None and type(columns) is not list:
         raise InvalidInput(f"{where}.columns: expected a list of names")
+    index = value.get("index")
+    if index is not None and type(index) is not list:
+        raise InvalidInput(f"{where}.index: expected a list of labels, got {_kind(index)}")
+    if index is not None and len(index) != len(rows):
+        raise InvalidInput(f"{where}.index: expected a label for each row of data, {len(rows)}, got {len(index)}")
     return Table(columns, rows)
 
 

@@ -19,6 +19,8 @@ NAMES = ["carat", "cut"]
     [
         ({"input_data": {"columns": NAMES, "index": [0], "data": [[0.23, "Ideal"]]}}, Table(NAMES, [[0.23, "Ideal"]])),
         ({"input_data": {"data": [[0.23, "Ideal"]]}}, Table(None, [[0.23, "Ideal"]])),
+        ({"input_data": {"index": None, "data": [[0.23, "Ideal"]]}}, Table(None, [[0.23, "Ideal"]])),
+        ({"input_data": {"index": ["a", "b"], "data": [[0.23], [0.5]]}}, Table(None, [[0.23], [0.5]])),
         ({"input_data": [[0.23, "Ideal"]]}, Table(None, [[0.23, "Ideal"]])),
         ({"input_data": [1.0, 2.0]}, Table(None, [1.0, 2.0])),
         ({"input_data": [ROW]}, Records([ROW])),
@@ -66,6 +68,16 @@ def test_a_frame_with_data_beside_other_columns_is_named_columns() -> None:
         ({"input_data": [ROW, [1]]}, "got objects and others"),
         ({"input_data": {"columns": "carat", "data": [[1]]}}, "input_data.columns: expected a list of names"),
         ({"dataframe_split": {"data": []}}, "/invocations"),
+        (
+            {"input_data": {"index": [0, 1, 2], "data": [[1]]}},
+            "input_data.index: expected a label for each row of data, 1, got 3",
+        ),
+        ({"input_data": {"index": [], "data": [[1], [2]]}}, "a label for each row of data, 2, got 0"),
+        (
+            {"data": {"columns": NAMES, "index": [0], "data": []}},
+            "data.index: expected a label for each row of data, 0, got 1",
+        ),
+        ({"input_data": {"index": 0, "data": [[1]]}}, "input_data.index: expected a list of labels, got a number"),
     ],
 )
 def test_score_refuses_and_says_what_was_expected(body: Any, said: str) -> None:
@@ -101,6 +113,7 @@ def test_invocations_reads_mlflows_four_keys(body: Any, payload: Payload) -> Non
         ({"instances": [1], "signature_name": "x"}, "'signature_name'"),
         ({"dataframe_split": {"columns": NAMES}}, 'expected an object with "data"'),
         ({"dataframe_split": {"data": [], "names": []}}, "'names'"),
+        ({"dataframe_split": {"index": [0, 1], "data": [[1]]}}, "dataframe_split.index: expected a label for each row"),
         ({"dataframe_records": [[1]]}, "expected a list of objects"),
         ({"instances": {"a": 1}}, "instances: expected a list, got an object"),
         ({"instances": [1], "params": {"n": 1}}, "params"),
