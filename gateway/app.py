@@ -25,6 +25,7 @@ from gateway.auth.stage import Authenticate
 from gateway.config import Config
 from gateway.control.admin_api import serve_admin
 from gateway.control.admin_comparison import comparison_routes
+from gateway.control.admin_failed import failed_routes
 from gateway.control.admin_keys import key_routes
 from gateway.control.admin_served import served_routes
 from gateway.control.gateway_admin import GatewayAdmin
@@ -188,6 +189,7 @@ class App:
                         *key_routes(self._credentials.desk, plain_status),
                         *comparison_routes(self._credentials.admin, self._compared, report, plain_status),
                         *(served_routes(self._reload, plain_status) if private else ()),
+                        *(failed_routes(serving.note_failed, plain_status) if private else ()),
                     ],
                 )
             )

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.core.errors import NotReady
 from gateway.core.request import Deployment
 
-__all__ = ["Catalog", "DeploymentState", "EndpointState", "Stats", "StatsSource"]
+__all__ = ["Catalog", "DeploymentState", "EndpointState", "Stats", "StatsSource", "not_loaded"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,8 @@ class DeploymentState:
     reason: str = ""
     """Why it is not ready."""
     weight: int = 0
+    has_failed: bool = False
+    """Whether its model was tried and could not be loaded, where ``deployment`` is None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,3 +81,9 @@ class Stats:
 
 class StatsSource(Protocol):
     def stats(self, endpoint: str, deployment: str) -> Stats: ...
+
+
+def not_loaded(endpoint: str, deployment: str, *, has_failed: bool) -> NotReady:
+    """What a caller hears of a deployment without a model; why it failed may name files, and is not for callers."""
+    what = "has failed to load its model; the server's log says why" if has_failed else "has not loaded its model yet"
+    return NotReady(f'deployment "{deployment}" of endpoint "{endpoint}" {what}')

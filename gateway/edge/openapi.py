@@ -11,8 +11,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.core.catalog import DeploymentState, EndpointState
-from gateway.core.errors import NotReady
+from gateway.core.catalog import DeploymentState, EndpointState, not_loaded
 from gateway.core.signature import Column, Kind, Signature
 from gateway.edge.text_model import is_text_model
 
@@ -45,7 +44,7 @@ _ERROR = {
 def document(endpoint: EndpointState, described: DeploymentState, *, version: str, base: str = "") -> dict[str, Any]:
     """``version`` is a key of ``VERSIONS``. Raises ``NotReady`` while no worker has told the signature."""
     if described.deployment is None:
-        raise NotReady(f'deployment "{described.name}" of "{endpoint.name}" has not loaded its model yet')
+        raise not_loaded(endpoint.name, described.name, has_failed=described.has_failed)
     spec = VERSIONS[version]
     signature = described.deployment.signature
     if is_text_model(described.deployment):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.core.catalog import EndpointState
+from gateway.core.catalog import EndpointState, not_loaded
 from gateway.core.errors import NotFound, NotReady, OutOfService
 from gateway.core.request import Answer, Authenticated, Deployment, Routed
 from gateway.core.service import Service
@@ -51,6 +51,8 @@ class Route:
     key: KeyOf | None = None
     serve: Service[Routed, Answer] | None = None
     is_loaded: bool = True
+    failed: frozenset[str] = frozenset()
+    """Of those that have not loaded, the ones that could not."""
 
     def pinned(self, name: str) -> Deployment:
         """
@@ -80,7 +82,7 @@ class Route:
         if not self.is_loaded:
             raise NotReady(f'endpoint "{self.endpoint}" is unloaded')
         if deployment is None:
-            raise NotReady(f'deployment "{name}" of endpoint "{self.endpoint}" has not loaded its model yet')
+            raise not_loaded(self.endpoint, name, has_failed=name in self.failed)
         return deployment
 
 
@@ -136,4 +138,5 @@ def _route(state: EndpointState, way: Way) -> Route:
         key=way.key if len(split.names) > 1 else None,  # with one to choose from nobody has to look for a key
         serve=way.serve,
         is_loaded=state.is_loaded,
+        failed=frozenset(name for name, deployment in state.deployments.items() if deployment.has_failed),
     )

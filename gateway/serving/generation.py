@@ -7,7 +7,7 @@ again: a lane belongs to as many generations in a row as want it unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.config import Config
@@ -41,12 +41,15 @@ class Generation:
     stages: Sequence[Complete]
     """All stages of this generation in which a request may wait before it has a place in line."""
 
-    def states(self, before: Mapping[str, EndpointState]) -> list[EndpointState]:
+    def states(self, before: Mapping[str, EndpointState], failed: Collection[Key] = ()) -> list[EndpointState]:
         """
-        As clients may see it. An endpoint that is as it was in ``before`` has the same object: whatever is remembered
-        of it goes on to hold.
+        As clients may see it. ``failed``: deployments whose workers could not load the model. An endpoint that is as it
+        was in ``before`` has the same object: whatever is remembered of it goes on to hold.
         """
-        return [self._endpoint_state(name, config, before.get(name)) for name, config in self.config.endpoints.items()]
+        return [
+            self._endpoint_state(name, config, before.get(name), failed)
+            for name, config in self.config.endpoints.items()
+        ]
 
     def new_since(self, before: Generation) -> list[Lane]:
         """Lanes of this one that the other does not have."""
@@ -70,8 +73,13 @@ class Generation:
         config = self.config.endpoints.get(endpoint)
         return config.weight(name) if config is not None and name in config.deployments else 0
 
-    def _endpoint_state(self, name: str, config: EndpointConfig, before: EndpointState | None) -> EndpointState:
-        deployments = {each: self._state(name, each, config.weight(each)) for each in config.deployments}
+    def _endpoint_state(
+        self, name: str, config: EndpointConfig, before: EndpointState | None, failed: Collection[Key]
+    ) -> EndpointState:
+        deployments = {
+            each: self._state((name, each), config.weight(each), has_failed=(name, each) in failed)
+            for each in config.deployments
+        }
         if (
             before is not None
             and (before.description, before.is_loaded) == (config.description, config.loaded)
@@ -83,8 +91,8 @@ class Generation:
             name=name, description=config.description, is_loaded=config.loaded, deployments=deployments
         )
 
-    def _state(self, endpoint: str, name: str, weight: int) -> DeploymentState:
-        lane = self.lanes.get((endpoint, name))
+    def _state(self, key: Key, weight: int, *, has_failed: bool) -> DeploymentState:
+        lane = self.lanes.get(key)
         if lane is None:
-            return DeploymentState(name=name, deployment=None, is_ready=False, reason="unloaded", weight=weight)
-        return lane.state(weight)
+            return DeploymentState(name=key[1], deployment=None, is_ready=False, reason="unloaded", weight=weight)
+        return lane.state(weight, has_failed=has_failed)

@@ -106,9 +106,11 @@ class Lane:
         """Whether it is known how it will do: it can serve, or it never will."""
         return bool(self.unfit) or (self.deployment is not None and self._is_ready)
 
-    def state(self, weight: int) -> DeploymentState:
-        """As clients may see it."""
-        reason = self.unfit or ("no worker has loaded the model yet" if self.deployment is None else "")
+    def state(self, weight: int, *, has_failed: bool = False) -> DeploymentState:
+        """As clients may see it. ``has_failed``: its workers could not load the model the last time they tried."""
+        reason = self.unfit
+        if self.deployment is None and not reason:
+            reason = "the model has failed to load" if has_failed else "no worker has loaded the model yet"
         if not self._is_ready and not reason:
             reason = "no worker can serve at the moment"
         return DeploymentState(
@@ -117,6 +119,7 @@ class Lane:
             is_ready=self._is_ready and not reason,
             reason=reason,
             weight=weight,
+            has_failed=self.deployment is None and (has_failed or bool(self.unfit)),
         )
 
     async def close(self, drain: float, why: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import structlog
 
@@ -75,6 +75,7 @@ class Serving:
         self._tasks: asyncio.TaskGroup | None = None
         self._change = asyncio.Lock()
         self._is_closing = False
+        self._failed: frozenset[Key] = frozenset()
         self._learnt = asyncio.Event()
         self._prepared: Generation | None = None
         self._retirement = Retirement(self._drain, self._close_unused)
@@ -114,6 +115,12 @@ class Serving:
     def using(self) -> list[str]:
         """Addresses of all workers that may still be sent something."""
         return sorted({address for lane in self._all_lanes() for address in lane.config.addresses})
+
+    def note_failed(self, deployments: Collection[Key]) -> None:
+        """The workers of these, and of no others, could not load the model: their callers need not wait for it."""
+        if (failed := frozenset(deployments)) != self._failed:
+            self._failed = failed
+            self._publish()
 
     # --- life ---------------------------------------------------------------------------------------------------
 
@@ -275,7 +282,7 @@ class Serving:
 
     def _publish(self) -> None:
         """Let everybody see what can be served now."""
-        states = self._now.states({state.name: state for state in self.registry.endpoints()})
+        states = self._now.states({state.name: state for state in self.registry.endpoints()}, self._failed)
         self._table = RouteTable(states, self._now.mirrors.ways, self._table)
         self.routing.install(self._table, self._now.inner)
         self.registry.install(states)

@@ -65,6 +65,18 @@ def test_a_deployment_that_has_not_loaded_is_not_ready() -> None:
         RouteTable([state("e", {"blue": 100}, missing="blue")]).route("e").pick(ASKED, fixed(0.5))
 
 
+@pytest.mark.parametrize("pin", [True, False])
+def test_who_asks_a_deployment_that_could_not_be_loaded_hears_that_it_failed(pin: bool) -> None:
+    blue = DeploymentState(name="blue", deployment=None, is_ready=False, weight=100, has_failed=True, reason="/x/y")
+    route = RouteTable([EndpointState(name="e", deployments={"blue": blue})]).route("e")
+    with pytest.raises(NotReady) as told:
+        route.pinned("blue") if pin else route.pick(ASKED, fixed(0.5))
+
+    assert str(told.value) == (
+        'deployment "blue" of endpoint "e" has failed to load its model; the server\'s log says why'
+    )
+
+
 def test_the_only_endpoint_needs_no_name() -> None:
     assert RouteTable([state("e", {"blue": 100})]).route(None).endpoint == "e"
 

@@ -192,6 +192,31 @@ async def test_a_change_that_waits_for_workers_ends_with_the_process(blue: FakeW
         await preparing
 
 
+async def test_callers_hear_of_a_load_that_failed_until_it_is_repaired(blue: FakeWorker, tmp_path: Path) -> None:
+    broken = FakeWorker(f"unix:{tmp_path}/broken")
+    workers, told = {"blue": blue, "green": broken}, []
+    async with gateway(config(endpoint({"blue": 100, "green": 0})), served(1, workers), tmp_path) as here:
+        for failed in ([], [("e", "green")], [("e", "blue"), ("other", "green")]):
+            here.serving.note_failed(failed)
+            with pytest.raises(NotReady) as refused:
+                await here.ask(1, "green")
+            told.append("has failed to load its model" in str(refused.value))
+        well = numbers((await here.ask(1)).rows)
+
+    assert told == [False, True, False]
+    assert well == [1001]
+
+
+async def test_a_load_that_failed_is_remembered_when_something_else_changes(blue: FakeWorker, tmp_path: Path) -> None:
+    workers = {"blue": blue, "green": FakeWorker(f"unix:{tmp_path}/broken")}
+    async with gateway(config(endpoint({"blue": 100, "green": 0})), served(1, workers), tmp_path) as here:
+        here.serving.note_failed([("e", "green")])
+        await here.become(config(endpoint({"blue": 100, "green": 0}, max_rows=2)), served(2, workers))
+        state = here.serving.registry.endpoint("e").deployments["green"]
+
+    assert (state.has_failed, state.reason) == (True, "the model has failed to load")
+
+
 async def test_all_workers_in_use_are_told(blue: FakeWorker, green: FakeWorker, tmp_path: Path) -> None:
     async with gateway(config(endpoint({"blue": 100})), served(1, {"blue": blue}), tmp_path) as here:
         before = here.serving.using

@@ -116,6 +116,12 @@ def test_a_model_that_has_not_loaded_cannot_be_described() -> None:
         document(state, DeploymentState(name="blue", deployment=None, is_ready=False), version="2")
 
 
+def test_of_a_model_that_could_not_be_loaded_it_is_told_that_it_failed() -> None:
+    blue = DeploymentState(name="blue", deployment=None, is_ready=False, has_failed=True)
+    with pytest.raises(NotReady, match="has failed to load its model"):
+        document(endpoint(deployment()), blue, version="2")
+
+
 def _references(value: Any) -> list[str]:
     if isinstance(value, dict):
         own = [value["$ref"]] if "$ref" in value else []
