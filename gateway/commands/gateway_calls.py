@@ -1,4 +1,4 @@
-"""What the supervisor says to its gateways about versions, on their admin sockets; each call is bounded in time."""
+"""What the supervisor says to its gateways, on their admin sockets; each call is bounded in time."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from gateway.commands.admin_socket import Answer, ask
+from gateway.control.admin_failed import FailedLoads
 from gateway.control.admin_served import ServedState
 from gateway.control.served import Served
 from gateway.core.errors import GatewayError
@@ -68,6 +69,10 @@ class GatewayCalls:
     async def abandon(self, gateway: str) -> None:
         """Raises likewise."""
         await self._call(gateway, "DELETE", "/served", _SWITCH)
+
+    async def failed(self, gateway: str, failed: FailedLoads) -> None:
+        """Raises likewise."""
+        await self._call(gateway, "PUT", "/failed", _SHORT, msgspec.json.encode(failed))
 
     async def state(self, gateway: str) -> ServedState:
         """Raises likewise."""

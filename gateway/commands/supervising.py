@@ -27,6 +27,7 @@ from gateway.commands.announce import Announcement
 from gateway.commands.child_logs import ChildLogs
 from gateway.commands.comparisons import Comparisons
 from gateway.commands.convergence import Convergence
+from gateway.commands.failed_loads import FailedTold
 from gateway.commands.fleet import Fleet
 from gateway.commands.gateway_calls import GatewayCalls
 from gateway.commands.gateway_versions import GatewayVersions
@@ -130,8 +131,10 @@ class Supervising:
             clock=time.monotonic,
             gentle_for=settings.control.gentle_load_ms / 1000,
         )
+        calls = GatewayCalls(admin)
+        self._failed = FailedTold(calls, self._serving_groups, self._gateway_children)
         self._versions = GatewayVersions(
-            GatewayCalls(admin),
+            calls,
             self._gateway_children,
             committed=document.version,
             clock=time.monotonic,
@@ -209,6 +212,7 @@ class Supervising:
             supervising = tasks.create_task(self._supervisor.run(self._stop), name="supervisor")
             until_stopped = [
                 tasks.create_task(self._convergence.run(), name="convergence"),
+                tasks.create_task(self._failed.run(), name="failed loads"),
                 tasks.create_task(self._watch.run(), name="settings"),
                 tasks.create_task(self._desk.run(), name="versions that ran"),
             ]
@@ -259,7 +263,10 @@ class Supervising:
     def _states(self) -> list[ChildState]:
         """Of what serves: groups that load for a change, or have left it behind, are told of elsewhere."""
         gateways = [child.state for child in self._supervisor.children(_GATEWAYS)]
-        return [*gateways, *(self._groups.state(group) for group in self._convergence.running.groups)]
+        return [*gateways, *self._serving_groups()]
+
+    def _serving_groups(self) -> list[ChildState]:
+        return [self._groups.state(group) for group in self._convergence.running.groups]
 
     def _workers(self) -> list[WorkerShown]:
         return [
@@ -284,6 +291,7 @@ class Supervising:
     def _on_change(self, state: ChildState) -> None:
         self._groups.note(state)
         self._versions.note()
+        self._failed.note()
         self._announcement.note(state)
 
     def _on_signal(self, number: signal.Signals) -> None:

@@ -178,6 +178,9 @@ def test_what_does_not_load_is_refused_until_it_does(halved: Stack, endpoint: st
         )
 
     assert (reply.status, reply.json["error"]["code"]) == (503, "NotReady")
+    assert reply.json["error"]["message"] == (
+        f'deployment "{deployment}" of endpoint "{endpoint}" has failed to load its model; the server\'s log says why'
+    )
 
 
 def test_readiness_tells_what_is_missing_and_why(halved: Stack) -> None:
