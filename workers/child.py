@@ -69,7 +69,9 @@ class ChildState:
     ready: set[str] = field(default_factory=set)
     """Those of ``parts`` that can serve."""
     forks: dict[str, int] = field(default_factory=dict)
-    """Part → how often it was forked, over all lives."""
+    """Part → how often it was forked again, over all lives; its first fork in each belongs to the child's start."""
+    _forked: set[str] = field(default_factory=set, init=False, repr=False)
+    """Parts that were forked in this life."""
 
     @property
     def is_ready(self) -> bool:
@@ -78,7 +80,7 @@ class ChildState:
     @property
     def part_restarts(self) -> int:
         """Parts that were forked again."""
-        return sum(count - 1 for count in self.forks.values())
+        return sum(self.forks.values())
 
     def apply(self, event: Mapping[str, Any]) -> None:
         """Take in one event of the child; unknown ones change nothing."""
@@ -94,7 +96,9 @@ class ChildState:
                 self.ready.discard(part)
                 self.phase, self.reason = "failed", str(event.get("error") or event.get("message") or "")
             case "forked":
-                self.forks[part] = self.forks.get(part, 0) + 1
+                if part in self._forked:
+                    self.forks[part] = self.forks.get(part, 0) + 1
+                self._forked.add(part)
             case "exited":
                 self.ready.discard(part)
                 if self.phase == "ready":
@@ -103,6 +107,7 @@ class ChildState:
     def born(self, pid: int) -> None:
         self.phase, self.pid = "starting", pid
         self.ready.clear()
+        self._forked.clear()
 
     def died(self, status: int, *, is_stopping: bool) -> None:
         told = self.reason if self.phase == "failed" else ""

@@ -145,7 +145,7 @@ class RunningGroups:
 
 
 def _deaths(state: ChildState) -> int:
-    return state.restarts + max(state.forks.values(), default=1) - 1
+    return state.restarts + max(state.forks.values(), default=0)
 
 
 def _failed(state: ChildState, before: int) -> str:

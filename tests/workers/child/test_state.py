@@ -38,6 +38,27 @@ def test_only_a_second_fork_of_a_worker_is_a_restart() -> None:
     assert state.part_restarts == 1
 
 
+def test_the_workers_of_a_group_that_starts_anew_are_not_restarts_of_their_own() -> None:
+    state = group()
+    for _ in range(2):
+        for worker in ("g/0", "g/1"):
+            state.apply({"event": "forked", "worker": worker, "pid": 4})
+        state.died(-9, is_stopping=False)
+        state.born(2)
+
+    assert state.part_restarts == 0
+
+
+def test_forks_of_an_earlier_life_are_still_counted() -> None:
+    state = group()
+    for _ in range(2):
+        for worker in ("g/0", "g/1", "g/1"):
+            state.apply({"event": "forked", "worker": worker, "pid": 4})
+        state.born(2)
+
+    assert state.part_restarts == 2
+
+
 def test_a_dead_group_has_no_ready_workers() -> None:
     state = group()
     state.apply({"event": "ready", "worker": "g/0"})
