@@ -47,15 +47,13 @@ class BatchCodec:
             return Batch(rows, records, self._decode_texts(message, [c.elements for c in self._texts]))
         return Batch(rows, records, [])
 
-    def encode(self, batch_id: int, rows: int, result: Result, queue_ns: int, compute_ns: int) -> wire.Reply:
+    def encode(self, batch_id: int, rows: int, result: Result, compute_ns: int) -> wire.Reply:
         """The reply that carries ``result``."""
-        reply = wire.Reply(id=batch_id, rows=rows, records=result.records, queue_ns=queue_ns, compute_ns=compute_ns)
+        reply = wire.Reply(id=batch_id, rows=rows, records=result.records, compute_ns=compute_ns)
         if result.texts:
             reply.texts.extend(_encode_text(text) for text in result.texts)
         if result.shapes is not None:
             reply.shapes.extend(wire.Shape(dims=shape) for shape in result.shapes)
-        if result.warnings:
-            reply.warnings.extend(result.warnings)
         return reply
 
     def _decode_open(self, message: wire.Batch) -> Batch:
@@ -101,9 +99,9 @@ class BatchCodec:
         return texts
 
 
-def failed(batch_id: int, code: wire.Failure.Code, message: str, kind: str = "", queue_ns: int = 0) -> wire.Reply:
+def failed(batch_id: int, code: wire.Failure.Code, message: str, kind: str = "") -> wire.Reply:
     """The reply to a batch that was not scored."""
-    return wire.Reply(id=batch_id, failure=wire.Failure(code=code, message=message, kind=kind), queue_ns=queue_ns)
+    return wire.Reply(id=batch_id, failure=wire.Failure(code=code, message=message, kind=kind))
 
 
 def stated(state: State) -> wire.Reply:

@@ -31,14 +31,13 @@ class ReplyTo(Protocol):
 
 @dataclass(slots=True)
 class Job:
-    """One accepted batch. Times on the monotonic clock, in seconds. Plain rather than frozen: one is made a batch."""
+    """One accepted batch. Plain rather than frozen: one is made a batch."""
 
     id: int
     batch: Batch
     stream: ReplyTo
-    received: float
     deadline: float | None
-    """When its last caller gives up."""
+    """When its last caller gives up: seconds on the monotonic clock; None: never."""
 
 
 class Inbox:

@@ -75,6 +75,7 @@ def _serve(options: WorkerOptions, group: GroupOptions, runtime: Runtime, loaded
     from workers.server import ServeError, Server, WorkerServicer
     from workers.tls import LinkContext, LinkFiles, LinkTlsError
     from workers.turns import Turn, turn_path
+    from workers.warning_log import WarningLog
     from workers.watchdog import Watchdog
 
     codec, inbox = BatchCodec(loaded), Inbox()
@@ -100,7 +101,14 @@ def _serve(options: WorkerOptions, group: GroupOptions, runtime: Runtime, loaded
     lifecycle = Lifecycle(server.announce)
     watchdog = Watchdog(runtime.interrupt, monotonic, group.interrupt_grace_ms / 1000)
     timeout = group.timeout_ms / 1000
-    scoring = Scoring(runtime=runtime, codec=codec, watchdog=watchdog, timeout=timeout, clock=monotonic)
+    scoring = Scoring(
+        runtime=runtime,
+        codec=codec,
+        watchdog=watchdog,
+        warnings=WarningLog(options.name, monotonic),
+        timeout=timeout,
+        clock=monotonic,
+    )
     loop = ModelLoop(
         runtime=runtime,
         scoring=scoring,

@@ -19,6 +19,7 @@ import structlog
 from workers.codec import BatchCodec, failed
 from workers.inbox import Job
 from workers.runtimes.base import BatchInvalid, ModelError, ModelTimeout, Runtime
+from workers.warning_log import WarningLog
 from workers.watchdog import Watchdog
 from workers.wire.v1 import worker_pb2 as wire
 
@@ -36,9 +37,16 @@ class Scoring:
     """``timeout`` is in seconds, for batches without a deadline of their own."""
 
     def __init__(
-        self, *, runtime: Runtime, codec: BatchCodec, watchdog: Watchdog, timeout: float, clock: Callable[[], float]
+        self,
+        *,
+        runtime: Runtime,
+        codec: BatchCodec,
+        watchdog: Watchdog,
+        warnings: WarningLog,
+        timeout: float,
+        clock: Callable[[], float],
     ) -> None:
-        self._runtime, self._codec, self._watchdog = runtime, codec, watchdog
+        self._runtime, self._codec, self._watchdog, self._warnings = runtime, codec, watchdog, warnings
         self._timeout, self._clock = timeout, clock
         self._lock = Lock()
         self._is_closed = False
@@ -70,9 +78,8 @@ class Scoring:
 
     def _score(self, job: Job) -> wire.Reply:
         started = self._clock()
-        queue_ns = int((started - job.received) * 1e9)
         if job.deadline is not None and started >= job.deadline:
-            return failed(job.id, wire.Failure.TIMEOUT, "the budget was over before its turn", "", queue_ns)
+            return failed(job.id, wire.Failure.TIMEOUT, "the budget was over before its turn")
         batch = job.batch
         self._watchdog.begin(started + self._timeout if job.deadline is None else job.deadline)
         most, self._most = self._most, 0
@@ -81,15 +88,19 @@ class Scoring:
             took = self._clock() - started
             if took <= _BRIEF:
                 self._most = max(most, int(batch.rows * _BRIEF / max(took, _SHORTEST)))
-            return self._codec.encode(job.id, batch.rows, result, queue_ns, int(took * 1e9))
+            if result.warnings:
+                self._warnings.tell(result.warnings)
+            return self._codec.encode(job.id, batch.rows, result, int(took * 1e9))
         except ModelError as error:
-            return failed(job.id, wire.Failure.MODEL, str(error), error.kind, queue_ns)
+            if error.warnings:
+                self._warnings.tell(error.warnings)
+            return failed(job.id, wire.Failure.MODEL, str(error), error.kind)
         except ModelTimeout:
-            return failed(job.id, wire.Failure.TIMEOUT, "stopped at its budget", "", queue_ns)
+            return failed(job.id, wire.Failure.TIMEOUT, "stopped at its budget")
         except BatchInvalid as error:
-            return failed(job.id, wire.Failure.INVALID, str(error), "", queue_ns)
+            return failed(job.id, wire.Failure.INVALID, str(error))
         except Exception as error:  # the fence of the worker's request: one batch must not end the process
             log.exception("worker.batch_crashed", rows=batch.rows)
-            return failed(job.id, wire.Failure.INTERNAL, "the worker failed", type(error).__name__, queue_ns)
+            return failed(job.id, wire.Failure.INTERNAL, "the worker failed", type(error).__name__)
         finally:
             self._watchdog.end()

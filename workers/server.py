@@ -135,7 +135,7 @@ class WorkerServicer(worker_pb2_grpc.WorkerServicer):
             return
         budget_ms = message.budget_ms
         deadline = received + budget_ms / 1000 if budget_ms else None
-        job = Job(message.id, batch, stream, received, deadline)
+        job = Job(message.id, batch, stream, deadline)
         stream.unanswered += 1
         if (reply := self._at_once(job)) is not None:
             stream.answer(reply)

@@ -4,18 +4,20 @@ Scores made-up batches before the first caller does: a model's first calls alloc
 It goes through the batch sizes that the worker will see, 1, 2, 4 … up to the largest, because both ONNX Runtime's
 arenas and R's byte-code compiler prepare per shape or per call. An example that cannot be scored means that the model
 or its signature is wrong, so that is a ``LoadError``; neutral rows may well be nonsense to a model, so their failure
-is only an event in the log.
+is only an event in the log. A script that takes whole requests is asked nothing that nobody gave.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from time import monotonic
 
 import structlog
 
-from workers.runtimes.base import BatchInvalid, Loaded, LoadError, ModelError, ModelTimeout, Runtime
-from workers.sample import sample_batch
+from workers.runtimes.base import Batch, BatchInvalid, Loaded, LoadError, ModelError, ModelTimeout, Runtime
+from workers.sample import example_batch, sample_batch
+from workers.schema import Schema
 
 __all__ = ["load_warm", "sizes", "warm_up"]
 
@@ -38,10 +40,15 @@ def sizes(max_rows: int) -> list[int]:
 
 
 def warm_up(runtime: Runtime, loaded: Loaded, max_rows: int) -> None:
-    """Score one batch of every size. Raises ``LoadError`` when the example of the schema cannot be scored."""
+    """
+    Score one batch of every size, and all rows of the example at least once. Raises ``LoadError`` when the example of
+    the schema cannot be scored.
+    """
+    if not (loaded.schema.example or loaded.may_make_up):
+        return
     largest = min(max_rows, loaded.max_rows) if loaded.max_rows else max_rows
-    for rows in sizes(largest):
-        batch = sample_batch(loaded.schema, rows)
+    for batch in _batches(loaded.schema, largest):
+        rows = batch.rows
         try:
             runtime.score(batch)
         except (BatchInvalid, ModelError, ModelTimeout) as error:
@@ -49,3 +56,11 @@ def warm_up(runtime: Runtime, loaded: Loaded, max_rows: int) -> None:
                 raise LoadError(f"the example cannot be scored ({rows} rows at once): {error}") from error
             log.warning("worker.warm_up_failed", rows=rows, error=str(error))
             return
+
+
+def _batches(schema: Schema, largest: int) -> Iterator[Batch]:
+    for rows in sizes(largest):
+        yield sample_batch(schema, rows)
+    for start in range(largest, len(schema.example), largest):  # more examples than fit into the largest batch
+        rest = schema.example[start : start + largest]
+        yield example_batch(schema.inputs, rest, len(rest))

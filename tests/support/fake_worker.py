@@ -20,7 +20,7 @@ def answer(batch: wire.Batch) -> wire.Reply:
     data = batch.records
     numbers = [int.from_bytes(data[i : i + 8], "little", signed=True) + 1000 for i in range(0, len(data), 8)]
     records = b"".join(number.to_bytes(8, "little", signed=True) for number in numbers)
-    return wire.Reply(id=batch.id, rows=batch.rows, records=records, queue_ns=1_000_000, compute_ns=2_000_000)
+    return wire.Reply(id=batch.id, rows=batch.rows, records=records, compute_ns=2_000_000)
 
 
 def failure(code: wire.Failure.Code, message: str = "no", kind: str = "") -> Callable[[wire.Batch], wire.Reply]:

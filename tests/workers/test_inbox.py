@@ -14,7 +14,7 @@ class Nobody:
 
 
 def job(number: int) -> Job:
-    return Job(number, Batch(1, b""), Nobody(), 0.0, None)
+    return Job(number, Batch(1, b""), Nobody(), None)
 
 
 def test_jobs_come_out_in_the_order_in_which_they_went_in() -> None:

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.support.scripted_runtime import loaded
 from workers.codec import BatchCodec
 from workers.inbox import Job
-from workers.runtimes.base import Batch, BatchInvalid, Loaded, ModelError, ModelTimeout, Result, Runtime
+from workers.runtimes.base import Batch, BatchInvalid, Loaded, ModelError, ModelTimeout, Result, Runtime, Warned
 from workers.scoring import Scoring
+from workers.warning_log import WarningLog
 from workers.watchdog import Watchdog
 from workers.wire.v1 import worker_pb2 as wire
 
@@ -34,6 +36,7 @@ class Anywhere(Runtime):
     def __init__(self) -> None:
         self.scored = 0
         self.then: Callable[[], None] = lambda: None
+        self.warnings: list[Warned] = []
 
     def load(self) -> Loaded:
         return loaded()
@@ -41,7 +44,7 @@ class Anywhere(Runtime):
     def score(self, batch: Batch) -> Result:
         self.scored += 1
         self.then()
-        return Result(batch.records)
+        return Result(batch.records, warnings=self.warnings)
 
 
 class OnItsOwnThread(Anywhere):
@@ -63,11 +66,18 @@ class Bench:
             self.runtime.interrupt, self.clock, 1.0, kill=lambda: self.killed.append(self.clock.now)
         )
         codec = BatchCodec(loaded())
-        self.scoring = Scoring(runtime=self.runtime, codec=codec, watchdog=watchdog, timeout=30.0, clock=self.clock)
+        self.scoring = Scoring(
+            runtime=self.runtime,
+            codec=codec,
+            watchdog=watchdog,
+            warnings=WarningLog("e/blue/0", self.clock),
+            timeout=30.0,
+            clock=self.clock,
+        )
 
     def job(self, number: int = 1, budget: float | None = None, rows: int = 1) -> Job:
         deadline = None if budget is None else self.clock.now + budget
-        return Job(number, Batch(rows, bytes(8 * rows)), Nobody(), self.clock.now, deadline)
+        return Job(number, Batch(rows, bytes(8 * rows)), Nobody(), deadline)
 
     def computing_for(self, seconds: float) -> None:
         """From now on every batch takes so long."""
@@ -170,7 +180,7 @@ def test_a_batch_past_its_budget_is_answered_but_not_computed_at_once() -> None:
     reply = bench.scoring.at_once(job)
 
     assert reply is not None
-    assert (reply.failure.code, reply.queue_ns) == (wire.Failure.TIMEOUT, 1_000_000_000)
+    assert reply.failure.code == wire.Failure.TIMEOUT
     assert bench.runtime.scored == 1
 
 
@@ -247,3 +257,26 @@ def test_after_a_batch_without_an_answer_none_is_scored_at_once(error: Exception
     assert failed is not None
     assert failed.failure.code
     assert bench.scoring.at_once(bench.job()) is None
+
+
+def test_what_a_model_warns_of_is_in_the_workers_log() -> None:
+    bench = Bench()
+    bench.runtime.warnings = [("odd", "simpleWarning")]
+    with capture_logs() as events:
+        bench.scoring.score(bench.job())
+
+    assert [(event["event"], event["message"]) for event in events] == [("worker.model_warned", "odd")]
+
+
+def test_what_a_model_warned_of_before_it_failed_is_in_the_workers_log() -> None:
+    bench = Bench()
+
+    def fail() -> None:
+        raise ModelError("no", "simpleError", [("odd", "simpleWarning")])
+
+    bench.runtime.then = fail
+    with capture_logs() as events:
+        reply = bench.scoring.score(bench.job())
+
+    assert [(event["event"], event["message"]) for event in events] == [("worker.model_warned", "odd")]
+    assert (reply.failure.message, reply.failure.kind) == ("no", "simpleError")

@@ -9,15 +9,29 @@ itself where ``scores_anywhere`` says so. Never two at a time but for ``interrup
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from workers.schema import Schema
 
-__all__ = ["Batch", "BatchInvalid", "LoadError", "Loaded", "ModelError", "ModelTimeout", "Result", "Runtime", "Text"]
+__all__ = [
+    "Batch",
+    "BatchInvalid",
+    "LoadError",
+    "Loaded",
+    "ModelError",
+    "ModelTimeout",
+    "Result",
+    "Runtime",
+    "Text",
+    "Warned",
+]
 
 Text = list[str | None]
 """The values of one string column, None where missing."""
+Warned = tuple[str, str]
+"""Message and class of something that a model warned of."""
 
 
 class LoadError(Exception):
@@ -25,11 +39,14 @@ class LoadError(Exception):
 
 
 class ModelError(Exception):
-    """The model raised while scoring; ``kind`` is the class of the error in the runtime's words."""
+    """
+    The model raised while scoring; ``kind`` is the class of the error in the runtime's words, ``warnings`` what it
+    warned of before.
+    """
 
-    def __init__(self, message: str, kind: str = "error") -> None:
+    def __init__(self, message: str, kind: str = "error", warnings: Sequence[Warned] = ()) -> None:
         super().__init__(message)
-        self.kind = kind
+        self.kind, self.warnings = kind, warnings
 
 
 class ModelTimeout(Exception):
@@ -58,7 +75,7 @@ class Result:
     records: bytes
     texts: list[Text] = field(default_factory=list)
     shapes: list[tuple[int, ...]] | None = None
-    warnings: list[str] = field(default_factory=list)
+    warnings: Sequence[Warned] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +91,8 @@ class Loaded:
     """Where it really runs."""
     max_rows: int = 0
     """The largest batch that the model takes; 0: no limit of its own."""
+    may_make_up: bool = True
+    """Whether rows that nobody gave may be scored, to warm the model up; not where they would be whole requests."""
     properties: dict[str, str] = field(default_factory=dict)
     load_ms: int = 0
     """How long it took; filled in by whoever loads."""

@@ -20,12 +20,22 @@ from typing import Any, ClassVar
 
 from workers.mlmodel import read_mlmodel
 from workers.options import GroupOptions
-from workers.runtimes.base import Batch, Loaded, LoadError, ModelError, ModelTimeout, Result, Runtime
+from workers.runtimes.base import (
+    Batch,
+    BatchInvalid,
+    Loaded,
+    LoadError,
+    ModelError,
+    ModelTimeout,
+    Result,
+    Runtime,
+    Warned,
+)
 from workers.runtimes.r_embedded import EmbeddedR
 from workers.runtimes.r_frames import FrameBuilder, ResultReader
 from workers.runtimes.r_sample import made_up_row, sample_batch
 from workers.runtimes.r_schema import Known, KnownColumn, Returned, RInput, inputs_of, outputs_of
-from workers.runtimes.r_script import TEXT_INPUT, TEXT_OUTPUT
+from workers.runtimes.r_script import TEXT_INPUT, TEXT_OUTPUT, text_examples
 from workers.schema import Schema
 from workers.signature_file import SignatureFile, find_signature, read_signature
 
@@ -73,28 +83,30 @@ class RRuntime(Runtime):
             raise LoadError(f"{name}: {error}") from error
         facts = r.to_python(recipe)
         is_text = facts.get("convention") == ["json"]
-        if is_text:
-            signature = None  # the convention is the signature
+        if is_text:  # the convention is the signature
+            example, signature = text_examples(signature, name), None
+        else:
+            example = signature.example if signature else ()
         inputs = inputs_of(TEXT_INPUT if is_text else _known(facts), signature, name)
         self._builder = FrameBuilder(r.api, r.preserved, inputs)
         self._closure = r.keep(r.call("guard", facts["predict"]))
         returned = TEXT_OUTPUT if is_text else self._probe(inputs, signature, name)
         outputs = outputs_of(returned, signature, name)
         self._reader = ResultReader(r.api, outputs)
-        example = signature.example if signature else ()
-        if not is_text:
-            self._warm(inputs, example)
+        if example or not is_text:
+            self._warm(inputs, example, (1, 1) if is_text else (1, 1, 2, self._group.max_rows), name)
         self.rest()
         self._may_interrupt = _NEVER_INTERRUPTED.isdisjoint(r.to_python(r.evaluate("loadedNamespaces()")))
         return Loaded(
             schema=Schema(
                 inputs=tuple(given.column for given in inputs),
                 outputs=tuple(output.column for output in outputs),
-                example=example or (made_up_row(inputs),),
+                example=example or (() if is_text else (made_up_row(inputs),)),
             ),
             platform="r",
             runtime=f"R {r.version}",
             max_rows=1 if is_text else 0,
+            may_make_up=not is_text,
             properties={"class": " ".join(facts.get("class") or ["score.R"])},
         )
 
@@ -124,13 +136,13 @@ class RRuntime(Runtime):
         status, value = api.as_integer(api.vector_elt(answer, 0)), api.vector_elt(answer, 1)
         if status == _INTERRUPTED:
             raise ModelTimeout("interrupted")
+        warnings = api.vector_elt(answer, 2)
+        warned = _warned(api.strings(warnings)) if api.length(warnings) else ()
         if status == _FAILED:
             message, kind = api.strings(value)
-            raise ModelError((message or "").strip()[:2000], kind or "error")
+            raise ModelError((message or "").strip()[:2000], kind or "error", warned)
         result = self._reader.read(value, rows)
-        warnings = api.vector_elt(answer, 2)
-        if api.length(warnings):
-            result.warnings = [(text or "")[:500] for text in api.strings(warnings)]
+        result.warnings = warned
         return result
 
     def forked(self) -> None:
@@ -195,10 +207,16 @@ class RRuntime(Runtime):
         except ModelError as error:
             raise LoadError(f"{name}: {error}") from error
 
-    def _warm(self, inputs: Sequence[RInput], example: Sequence[Sequence[Any]]) -> None:
+    def _warm(
+        self, inputs: Sequence[RInput], example: Sequence[Sequence[Any]], sizes: Sequence[int], name: str
+    ) -> None:
         """R compiles a closure at its second call; here it does so once for all workers."""
-        for rows in (1, 1, 2, self._group.max_rows):
-            self.score(sample_batch(inputs, example, rows))
+        for rows in sizes:
+            try:
+                self.score(sample_batch(inputs, example, rows))
+            except (BatchInvalid, ModelError) as error:
+                what = "the example" if example else "a made-up row"
+                raise LoadError(f"{name}: {what} cannot be scored ({rows} rows at once): {error}") from error
 
 
 def _signature(path: Path) -> SignatureFile | None:
@@ -210,6 +228,11 @@ def _signature(path: Path) -> SignatureFile | None:
         if logged.inputs:
             return SignatureFile(inputs=logged.inputs, outputs=logged.outputs)
     return None
+
+
+def _warned(told: Sequence[str | None]) -> list[Warned]:
+    """Messages and classes, which ``r_guard.R`` gives in turn."""
+    return [((text or "").strip()[:500], (kind or "")[:100]) for text, kind in zip(told[::2], told[1::2], strict=True)]
 
 
 def _known(facts: dict[str, Any]) -> Known:

@@ -2,7 +2,7 @@
 #
 # guard() makes the closure that is called per batch. It answers list(status, value, warnings, collections) and never
 # raises: status 0 with the columns, 1 with c(message, class) of an error, 2 after an interrupt. Warnings are collected,
-# up to `limit` different ones, and do not stop the model.
+# message and class in turn, up to `limit` different ones, and do not stop the model.
 
 # Collections are counted by an object that dies in the very next one: its finalizer counts and makes the next object.
 # R (4.2, RunFinalizers in memory.c) may forget an object that a finalizer registers when another finalizer runs right
@@ -50,7 +50,12 @@ guard <- function(predictor, limit = 8L) {
   force(predictor)
   seen <- character()
   note <- function(w) {
-    if (length(seen) < limit) seen <<- unique(c(seen, conditionMessage(w)))
+    if (length(seen) < 2L * limit) {
+      message <- paste(conditionMessage(w), collapse = " ") # a condition of one's own may hold none, or several
+      kind <- class(w)[[1L]]
+      messages <- seq.int(1L, by = 2L, length.out = length(seen) %/% 2L)
+      if (!any(seen[messages] == message & seen[messages + 1L] == kind)) seen <<- c(seen, message, kind)
+    }
     tryInvokeRestart("muffleWarning")
   }
   failed <- function(e) list(1L, c(conditionMessage(e), class(e)[[1L]]), seen, collections)

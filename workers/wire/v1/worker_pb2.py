@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cworkers/wire/v1/worker.proto\x12\x13lockgate.workers.v1\"\x9b\x01\n\x05\x42\x61tch\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04rows\x18\x02 \x01(\r\x12\x0f\n\x07records\x18\x03 \x01(\x0c\x12(\n\x05texts\x18\x04 \x03(\x0b\x32\x19.lockgate.workers.v1.Text\x12\x11\n\tbudget_ms\x18\x05 \x01(\r\x12*\n\x06shapes\x18\x06 \x03(\x0b\x32\x1a.lockgate.workers.v1.Shape\"\'\n\x04Text\x12\x0e\n\x06values\x18\x01 \x03(\t\x12\x0f\n\x07missing\x18\x02 \x03(\r\"\x15\n\x05Shape\x12\x0c\n\x04\x64ims\x18\x01 \x03(\x03\"\x9a\x02\n\x05Reply\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04rows\x18\x02 \x01(\r\x12\x0f\n\x07records\x18\x03 \x01(\x0c\x12(\n\x05texts\x18\x04 \x03(\x0b\x32\x19.lockgate.workers.v1.Text\x12*\n\x06shapes\x18\x05 \x03(\x0b\x32\x1a.lockgate.workers.v1.Shape\x12-\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x1c.lockgate.workers.v1.Failure\x12\x10\n\x08queue_ns\x18\x07 \x01(\x04\x12\x12\n\ncompute_ns\x18\x08 \x01(\x04\x12)\n\x05state\x18\t \x01(\x0e\x32\x1a.lockgate.workers.v1.State\x12\x10\n\x08warnings\x18\n \x03(\t\"\xb2\x01\n\x07\x46\x61ilure\x12/\n\x04\x63ode\x18\x01 \x01(\x0e\x32!.lockgate.workers.v1.Failure.Code\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\"W\n\x04\x43ode\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\t\n\x05MODEL\x10\x01\x12\x0b\n\x07TIMEOUT\x10\x02\x12\x0b\n\x07INVALID\x10\x03\x12\x0c\n\x08INTERNAL\x10\x04\x12\x0b\n\x07REFUSED\x10\x05\"\x11\n\x0f\x44\x65scribeRequest\"\xd5\x02\n\x0b\x44\x65scription\x12+\n\x06inputs\x18\x01 \x03(\x0b\x32\x1b.lockgate.workers.v1.Column\x12,\n\x07outputs\x18\x02 \x03(\x0b\x32\x1b.lockgate.workers.v1.Column\x12\x10\n\x08platform\x18\x03 \x01(\t\x12\x0f\n\x07runtime\x18\x04 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x05 \x01(\t\x12\x0b\n\x03pid\x18\x06 \x01(\r\x12\x10\n\x08max_rows\x18\x07 \x01(\r\x12\x0f\n\x07load_ms\x18\x08 \x01(\x04\x12\x0f\n\x07\x65xample\x18\t \x01(\t\x12\x44\n\nproperties\x18\n \x03(\x0b\x32\x30.lockgate.workers.v1.Description.PropertiesEntry\x1a\x31\n\x0fPropertiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"g\n\x06\x43olumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x10\n\x08\x64\x61tatype\x18\x03 \x01(\t\x12\r\n\x05shape\x18\x04 \x03(\x03\x12\x0e\n\x06levels\x18\x05 \x03(\t\x12\x10\n\x08nullable\x18\x06 \x01(\x08\" \n\x0c\x44rainRequest\x12\x10\n\x08grace_ms\x18\x01 \x01(\r\" \n\nDrainReply\x12\x12\n\nunfinished\x18\x01 \x01(\r*D\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\t\n\x05READY\x10\x01\x12\x0b\n\x07RESTING\x10\x02\x12\x0c\n\x08\x44RAINING\x10\x03\x32\xee\x01\n\x06Worker\x12\x43\n\x05Score\x12\x1a.lockgate.workers.v1.Batch\x1a\x1a.lockgate.workers.v1.Reply(\x01\x30\x01\x12R\n\x08\x44\x65scribe\x12$.lockgate.workers.v1.DescribeRequest\x1a .lockgate.workers.v1.Description\x12K\n\x05\x44rain\x12!.lockgate.workers.v1.DrainRequest\x1a\x1f.lockgate.workers.v1.DrainReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cworkers/wire/v1/worker.proto\x12\x13lockgate.workers.v1\"\x9b\x01\n\x05\x42\x61tch\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04rows\x18\x02 \x01(\r\x12\x0f\n\x07records\x18\x03 \x01(\x0c\x12(\n\x05texts\x18\x04 \x03(\x0b\x32\x19.lockgate.workers.v1.Text\x12\x11\n\tbudget_ms\x18\x05 \x01(\r\x12*\n\x06shapes\x18\x06 \x03(\x0b\x32\x1a.lockgate.workers.v1.Shape\"\'\n\x04Text\x12\x0e\n\x06values\x18\x01 \x03(\t\x12\x0f\n\x07missing\x18\x02 \x03(\r\"\x15\n\x05Shape\x12\x0c\n\x04\x64ims\x18\x01 \x03(\x03\"\x82\x02\n\x05Reply\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04rows\x18\x02 \x01(\r\x12\x0f\n\x07records\x18\x03 \x01(\x0c\x12(\n\x05texts\x18\x04 \x03(\x0b\x32\x19.lockgate.workers.v1.Text\x12*\n\x06shapes\x18\x05 \x03(\x0b\x32\x1a.lockgate.workers.v1.Shape\x12-\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x1c.lockgate.workers.v1.Failure\x12\x12\n\ncompute_ns\x18\x08 \x01(\x04\x12)\n\x05state\x18\t \x01(\x0e\x32\x1a.lockgate.workers.v1.StateJ\x04\x08\x07\x10\x08J\x04\x08\n\x10\x0b\"\xb2\x01\n\x07\x46\x61ilure\x12/\n\x04\x63ode\x18\x01 \x01(\x0e\x32!.lockgate.workers.v1.Failure.Code\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\"W\n\x04\x43ode\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\t\n\x05MODEL\x10\x01\x12\x0b\n\x07TIMEOUT\x10\x02\x12\x0b\n\x07INVALID\x10\x03\x12\x0c\n\x08INTERNAL\x10\x04\x12\x0b\n\x07REFUSED\x10\x05\"\x11\n\x0f\x44\x65scribeRequest\"\xd5\x02\n\x0b\x44\x65scription\x12+\n\x06inputs\x18\x01 \x03(\x0b\x32\x1b.lockgate.workers.v1.Column\x12,\n\x07outputs\x18\x02 \x03(\x0b\x32\x1b.lockgate.workers.v1.Column\x12\x10\n\x08platform\x18\x03 \x01(\t\x12\x0f\n\x07runtime\x18\x04 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x05 \x01(\t\x12\x0b\n\x03pid\x18\x06 \x01(\r\x12\x10\n\x08max_rows\x18\x07 \x01(\r\x12\x0f\n\x07load_ms\x18\x08 \x01(\x04\x12\x0f\n\x07\x65xample\x18\t \x01(\t\x12\x44\n\nproperties\x18\n \x03(\x0b\x32\x30.lockgate.workers.v1.Description.PropertiesEntry\x1a\x31\n\x0fPropertiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"g\n\x06\x43olumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x10\n\x08\x64\x61tatype\x18\x03 \x01(\t\x12\r\n\x05shape\x18\x04 \x03(\x03\x12\x0e\n\x06levels\x18\x05 \x03(\t\x12\x10\n\x08nullable\x18\x06 \x01(\x08\" \n\x0c\x44rainRequest\x12\x10\n\x08grace_ms\x18\x01 \x01(\r\" \n\nDrainReply\x12\x12\n\nunfinished\x18\x01 \x01(\r*D\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\t\n\x05READY\x10\x01\x12\x0b\n\x07RESTING\x10\x02\x12\x0c\n\x08\x44RAINING\x10\x03\x32\xee\x01\n\x06Worker\x12\x43\n\x05Score\x12\x1a.lockgate.workers.v1.Batch\x1a\x1a.lockgate.workers.v1.Reply(\x01\x30\x01\x12R\n\x08\x44\x65scribe\x12$.lockgate.workers.v1.DescribeRequest\x1a .lockgate.workers.v1.Description\x12K\n\x05\x44rain\x12!.lockgate.workers.v1.DrainRequest\x1a\x1f.lockgate.workers.v1.DrainReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,8 +33,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DESCRIPTION_PROPERTIESENTRY']._loaded_options = None
   _globals['_DESCRIPTION_PROPERTIESENTRY']._serialized_options = b'8\001'
-  _globals['_STATE']._serialized_start=1277
-  _globals['_STATE']._serialized_end=1345
+  _globals['_STATE']._serialized_start=1253
+  _globals['_STATE']._serialized_end=1321
   _globals['_BATCH']._serialized_start=54
   _globals['_BATCH']._serialized_end=209
   _globals['_TEXT']._serialized_start=211
@@ -42,23 +42,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SHAPE']._serialized_start=252
   _globals['_SHAPE']._serialized_end=273
   _globals['_REPLY']._serialized_start=276
-  _globals['_REPLY']._serialized_end=558
-  _globals['_FAILURE']._serialized_start=561
-  _globals['_FAILURE']._serialized_end=739
-  _globals['_FAILURE_CODE']._serialized_start=652
-  _globals['_FAILURE_CODE']._serialized_end=739
-  _globals['_DESCRIBEREQUEST']._serialized_start=741
-  _globals['_DESCRIBEREQUEST']._serialized_end=758
-  _globals['_DESCRIPTION']._serialized_start=761
-  _globals['_DESCRIPTION']._serialized_end=1102
-  _globals['_DESCRIPTION_PROPERTIESENTRY']._serialized_start=1053
-  _globals['_DESCRIPTION_PROPERTIESENTRY']._serialized_end=1102
-  _globals['_COLUMN']._serialized_start=1104
-  _globals['_COLUMN']._serialized_end=1207
-  _globals['_DRAINREQUEST']._serialized_start=1209
-  _globals['_DRAINREQUEST']._serialized_end=1241
-  _globals['_DRAINREPLY']._serialized_start=1243
-  _globals['_DRAINREPLY']._serialized_end=1275
-  _globals['_WORKER']._serialized_start=1348
-  _globals['_WORKER']._serialized_end=1586
+  _globals['_REPLY']._serialized_end=534
+  _globals['_FAILURE']._serialized_start=537
+  _globals['_FAILURE']._serialized_end=715
+  _globals['_FAILURE_CODE']._serialized_start=628
+  _globals['_FAILURE_CODE']._serialized_end=715
+  _globals['_DESCRIBEREQUEST']._serialized_start=717
+  _globals['_DESCRIBEREQUEST']._serialized_end=734
+  _globals['_DESCRIPTION']._serialized_start=737
+  _globals['_DESCRIPTION']._serialized_end=1078
+  _globals['_DESCRIPTION_PROPERTIESENTRY']._serialized_start=1029
+  _globals['_DESCRIPTION_PROPERTIESENTRY']._serialized_end=1078
+  _globals['_COLUMN']._serialized_start=1080
+  _globals['_COLUMN']._serialized_end=1183
+  _globals['_DRAINREQUEST']._serialized_start=1185
+  _globals['_DRAINREQUEST']._serialized_end=1217
+  _globals['_DRAINREPLY']._serialized_start=1219
+  _globals['_DRAINREPLY']._serialized_end=1251
+  _globals['_WORKER']._serialized_start=1324
+  _globals['_WORKER']._serialized_end=1562
 # @@protoc_insertion_point(module_scope)

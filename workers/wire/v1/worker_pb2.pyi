@@ -49,28 +49,24 @@ class Shape(_message.Message):
     def __init__(self, dims: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Reply(_message.Message):
-    __slots__ = ("id", "rows", "records", "texts", "shapes", "failure", "queue_ns", "compute_ns", "state", "warnings")
+    __slots__ = ("id", "rows", "records", "texts", "shapes", "failure", "compute_ns", "state")
     ID_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     RECORDS_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
     SHAPES_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
-    QUEUE_NS_FIELD_NUMBER: _ClassVar[int]
     COMPUTE_NS_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
-    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     id: int
     rows: int
     records: bytes
     texts: _containers.RepeatedCompositeFieldContainer[Text]
     shapes: _containers.RepeatedCompositeFieldContainer[Shape]
     failure: Failure
-    queue_ns: int
     compute_ns: int
     state: State
-    warnings: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, id: _Optional[int] = ..., rows: _Optional[int] = ..., records: _Optional[bytes] = ..., texts: _Optional[_Iterable[_Union[Text, _Mapping]]] = ..., shapes: _Optional[_Iterable[_Union[Shape, _Mapping]]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., queue_ns: _Optional[int] = ..., compute_ns: _Optional[int] = ..., state: _Optional[_Union[State, str]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., rows: _Optional[int] = ..., records: _Optional[bytes] = ..., texts: _Optional[_Iterable[_Union[Text, _Mapping]]] = ..., shapes: _Optional[_Iterable[_Union[Shape, _Mapping]]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., compute_ns: _Optional[int] = ..., state: _Optional[_Union[State, str]] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("code", "message", "kind")

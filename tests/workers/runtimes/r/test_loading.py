@@ -12,6 +12,7 @@ import pytest
 from tests.support.r_process import RProcess, columns_of, encode
 from workers.runtimes.base import Batch, LoadError, ModelError
 from workers.runtimes.r_embedded import check_versions, find_r
+from workers.warmup import load_warm
 
 pytestmark = pytest.mark.r
 
@@ -188,6 +189,79 @@ def test_a_script_in_the_words_of_azure_takes_and_gives_text(tmp_path: Path, scr
     assert loaded.max_rows == 1
     assert [c.name for c in loaded.schema.inputs] == ["data"]
     assert result.texts == [["[2,5]"]]
+
+
+PICKY = """
+init <- function() {
+  function(data) {
+    cat(data, "\\n", file = "asked", append = TRUE)
+    jsonlite::toJSON(2 * jsonlite::fromJSON(data)$x)
+  }
+}
+"""
+DATA = {"name": "data", "type": "string"}
+
+
+def test_a_script_that_takes_no_made_up_request_is_asked_none(tmp_path: Path) -> None:
+    folder_with(tmp_path, score_R=PICKY)
+    with RProcess(tmp_path) as r:
+        loaded = load_warm(r, 8)  # type: ignore[arg-type]  # it does what a runtime does, in another process
+        result = r.score(Batch(1, b"", [['{"x": [1, 2.5]}']]))
+
+    assert (loaded.schema.example, loaded.may_make_up) == ((), False)
+    assert (tmp_path / "asked").read_text() == '{"x": [1, 2.5]} \n'
+    assert result.texts == [["[2,5]"]]
+
+
+@pytest.mark.parametrize("request_", ['{"x": [1, 2.5], "o": "é"}', {"x": [1, 2.5], "o": "é"}])
+def test_the_example_of_a_script_may_be_the_text_or_the_json_itself(tmp_path: Path, request_: Any) -> None:
+    folder_with(tmp_path, score_R=PICKY, signature_json={"inputs": [DATA], "example": [[request_]]})
+    with RProcess(tmp_path) as r:
+        loaded = load_warm(r, 8)  # type: ignore[arg-type]
+
+    assert loaded.schema.example == (('{"x": [1, 2.5], "o": "é"}',),)
+    assert set((tmp_path / "asked").read_text().splitlines()) == {'{"x": [1, 2.5], "o": "é"} '}
+
+
+def test_a_script_that_cannot_score_its_example_is_refused_with_the_reason(tmp_path: Path) -> None:
+    folder_with(tmp_path, score_R=PICKY, signature_json={"inputs": [DATA], "example": [[{"x": ["one"]}]]})
+    message = refusal(tmp_path)
+
+    assert message.startswith(f"{tmp_path}: the example cannot be scored (1 rows at once): ")
+    assert "non-numeric argument to binary operator" in message
+
+
+def test_every_example_of_a_script_is_scored(tmp_path: Path) -> None:
+    examples = [[{"x": [1]}], [{"x": [2]}], [{"x": ["three"]}]]
+    folder_with(tmp_path, score_R=PICKY, signature_json={"inputs": [DATA], "example": examples})
+    with RProcess(tmp_path) as r, pytest.raises(LoadError, match="non-numeric argument"):
+        load_warm(r, 8)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("signature", "told"),
+    [
+        ({"inputs": [{"name": "x", "type": "float"}]}, "inputs: a script that takes the text of a request has"),
+        ({"inputs": [DATA, {"name": "x", "type": "float"}]}, '"data", "type": "string"}; for other columns define'),
+        ({"inputs": [DATA | {"shape": [2]}]}, "inputs: a script that takes the text"),
+        ({"inputs": [DATA | {"nullable": True}]}, "inputs: a script that takes the text"),
+        ({"inputs": [DATA], "outputs": [{"name": "y", "type": "float"}]}, "outputs: a script that takes the text"),
+    ],
+)
+def test_a_signature_that_says_anything_but_the_convention_is_refused(
+    tmp_path: Path, signature: dict[str, Any], told: str
+) -> None:
+    assert told in refusal(folder_with(tmp_path, score_R=PICKY, signature_json=signature))
+
+
+def test_a_model_that_fails_on_one_row_alone_is_refused_with_the_reason(tmp_path: Path) -> None:
+    folder_with(
+        tmp_path,
+        score_R="predict_rows <- function(model, rows) { if (nrow(rows) < 2) stop('lonely'); rows$x }",
+        signature_json={"inputs": [{"name": "x", "type": "float"}]},
+    )
+
+    assert refusal(tmp_path) == f"{tmp_path}: a made-up row cannot be scored (1 rows at once): lonely"
 
 
 def test_a_script_that_answers_with_a_list_gets_json(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from workers.runtimes.base import Batch, BatchInvalid, LoadError, ModelError, Mo
 pytestmark = pytest.mark.r
 
 SCRIPT = """
+drift <- structure(class = c("drift", "warning", "condition"), list(message = "it drifts", call = NULL))
+wordless <- structure(class = c("wordless", "warning", "condition"), list(call = NULL))
 predict_rows <- function(model, rows) {
   x <- rows$x
   what <- as.character(rows$what)[[1]]
@@ -27,6 +29,9 @@ predict_rows <- function(model, rows) {
     catch = tryCatch(repeat {}, interrupt = function(e) x),
     fail = stop(structure(class = c("too_cold", "error", "condition"), list(message = "below zero", call = NULL))),
     warn = { warning("odd"); warning("odd"); warning("odder"); x },
+    classed = { for (i in 1:2) warning(drift); warning("it drifts"); warning(wordless); x },
+    many = { for (i in 1:100) warning("number ", i); x },
+    warn_and_fail = { warning("not yet"); stop("too late") },
     short = x[-1],
     other_name = list(other = x),
     other_type = list(prediction = rep("text", length(x))),
@@ -43,7 +48,7 @@ predict_rows <- function(model, rows) {
 """
 WHAT = [
     "fine", "hang", "fail", "warn", "short", "other_name", "other_type", "deep", "print", "crash", "quit", "ask",
-    "missing", "kinds", "catch",
+    "missing", "kinds", "catch", "classed", "many", "warn_and_fail",
 ]  # fmt: skip
 SIGNATURE = {
     "inputs": [
@@ -142,14 +147,34 @@ def test_an_error_carries_its_message_and_its_class(shared: RProcess) -> None:
 def test_warnings_are_told_once_each_and_do_not_stop_the_model(shared: RProcess) -> None:
     result = shared.score(rows("warn", 7.0))
 
-    assert result.warnings == ["odd", "odder"]
+    assert result.warnings == [("odd", "simpleWarning"), ("odder", "simpleWarning")]
     assert answer(result) == [7.0]
 
 
 def test_warnings_of_one_batch_are_not_told_again_in_the_next(shared: RProcess) -> None:
     shared.score(rows("warn", 7.0))
 
-    assert shared.score(rows("fine", 7.0)).warnings == []
+    assert list(shared.score(rows("fine", 7.0)).warnings) == []
+
+
+def test_a_warning_of_a_class_of_its_own_is_told_with_that_class(shared: RProcess) -> None:
+    result = shared.score(rows("classed", 7.0))
+
+    assert result.warnings == [("it drifts", "drift"), ("it drifts", "simpleWarning"), ("", "wordless")]
+    assert answer(result) == [7.0]
+
+
+def test_one_batch_tells_a_few_warnings_at_most(shared: RProcess) -> None:
+    warnings = shared.score(rows("many", 7.0)).warnings
+
+    assert warnings == [(f"number {i}", "simpleWarning") for i in range(1, 9)]
+
+
+def test_what_was_warned_of_before_an_error_comes_with_the_error(shared: RProcess) -> None:
+    with pytest.raises(ModelError, match=r"^too late$") as caught:
+        shared.score(rows("warn_and_fail", 1.0))
+
+    assert caught.value.warnings == [("not yet", "simpleWarning")]
 
 
 @pytest.mark.parametrize(
