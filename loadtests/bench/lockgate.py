@@ -42,7 +42,9 @@ class Lockgate:
         argv = [sys.executable, "-m", "gateway", "serve", str(folder), "--state-dir", str(self.state.root)]
         argv += ["--host", "127.0.0.1", "--port", str(self._port), "--grpc-port", str(self._grpc_port)]
         argv += ["--admin-port", str(self._admin_port), "--gateways", "1"]
-        self._server = stack.enter_context(Server("lockgate", argv, cores=cores, log=logs / f"{folder.name}.log"))
+        self.log = logs / f"{folder.name}.log"
+        """Its events, as JSON lines."""
+        self._server = stack.enter_context(Server("lockgate", argv, cores=cores, log=self.log))
         self._server.wait_until(self._is_ready, START_SECONDS)
         self._headers = {"authorization": f"Bearer {self.state.demo_key.read_text().strip()}"}
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from loadtests.bench.progress import Progress, Taken, outcome
+from loadtests.bench.progress import EventLog, Progress, Taken, outcome
 from loadtests.bench.ratios import ratios
 from loadtests.bench.reload import Endpoint, kinds
 from loadtests.bench.reload_found import Disturbed, Reloaded, by_kind, disturbed, within
@@ -88,6 +89,31 @@ def test_a_refused_change_ends_the_bench_with_its_reason() -> None:
 
 def test_a_refusal_of_long_ago_is_nobody_s_business() -> None:
     assert outcome(1, progress_of({"version": 1, "reason": "no such model"}))
+
+
+def test_the_first_event_of_a_name_that_was_logged_since_is_told_by_our_clock(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(event("came", 1) + "a line of somebody else\n")
+    events = EventLog(log, offset=1_000_000_000.0)
+    before = events.first("came")
+    with log.open("a") as file:
+        file.write(event("went", 2) + event("came", 3) + event("came", 4))
+
+    assert (before, events.first("came")) == (None, 3.5)
+
+
+def test_half_a_line_is_no_event_yet(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.touch()
+    events = EventLog(log, offset=0.0)
+    log.write_text(event("came", 1)[:-1])
+
+    assert events.first("came") is None
+
+
+def event(name: str, second: int) -> str:
+    """1,000,000,000 s after the epoch, and so many and a half."""
+    return f'{{"event":"{name}","level":"info","timestamp":"2001-09-09T01:46:{40 + second}.500000Z"}}\n'
 
 
 def progress_of(refused: dict[str, Any]) -> Progress:
