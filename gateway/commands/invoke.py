@@ -130,7 +130,10 @@ def _ask_http(options: InvokeOptions, key: str, ca: bytes | None) -> tuple[Any, 
 def _example(connection: http.client.HTTPSConnection, endpoint: str, headers: dict[str, str]) -> bytes:
     path = f"/api/v1/endpoint/{quote(endpoint, safe='')}/swagger.json?version=3"
     document = _exchange(connection, "GET", path, None, headers)
-    return json.dumps(document["components"]["schemas"]["ServiceInput"]["example"]).encode()
+    taken = document["components"]["schemas"]["ServiceInput"]
+    if "example" not in taken:  # a script that takes the text of a request: nobody else can make one up
+        raise ConfigError("--example", f'"{endpoint}" has none; expected a request by --data')
+    return json.dumps(taken["example"]).encode()
 
 
 def _exchange(

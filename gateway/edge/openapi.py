@@ -48,7 +48,7 @@ def document(endpoint: EndpointState, described: DeploymentState, *, version: st
     spec = VERSIONS[version]
     signature = described.deployment.signature
     if is_text_model(described.deployment):
-        schemas = {"ServiceInput": {"example": _text_example(signature)}, "ServiceOutput": {}}
+        schemas = {"ServiceInput": _text_input(signature), "ServiceOutput": {}}
     else:
         schemas = {"ServiceInput": _input(signature, spec), "ServiceOutput": _output(signature, spec)}
     schemas["ErrorResponse"] = _ERROR
@@ -91,11 +91,15 @@ def _example_rows(signature: Signature) -> list[dict[str, Any]]:
     return [{column.name: _blank(column) for column in signature.inputs}]
 
 
-def _text_example(signature: Signature) -> Any:
-    try:
-        return msgspec.json.decode(str(signature.example[0][0]))
-    except (IndexError, msgspec.DecodeError, ValueError):
+def _text_input(signature: Signature) -> dict[str, Any]:
+    """Anything at all, with the first of the requests that the model brought: only its script knows what it takes."""
+    if not signature.example:
         return {}
+    text = str(signature.example[0][0])
+    try:
+        return {"example": msgspec.json.decode(text)}
+    except (msgspec.DecodeError, ValueError):
+        return {"example": text}
 
 
 def _input(signature: Signature, spec: str) -> dict[str, Any]:

@@ -110,6 +110,13 @@ def test_a_script_of_json_text_is_described_by_its_example() -> None:
     assert made["ServiceInput"] == {"example": {"x": [1]}}
 
 
+def test_no_request_is_made_up_for_a_script_of_json_text() -> None:
+    data = Column(name="data", kind=Kind.STRING, datatype=BY_NAME["BYTES"])
+    made = schemas(described("3", inputs=[data], platform="r", example=()))
+
+    assert made["ServiceInput"] == {}
+
+
 def test_a_model_that_has_not_loaded_cannot_be_described() -> None:
     state = endpoint(deployment())
     with pytest.raises(NotReady, match="blue"):
