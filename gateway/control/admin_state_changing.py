@@ -24,10 +24,13 @@ from gateway.control.admin_state_forms import STATE_BYTES, Applied, RollbackBody
 from gateway.control.change_errors import ChangeRefused
 from gateway.control.document import Document
 from gateway.control.state_writer import StateWriter, Written
+from gateway.core.errors import InvalidInput
 
 __all__ = ["Changing"]
 
 _BODY_BYTES = 64 * 1024
+_SHOWN = 64
+"""Characters of a name from a body that an error repeats."""
 
 
 class Changing:
@@ -105,7 +108,10 @@ class Changing:
         change: Callable[[Document, str, Mapping[str, int]], Document],
     ) -> web.Response:
         seen, endpoint = seen_version(request, operation.precondition), endpoint_of(request)
-        percents = await read_body(request, dict[str, int], _BODY_BYTES)
+        percents = await read_body(request, dict[str, Any], _BODY_BYTES)
+        for name, percent in percents.items():
+            if type(percent) is not int or not 0 <= percent <= 100:  # nor a boolean
+                raise InvalidInput(f"{name[:_SHOWN]}: expected a whole number from 0 to 100")
         written = await self._writer.change_endpoint(
             caller_of(request), endpoint, seen, lambda document: change(document, endpoint, percents)
         )
