@@ -19,6 +19,8 @@ __all__ = ["banner", "shown_path"]
 _ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104  # compared with, not bound to
 _VALUE = 40
 """Characters of one example value that are worth showing."""
+_TEXT = 400
+"""Characters of an example that is a whole request, which cannot be cut, that are worth showing."""
 
 
 def banner(config: Config, files: StateFiles, readiness: Mapping[str, Any], examples: Mapping[str, Any]) -> list[str]:
@@ -73,7 +75,11 @@ def _commands(endpoint: str, config: Config, files: StateFiles, url: str, exampl
         "    -H 'Content-Type: application/json' \\",
         f"    {url}/api/v1/endpoint/{endpoint}/score \\",
     ]
-    if whole := (example or {}).get("whole", example):
+    is_text, text = "text" in (example or {}), (example or {}).get("text")
+    if is_text:
+        if text is not None and len(text) <= _TEXT:
+            yield from [*curl, f"    --data-raw {shlex.quote(text)}"]
+    elif whole := (example or {}).get("whole", example):
         body = {"input_data": {"columns": whole["columns"], "index": [0], "data": [[*map(_short, whole["row"])]]}}
         yield from [*curl, f"    -d {shlex.quote(json.dumps(body))}"]
     if example and "whole" in example:
@@ -83,6 +89,9 @@ def _commands(endpoint: str, config: Config, files: StateFiles, url: str, exampl
     http_port = "" if edge.http_port == type(edge)().http_port else f" --port {edge.http_port}"
     grpc_port = "" if edge.grpc_port == type(edge)().grpc_port else f" --port {edge.grpc_port}"
     sample = _sample(config.root, endpoint)
+    if is_text and text is None and sample is None:
+        yield "  # its script alone knows what a request looks like; signature.json can give an example"
+        return
     data = f" --data {shown_path(sample)}" if sample else " --example"
     yield f"  {tool} invoke {endpoint}{data}{state}{http_port}{key_file}"
     if sample:

@@ -70,7 +70,8 @@ def check(path: Path, timeout: float, console: Console) -> int:
     with console.status("loading models") if console.is_terminal else nullcontext():
         results = asyncio.run(check_all(config, timeout))
     for found in results:
-        told = "" if found.answer is None else json.dumps(found.answer)
+        untried = "" if found.error else "none: no example"
+        told = untried if found.answer is None else json.dumps(found.answer)
         table.add_row(
             found.endpoint,
             found.deployment,

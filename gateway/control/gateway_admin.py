@@ -44,11 +44,17 @@ class GatewayAdmin:
         return self._metrics.text()
 
     async def examples(self) -> dict[str, dict[str, Any]]:
-        """Endpoint → column names and one example row of its default deployment, as far as the model brought one."""
+        """
+        Endpoint → column names and one example row of its default deployment, as far as the model brought one; of a
+        script that takes the text of a request that text, or None.
+        """
         found: dict[str, dict[str, Any]] = {}
         for endpoint in self._catalog.endpoints():
             deployment = endpoint.default.deployment
-            if deployment is not None and deployment.signature.example:
+            if deployment is not None and deployment.takes_text:
+                brought = deployment.signature.example
+                found[endpoint.name] = {"text": str(brought[0][0]) if brought else None}
+            elif deployment is not None and deployment.signature.example:
                 found[endpoint.name] = _example(deployment.signature)
                 # With features there are two ways to ask: with the keys, and with everything that the model takes.
                 if deployment.model_signature is not None and deployment.model_signature.example:

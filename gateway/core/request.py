@@ -98,6 +98,12 @@ class Deployment:
     is_idempotent: bool = True
     """Whether rows may be scored again after a worker died with them."""
 
+    @property
+    def takes_text(self) -> bool:
+        """Whether a request is a text that only the model's own script understands: R, one string called ``data``."""
+        inputs = self.signature.inputs
+        return self.platform == "r" and len(inputs) == 1 and inputs[0].name == "data" and inputs[0].is_text
+
 
 class Routed(Struct):
     """A request that belongs to one deployment. ``received.deadline`` is set from here on."""

@@ -18,8 +18,7 @@ __all__ = ["is_text_model", "takes_text", "text_payload", "text_result"]
 
 
 def is_text_model(deployment: Deployment) -> bool:
-    inputs = deployment.signature.inputs
-    return deployment.platform == "r" and len(inputs) == 1 and inputs[0].name == "data" and inputs[0].is_text
+    return deployment.takes_text
 
 
 def takes_text(endpoint: EndpointState, pin: str | None) -> bool:

@@ -103,3 +103,18 @@ def test_the_commands_show_what_the_endpoint_takes(
     assert f'-H "Authorization: {credential}' in text
     assert f"lockgate invoke price --example{key_file}" in text
     assert "demo.key" not in text
+
+
+def test_the_example_of_a_script_that_takes_text_is_sent_as_it_is(config: Config) -> None:
+    text = printed(config, examples={"price": {"text": '{"x": [1, 2.5]}'}})
+
+    assert """--data-raw '{"x": [1, 2.5]}'""" in text
+    assert "invoke price --example" in text
+
+
+def test_no_request_is_offered_for_a_script_that_takes_text_and_brings_no_example(config: Config) -> None:
+    text = printed(config, examples={"price": {"text": None}})
+
+    assert "signature.json can give an example" in text
+    assert "curl" not in text
+    assert "--example" not in text

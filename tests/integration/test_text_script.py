@@ -59,6 +59,7 @@ def test_check_takes_a_script_with_and_without_an_example_and_tells_what_is_wron
 
     assert right.returncode == 0, right.stdout
     assert '{"result": "[2,5]"}' in right.stdout
+    assert "none: no example" in next(line for line in right.stdout.splitlines() if "plain" in line)
     assert wrong.returncode == 1
     assert "the example cannot be scored (1 rows at once): non-numeric argument to binary operator" in wrong.stdout
 
@@ -106,3 +107,11 @@ def test_invoke_sends_the_example_that_was_given_and_says_where_none_was(stack: 
     assert json.loads(shown.stdout) == [2, 5]
     assert plain.returncode != 0
     assert '--example: "plain" has none; expected a request by --data' in plain.stderr
+
+
+def test_the_commands_that_are_printed_send_what_the_script_takes(stack: Stack) -> None:
+    printed = "\n".join(stack.lines)
+    plain, _, shown = printed[printed.index("Try plain") :].partition("Try shown")
+
+    assert "curl" not in plain
+    assert f"--data-raw '{json.dumps(GOOD)}'" in shown
