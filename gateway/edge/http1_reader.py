@@ -223,7 +223,9 @@ class RequestReader:
             raise InvalidInput("expected a host header")
         length = headers.get("content-length")
         if length is not None:
-            has_body = length != "0"
+            # llhttp lets spaces behind it pass, and as many noughts as it likes, where ``int`` has a limit.
+            length = length.rstrip(" \t").lstrip("0")
+            has_body = length != ""
             if has_body and int(length) > self._max_body:
                 raise self._too_large()
         else:

@@ -203,6 +203,21 @@ def test_an_offer_to_upgrade_without_a_body_leaves_the_connection_as_it_is() -> 
     assert [each.path for each in read.requests] == ["/u", "/score"]
 
 
+@pytest.mark.parametrize("none", [b"0", b"00", b"0 ", b" 0\t", b"0" * 1900, b"000 "])
+@pytest.mark.parametrize("head", [UPGRADE, b"POST /u HTTP/1.1\r\nHost: h\r\n"])
+def test_a_length_of_nothing_however_it_is_written_leaves_the_connection_as_it_is(head: bytes, none: bytes) -> None:
+    read = Read()(head + b"Content-Length: " + none + b"\r\n\r\n", HELLO)
+
+    assert read.lines == [("POST", "/u", "", b""), ("POST", "/score", "a=b", b"hello")]
+
+
+def test_a_length_may_begin_with_more_noughts_than_python_reads_digits() -> None:
+    read = Read(EdgeConfig(max_body_bytes=1000, max_header_bytes=16_000))
+    read(b"POST /u HTTP/1.1\r\nHost: h\r\nContent-Length: " + b"0" * 5000 + b"5\r\n\r\nhello")
+
+    assert read.lines == [("POST", "/u", "", b"hello")]
+
+
 def test_a_refused_request_is_known_as_far_as_it_was_read() -> None:
     read = Read()(b"POST /invocations HTTP/1.1\r\nX: 1\r\n")
     with pytest.raises(InvalidInput):
