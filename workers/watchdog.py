@@ -105,7 +105,9 @@ class Watchdog:
             self._soon_enough = NEVER
             following = self.look()
             self._soon_enough = following - _TICK
-            is_rung = self._bell.wait(None if following == NEVER else max(0.0, following - self._clock()))
+            # A drain time has no bound, what a thread can wait for has.
+            left = max(0.0, min(threading.TIMEOUT_MAX, following - self._clock()))
+            is_rung = self._bell.wait(None if following == NEVER else left)
             if is_rung:
                 self._bell.clear()  # before looking
                 self._learn()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -313,6 +314,14 @@ def awake_long_enough() -> Steps:
     steps.look_until_it_waits()
     steps.now = 1.5
     return steps
+
+
+def test_a_time_further_off_than_a_thread_can_wait_does_not_end_it() -> None:
+    steps = Steps()
+    steps.dog.limit(1e12)
+    steps.look_until_it_waits()
+
+    assert steps.next_at == threading.TIMEOUT_MAX
 
 
 BUDGETS = (0.001, 0.015, 1.0, 5.0)
