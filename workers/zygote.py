@@ -52,6 +52,8 @@ _PRELOADED = (
     "workers.server",
 )
 """What every child would import by itself; none of it starts a thread."""
+_LONGEST = 1e9
+"""Seconds: ``sigtimedwait`` refuses more than a few times that."""
 _CRASHED = 70
 """Exit status of a child whose own code raised (EX_SOFTWARE of sysexits.h)."""
 
@@ -120,7 +122,7 @@ class Group:
         reload_wait: float = RELOAD_WAIT,
     ) -> None:
         self._work = work
-        self._drain, self._reload_wait = drain, reload_wait
+        self._drain, self._reload_wait = min(drain, _LONGEST), reload_wait
         self._children = [
             _Child(options, Backoff(random.random), folder=folder / f"worker-{i}") for i, options in enumerate(workers)
         ]

@@ -83,6 +83,15 @@ def test_sigterm_lets_workers_finish(tmp_path: Path) -> None:
         assert [event["event"] for event in started.seen].count("drained") == 2
 
 
+def test_a_drain_time_further_off_than_a_process_can_wait_lets_workers_finish(tmp_path: Path) -> None:
+    with group(tmp_path, "polite", drain=1e10) as started:
+        started.until("ready")
+        started.process.send_signal(signal.SIGTERM)
+        left = started.until("exited")
+
+        assert left["status"] == 0
+
+
 def test_a_worker_that_somebody_has_stopped_leaves_as_any_other(tmp_path: Path) -> None:
     with group(tmp_path, "polite", drain=2) as started:
         os.kill(started.until("ready")["pid"], signal.SIGSTOP)
