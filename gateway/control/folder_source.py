@@ -106,22 +106,17 @@ class FolderSource:
         return self._read_only
 
     async def read(self) -> Document:
-        return self._told(await self._off_loop(self._read_newest, _READ_S))
+        return await self._off_loop(self._read_newest, _READ_S)
 
     async def write(self, document: Document, expected: int) -> Document:
-        try:
-            written = self._told(await self._off_loop(lambda: self._write(document, expected), _READ_S))
-        except Conflict:
-            self._looks.wake()  # with what the writer has not seen
-            raise
-        self._looks.wake()  # whoever has changed something waits for it to run
-        return written
+        return await self._off_loop(lambda: self._write(document, expected), _READ_S)
 
     async def changed(self) -> None:
         while not self._news.taken():
             pause, is_away = (_AWAY_S, True) if self._is_away else (LOOK_S, False)
             with suppress(SourceUnavailable), self._answering():
                 if await self._looks.until_new(pause, is_once=is_away):
+                    self._news.taken()  # it is told with this
                     return
 
     async def history(self) -> Sequence[Entry]:
@@ -134,21 +129,18 @@ class FolderSource:
         self._looks.close()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _told(self, document: Document) -> Document:
-        """Somebody is given this one; who follows is told if it is another than the last."""
-        found = self._news.of(document)
-        if self._news.is_there:
-            self._looks.wake()
-        return found
-
     async def _off_loop(self, act: Callable[[], T], seconds: float) -> T:
         def in_turn() -> T:
             with self._turn:
                 return act()
 
         with self._answering():
-            async with asyncio.timeout(seconds):
-                return await asyncio.get_running_loop().run_in_executor(self._thread, in_turn)
+            try:
+                async with asyncio.timeout(seconds):
+                    return await asyncio.get_running_loop().run_in_executor(self._thread, in_turn)
+            finally:
+                if self._news.is_there:  # whoever follows need not wait for the next look
+                    self._looks.wake()
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
@@ -170,7 +162,7 @@ class FolderSource:
     def _look_in_turn(self) -> tuple[Look, bool]:
         with self._turn:
             found = self._look()
-            return found, found != self._seen
+            return found, found != self._seen or self._news.is_there  # whoever came upon it may have left since
 
     def _read_newest(self) -> Document:
         known, seen = self._known, self._seen
@@ -185,7 +177,7 @@ class FolderSource:
     def _newest(self) -> tuple[Document, ServedFolder]:
         """That of the history, or the next version where the files say something else."""
         self._known = None
-        found, digests = self._read_whole()
+        found, digests, look = self._read_whole()
         newest = self._history.newest()
         document = Document(
             entry=Entry(version=self._history.last + 1, at=self._clock(), by="files", what=_what(newest, found)),
@@ -198,10 +190,14 @@ class FolderSource:
         else:
             self._history.add(document)
         self._known = (self._seen, document) if self._seen is not None else None
+        self._news.of_state((look, document.entry.version, document.entry.at))
         return document, found
 
-    def _read_whole(self) -> tuple[ServedFolder, dict[str, str]]:
-        """What the files say, read while nobody changed them, and the digests of the models."""
+    def _read_whole(self) -> tuple[ServedFolder, dict[str, str], Look | None]:
+        """
+        What the files say, read while nobody changed them, the digests of the models, and how all of them look; None
+        where they did not stop changing, which is seen at the next look.
+        """
         for _ in range(_READS):
             problem: ConfigError | None = None
             files = self._stamps()
@@ -215,12 +211,14 @@ class FolderSource:
                 if (trouble := of_disk(error)) is not None:
                     raise trouble from error  # nothing is wrong with what is written there: it is asked again
                 problem = error  # also of a file that was replaced or taken away while it was read
-            if self._look() == look:
+            if is_settled := self._look() == look:
                 break
         self._remember(look)
         if problem is not None:
+            if is_settled:
+                self._news.of_state((look, str(problem)))
             raise problem
-        return found, digests
+        return found, digests, look if is_settled else None
 
     def _remember(self, look: Look) -> None:
         now_ns = int(self._clock() * 1e9)
@@ -242,13 +240,12 @@ class FolderSource:
                 self._writing.run(document, folder_changes(self._root, found, document))
             except Edited:
                 continue  # a version of its own, or nothing but a comment
-            return document
+            return self._news.of(document)
         raise SourceUnavailable("the files are being edited: nothing was changed")
 
     def _expect(self, version: int) -> ServedFolder:
         newest, found = self._newest()
         if newest.version != version:
-            self._news.of(newest)
             raise Conflict(version, newest.version)
         return found
 

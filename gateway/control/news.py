@@ -6,33 +6,39 @@ A source is read by several: who changes something reads first, and must not tak
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-
 from gateway.control.document import Document
 
 __all__ = ["News"]
 
 
 class News:
-    """Tells too often rather than not: also of what the follower has come upon itself."""
+    """
+    Tells too often rather than not: also of what the follower has come upon itself. One thread may come upon something
+    while another one asks.
+    """
 
     def __init__(self) -> None:
-        self._last: Hashable = None
-        self._is_news = False
+        self._last: object = None
+        self._came = self._taken = 0
 
     def of(self, document: Document) -> Document:
         """Somebody was given this one."""
-        found = (document.entry.version, document.entry.at)
-        self._is_news = self._is_news or (self._last is not None and found != self._last)
-        self._last = found
+        self.of_state((document.entry.version, document.entry.at))
         return document
+
+    def of_state(self, found: object) -> None:
+        """Somebody has seen what is there to be like this; it need not be a document."""
+        if self._last is not None and found != self._last:
+            self._came += 1
+        self._last = found
 
     @property
     def is_there(self) -> bool:
         """Whether there is any that nobody has taken."""
-        return self._is_news
+        return self._came != self._taken
 
     def taken(self) -> bool:
         """Whether there was any since this was called last."""
-        was, self._is_news = self._is_news, False
-        return was
+        came = self._came  # once: what comes from now on is left for the next time
+        before, self._taken = self._taken, came
+        return came != before
