@@ -30,8 +30,8 @@ __all__ = ["Credentials"]
 
 _EVERY = 0.5
 """Seconds between two looks at the files: what wakes a process costs more than the look."""
-_FLUSH = 120
-"""Looks after which the times of last use are written: once a minute."""
+_FLUSH = 60.0
+"""Seconds between two times that the times of last use are written."""
 
 
 class Credentials:
@@ -94,16 +94,21 @@ class Credentials:
             if self._oidc is not None:
                 tasks.create_task(self._oidc.run(), name="oidc")
             tasks.create_task(self._follow(pause), name="credentials")
+            tasks.create_task(self._flush(pause), name="last uses")
 
     async def _follow(self, pause: Callable[[float], Awaitable[None]]) -> None:
         try:
             while True:
-                for _ in range(_FLUSH):
-                    await pause(_EVERY)
-                    self._keys.refresh()
-                    self._tokens.refresh()
-                    self._audit.sweep()
-                await asyncio.to_thread(self._keys.flush)
+                await pause(_EVERY)
+                self._keys.refresh()
+                self._tokens.refresh()
+                self._audit.sweep()
         finally:
             self._audit.close()
             self._keys.flush()
+
+    async def _flush(self, pause: Callable[[float], Awaitable[None]]) -> None:
+        """Apart from the looks: the file may be locked by others, or its disk be slow, and revocations do not wait."""
+        while True:
+            await pause(_FLUSH)
+            await asyncio.to_thread(self._keys.flush)

@@ -4,7 +4,8 @@ The keys as the files say now: followed while the process runs, and who used whi
 ``Credentials`` has the files looked at twice a second, so a revocation holds within a second in every process that
 reads them; a key that is not known makes us look at once, so a fresh one works everywhere the moment it is made. A file
 that became unreadable is refused and what was known is kept: a slip of an editor must not lock everybody out, and
-whoever wants that takes the keys out of the file.
+whoever wants that takes the keys out of the file. It is read again at every look, because what kept us from it may not
+be in it: a process that has no file descriptor left must not miss a revocation for ever.
 
 What was shown and found is remembered until the files are looked at the next time, so that a key is hashed twice a
 second rather than with every request. That changes nothing but the cost, as ``Passes`` says: only what was found in
@@ -46,6 +47,8 @@ class KeyStore:
         self.passes = Passes(clock)
         """Forgotten with the ring, and at every look."""
         self._stamps = self._look()
+        self._refusal = ""
+        """Why what is there now could not be taken over."""
         self._install(self._read())
 
     async def __call__(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
@@ -70,14 +73,18 @@ class KeyStore:
         """Take over what has changed; whether anything had."""
         self.passes.forget()
         stamps = self._look()
-        if stamps == self._stamps:
+        if stamps == self._stamps and not self._refusal:
             return False
+        told = self._refusal if stamps == self._stamps else ""
         self._stamps = stamps
         try:
             ring = self._read()
         except ConfigError as refusal:
-            log.error("auth.keys_refused", reason=str(refusal), kept=len(self._ring))
+            self._refusal = str(refusal)
+            if self._refusal != told:
+                log.error("auth.keys_refused", reason=self._refusal, kept=len(self._ring))
             return False
+        self._refusal = ""
         before = {holder.digest: holder for holder in self._ring}
         for holder in ring:
             if (known := before.get(holder.digest)) is not None:

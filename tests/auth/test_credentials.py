@@ -16,6 +16,7 @@ from gateway.auth.config import AuthConfig
 from gateway.auth.credentials import Credentials
 from gateway.auth.key_file import change_keys
 from gateway.auth.key_uses import KeyUses
+from gateway.auth.sealed_file import locked
 from gateway.auth.token import issue_token
 from gateway.auth.token_keys import rotate_token_key, signing_key
 from gateway.config import load_settings
@@ -23,6 +24,8 @@ from gateway.core.access import ClientCertificate, Presented, Role
 from gateway.core.errors import ConfigError, Forbidden, NotFound, Unauthenticated
 
 NOW = 1_000_000.0
+LOOK, FLUSH = 0.5, 60.0
+"""Seconds of the pauses."""
 
 
 class Opened:
@@ -34,7 +37,8 @@ class Opened:
         self.credentials = Credentials(
             self.files, config or AuthConfig(), {"a": "key", "t": "token"}, wall_clock=lambda: NOW
         )
-        self._paused, self._go = asyncio.Queue[float](), asyncio.Semaphore(0)
+        self._paused = {seconds: asyncio.Queue[None]() for seconds in (LOOK, FLUSH)}
+        self._go = {seconds: asyncio.Semaphore(0) for seconds in (LOOK, FLUSH)}
 
     async def ask(self, shown: str, endpoint: str = "a") -> str:
         return (await self.credentials.access(Presented(f"Bearer {shown}"), endpoint, Role.SCORE)).name
@@ -48,19 +52,26 @@ class Opened:
         """While the files are followed; they have been looked at ``look`` times."""
         async with asyncio.timeout(10):
             task = asyncio.create_task(self.credentials.run(self._pause))
-            await self._paused.get()
+            for paused in self._paused.values():
+                await paused.get()
             yield
             task.cancel()
             await asyncio.wait([task])
 
-    async def look(self, times: int = 1) -> None:
-        for _ in range(times):
-            self._go.release()
-            await self._paused.get()
+    async def look(self) -> None:
+        self.end_pause(LOOK)
+        await self._paused[LOOK].get()
+
+    async def flush(self) -> None:
+        self.end_pause(FLUSH)
+        await self._paused[FLUSH].get()
+
+    def end_pause(self, seconds: float) -> None:
+        self._go[seconds].release()
 
     async def _pause(self, seconds: float) -> None:
-        self._paused.put_nowait(seconds)
-        await self._go.acquire()
+        self._paused[seconds].put_nowait(None)
+        await self._go[seconds].acquire()
 
 
 async def test_a_key_that_was_revoked_is_refused_after_one_look(tmp_path: Path) -> None:
@@ -74,6 +85,19 @@ async def test_a_key_that_was_revoked_is_refused_after_one_look(tmp_path: Path) 
             await opened.ask(opened.key)
 
     assert before == "demo"
+
+
+async def test_a_revocation_does_not_wait_until_last_uses_are_written(tmp_path: Path) -> None:
+    opened = Opened(tmp_path)
+    async with opened.followed():
+        await opened.ask(opened.key)
+        with locked(opened.files.key_uses):  # by another process that writes its own to a slow disk
+            opened.end_pause(FLUSH)
+            with change_keys(opened.files.keys) as keys:
+                keys.clear()
+            await opened.look()
+            with pytest.raises(Unauthenticated):
+                await opened.ask(opened.key)
 
 
 async def test_tokens_that_were_all_revoked_are_refused_after_one_look(tmp_path: Path) -> None:
@@ -95,9 +119,9 @@ async def test_last_uses_are_written_once_a_minute_and_at_the_end(tmp_path: Path
     uses = KeyUses(opened.files.key_uses)
     async with opened.followed():
         await opened.ask(opened.key)
-        await opened.look(119)
-        soon = uses.read()
         await opened.look()
+        soon = uses.read()
+        await opened.flush()
         later = uses.read()
         await opened.ask(opened.files.admin_key.read_text().strip())
     end = uses.read()

@@ -146,6 +146,21 @@ async def test_a_broken_new_file_is_refused_once_and_the_old_keys_stay(keys: Key
     assert [(event["event"], event["kept"]) for event in events] == [("auth.keys_refused", 3)]
 
 
+async def test_a_revocation_that_could_not_be_read_holds_once_it_can(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> list[ApiKey]:
+        raise ConfigError(str(path), "cannot be read: Too many open files")
+
+    keys.remove("demo")
+    with monkeypatch.context() as patch:
+        patch.setattr("gateway.auth.key_store.read_keys", fail)
+        keys.store.refresh()
+    keys.store.refresh()
+    with pytest.raises(Unauthenticated):
+        await keys.ask(KEY)
+
+
 async def test_a_file_that_is_gone_locks_nobody_out(keys: Keys) -> None:
     keys.file.unlink()
     keys.store.refresh()

@@ -11,11 +11,12 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from structlog.testing import capture_logs
 
 from gateway.auth.token import IssuedToken, TokenAccess, is_of_lockgate, issue_token
 from gateway.auth.token_keys import LONGEST, rotate_token_key, signing_key
 from gateway.core.access import Presented, Principal, Role
-from gateway.core.errors import Forbidden, Unauthenticated
+from gateway.core.errors import ConfigError, Forbidden, Unauthenticated
 
 NOW = 1_000_000.0
 
@@ -209,6 +210,25 @@ async def test_a_broken_file_of_keys_is_refused_and_the_old_keys_stay(tokens: To
     tokens.access.refresh()
 
     assert (await tokens.ask(token)).name == "ci"
+
+
+async def test_a_revocation_that_could_not_be_read_holds_once_it_can_and_is_told_of_once(
+    tokens: Tokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> list[Any]:
+        raise ConfigError(str(path), "cannot be read: Too many open files")
+
+    token = tokens.issue()
+    await tokens.ask(token)
+    rotate_token_key(tokens.file, NOW, keep_old=False)
+    with capture_logs() as events, monkeypatch.context() as patch:
+        patch.setattr("gateway.auth.token_keys._read", fail)
+        tokens.access.refresh()
+        tokens.access.refresh()
+    tokens.access.refresh()
+
+    assert [event["event"] for event in events] == ["auth.token_keys_refused"]
+    assert "no longer valid" in str(await tokens.refusal(token))
 
 
 async def test_verdicts_are_bounded_and_what_made_way_is_judged_anew(tmp_path: Path) -> None:
