@@ -132,6 +132,8 @@ async def test_a_revoked_key_is_refused_after_the_next_look(tmp_path: Path) -> N
         looked = asyncio.Queue[None]()
 
         async def pause(seconds: float) -> None:
+            if seconds == 60.0:  # until last uses are written
+                await asyncio.Event().wait()
             assert seconds <= 0.5, "two looks must fit into the promised second"
             looked.put_nowait(None)
             await looks.acquire()
