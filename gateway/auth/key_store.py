@@ -4,8 +4,7 @@ The keys as the files say now: followed while the process runs, and who used whi
 ``Credentials`` has the files looked at twice a second, so a revocation holds within a second in every process that
 reads them; a key that is not known makes us look at once, so a fresh one works everywhere the moment it is made. A file
 that became unreadable is refused and what was known is kept: a slip of an editor must not lock everybody out, and
-whoever wants that takes the keys out of the file. It is read again at every look, because what kept us from it may not
-be in it: a process that has no file descriptor left must not miss a revocation for ever.
+whoever wants that takes the keys out of the file. It is read again at every look (see ``Followed``).
 
 What was shown and found is remembered until the files are looked at the next time, so that a key is hashed twice a
 second rather than with every request. That changes nothing but the cost, as ``Passes`` says: only what was found in
@@ -21,6 +20,7 @@ from pathlib import Path
 import structlog
 
 from gateway.auth.bearer import bearer, forbidden, invalid
+from gateway.auth.followed import Followed
 from gateway.auth.key_file import mount_stamp, read_keys, read_mounted
 from gateway.auth.key_ring import Holder, KeyRing
 from gateway.auth.key_uses import KeyUses
@@ -46,9 +46,7 @@ class KeyStore:
         self._path, self._mounted, self._uses, self._clock = path, mounted, uses, clock
         self.passes = Passes(clock)
         """Forgotten with the ring, and at every look."""
-        self._stamps = self._look()
-        self._refusal = ""
-        """Why what is there now could not be taken over."""
+        self._followed = Followed(self._look)
         self._install(self._read())
 
     async def __call__(self, caller: Caller, endpoint: str | None, role: Role) -> Principal:
@@ -72,19 +70,15 @@ class KeyStore:
     def refresh(self) -> bool:
         """Take over what has changed; whether anything had."""
         self.passes.forget()
-        stamps = self._look()
-        if stamps == self._stamps and not self._refusal:
+        if not self._followed.is_due():
             return False
-        told = self._refusal if stamps == self._stamps else ""
-        self._stamps = stamps
         try:
             ring = self._read()
         except ConfigError as refusal:
-            self._refusal = str(refusal)
-            if self._refusal != told:
-                log.error("auth.keys_refused", reason=self._refusal, kept=len(self._ring))
+            if self._followed.refused(str(refusal)):
+                log.error("auth.keys_refused", reason=str(refusal), kept=len(self._ring))
             return False
-        self._refusal = ""
+        self._followed.taken()
         before = {holder.digest: holder for holder in self._ring}
         for holder in ring:
             if (known := before.get(holder.digest)) is not None:
@@ -114,7 +108,7 @@ class KeyStore:
 
     def _look_again(self, presented: bytes) -> Holder:
         # Only our own file: looking through a mounted folder is no work for strangers to order.
-        if stamp(self._path) != self._stamps[0]:
+        if stamp(self._path) != self._followed.seen[0]:
             self.refresh()
         holder = self._find(presented)
         if holder is None:

@@ -18,6 +18,7 @@ import structlog
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from gateway.auth.followed import Followed
 from gateway.auth.sealed_file import locked, stamp, write_sealed
 from gateway.core.errors import ConfigError
 
@@ -82,32 +83,27 @@ class TokenKeys:
 
     def __init__(self, path: Path, on_change: Callable[[], None]) -> None:
         self._path, self._on_change = path, on_change
-        self._stamp = stamp(path)
-        self._refusal = ""
-        """Why what is there now could not be taken over: tried at every look, as it may not be in the file."""
+        self._followed = Followed(lambda: stamp(path))
         self._public = self._read()
 
     def find(self, kid: str) -> ec.EllipticCurvePublicKey | None:
         """The key that such a token must have been signed with."""
-        if kid not in self._public and stamp(self._path) != self._stamp:  # to read the file is no work for strangers
+        # Only where it is another one: to read a file that is refused is no work for strangers to order.
+        if kid not in self._public and stamp(self._path) != self._followed.seen:
             self.refresh()
         return self._public.get(kid)
 
     def refresh(self) -> bool:
         """Take over what has changed; whether anything had. A file that cannot be read is refused and logged."""
-        found = stamp(self._path)
-        if found == self._stamp and not self._refusal:
+        if not self._followed.is_due():
             return False
-        told = self._refusal if found == self._stamp else ""
-        self._stamp = found
         try:
             self._public = self._read()
         except ConfigError as refusal:
-            self._refusal = str(refusal)
-            if self._refusal != told:
-                log.error("auth.token_keys_refused", reason=self._refusal, kept=len(self._public))
+            if self._followed.refused(str(refusal)):
+                log.error("auth.token_keys_refused", reason=str(refusal), kept=len(self._public))
             return False
-        self._refusal = ""
+        self._followed.taken()
         log.info("auth.token_keys_changed", kids=list(self._public))
         self._on_change()
         return True
