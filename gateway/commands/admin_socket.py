@@ -32,14 +32,19 @@ class Answer:
     body: bytes
 
 
-async def ask(path: Path, method: str, target: str, seconds: float, body: bytes | None = None) -> Answer:
-    """``body`` is JSON. Raises ``OSError``, also where there is no whole answer in time (``TimeoutError``)."""
+async def ask(
+    path: Path, method: str, target: str, seconds: float, body: bytes | None = None, *, credential: str = ""
+) -> Answer:
+    """
+    ``body`` is JSON, ``credential`` what somebody else has shown us in ``Authorization``. Raises ``OSError``, also
+    where there is no whole answer in time (``TimeoutError``).
+    """
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(seconds):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.setblocking(False)
             await loop.sock_connect(connection, str(path))
-            await loop.sock_sendall(connection, _request(method, target, body))
+            await loop.sock_sendall(connection, _request(method, target, body, credential))
             received = bytearray()
             while piece := await loop.sock_recv(connection, _PIECE):
                 received += piece
@@ -67,8 +72,12 @@ def parsed(received: bytes | bytearray) -> Answer | None:
     return Answer(status, bytes(received[begin : begin + length]))
 
 
-def _request(method: str, target: str, body: bytes | None) -> bytes:
+def _request(method: str, target: str, body: bytes | None, credential: str) -> bytes:
     head = f"{method} {target} HTTP/1.0\r\nHost: gateway\r\n"
+    if credential:
+        if "\r" in credential or "\n" in credential:
+            raise ValueError("expected a credential of one line")
+        head += f"Authorization: {credential}\r\n"
     if body is not None:
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-    return head.encode() + b"\r\n" + (body or b"")
+    return head.encode(errors="surrogateescape") + b"\r\n" + (body or b"")

@@ -7,15 +7,16 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-import aiohttp
 import msgspec
 
+from gateway.commands.admin_socket import ask
 from gateway.core.errors import NotFound, NotReady
 from gateway.routing.report import MirrorState, merged
 
 __all__ = ["Comparisons"]
 
-_PATIENCE = aiohttp.ClientTimeout(total=5.0)
+_PATIENCE = 5.0
+"""Seconds."""
 
 
 class Comparisons:
@@ -41,11 +42,7 @@ class Comparisons:
 
 async def _ask(socket: Path, path: str, credential: str) -> MirrorState | None:
     try:
-        async with (
-            aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket)), timeout=_PATIENCE) as session,
-            session.get(f"http://gateway{path}", headers={"Authorization": credential}) as response,
-        ):
-            body = await response.read()
-            return msgspec.json.decode(body, type=MirrorState) if response.status == 200 else None
-    except (aiohttp.ClientError, OSError, TimeoutError, msgspec.MsgspecError):
+        answer = await ask(socket, "GET", path, _PATIENCE, credential=credential)
+        return msgspec.json.decode(answer.body, type=MirrorState) if answer.status == 200 else None
+    except (OSError, msgspec.MsgspecError):
         return None

@@ -103,8 +103,6 @@ class Fleet:
 
     async def _ask(self, path: str) -> dict[str, str]:
         """Index → body, or an empty text from a gateway that does not answer."""
-        if len(self._sockets) == 1:  # the usual case, without a task of its own: who follows a change asks often
-            return {index: await _get(socket, path) for index, socket in self._sockets.items()}
         texts = await asyncio.gather(*(_get(socket, path) for socket in self._sockets.values()))
         return dict(zip(self._sockets, texts, strict=True))
 

@@ -13,7 +13,6 @@ import msgspec
 
 from gateway.core.catalog import DeploymentState, EndpointState, not_loaded
 from gateway.core.signature import Column, Kind, Signature
-from gateway.edge.text_model import is_text_model
 
 __all__ = ["VERSIONS", "document"]
 
@@ -47,7 +46,7 @@ def document(endpoint: EndpointState, described: DeploymentState, *, version: st
         raise not_loaded(endpoint.name, described.name, has_failed=described.has_failed)
     spec = VERSIONS[version]
     signature = described.deployment.signature
-    if is_text_model(described.deployment):
+    if described.deployment.takes_text:
         schemas = {"ServiceInput": _text_input(signature), "ServiceOutput": {}}
     else:
         schemas = {"ServiceInput": _input(signature, spec), "ServiceOutput": _output(signature, spec)}

@@ -12,19 +12,15 @@ import msgspec
 from gateway.core.catalog import EndpointState
 from gateway.core.errors import InvalidInput
 from gateway.core.payload import Table
-from gateway.core.request import Answer, Deployment
+from gateway.core.request import Answer
 
-__all__ = ["is_text_model", "takes_text", "text_payload", "text_result"]
-
-
-def is_text_model(deployment: Deployment) -> bool:
-    return deployment.takes_text
+__all__ = ["takes_text", "text_payload", "text_result"]
 
 
 def takes_text(endpoint: EndpointState, pin: str | None) -> bool:
     """Whether a body for ``endpoint`` is text: as its pinned deployment takes it, or else its default one."""
     state = endpoint.deployments[pin] if pin else endpoint.default
-    return state.deployment is not None and is_text_model(state.deployment)
+    return state.deployment is not None and state.deployment.takes_text
 
 
 def text_payload(body: bytes) -> Table:
@@ -39,7 +35,7 @@ def text_result(answer: Answer) -> bytes | None:
     """The JSON text that such a deployment gave; None for any other answer. Other text is sent as a JSON string."""
     rows = answer.rows
     is_text = len(rows.layout.columns) == len(rows.texts) == rows.count == 1
-    if not is_text or not is_text_model(answer.deployment):
+    if not is_text or not answer.deployment.takes_text:
         return None
     text = rows.texts[0][0]
     if text is None:

@@ -9,7 +9,7 @@ from gateway.core.payload import Table
 from gateway.core.request import Answer
 from gateway.core.signature import Column, Kind
 from gateway.core.tensor import BY_NAME
-from gateway.edge.text_model import is_text_model, takes_text, text_payload, text_result
+from gateway.edge.text_model import takes_text, text_payload, text_result
 from tests.support.edge_service import PRICE, deployment, endpoint, rows_of
 
 DATA = Column(name="data", kind=Kind.STRING, datatype=BY_NAME["BYTES"])
@@ -21,7 +21,7 @@ FRAME = deployment(platform="r", name="frame")
 def test_a_script_is_known_by_its_signature() -> None:
     onnx = deployment(inputs=[DATA], outputs=[RESULT])
 
-    assert [is_text_model(each) for each in (SCRIPT, FRAME, onnx)] == [True, False, False]
+    assert [each.takes_text for each in (SCRIPT, FRAME, onnx)] == [True, False, False]
 
 
 def test_the_pinned_deployment_decides_before_the_default_one() -> None:
