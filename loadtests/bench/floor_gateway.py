@@ -19,37 +19,28 @@ import ssl
 import sys
 from hashlib import sha256
 from pathlib import Path
-from typing import cast
 
 import ngh2
 import uvloop
 
 from gateway.wire.v1 import grpc_service_pb2 as wire
 from loadtests.bench.floor_link import Link
+from loadtests.bench.floor_peer import HEAD, Peer
 from loadtests.bench.h2load import framed
 
 __all__: list[str] = []
 
-HEAD = [(b":status", b"200"), (b"content-type", b"application/grpc")]
 
-
-class Caller(asyncio.Protocol):
+class Caller(Peer):
     """One client's connection. A call without the key ends it."""
-
-    _transport: asyncio.Transport
 
     def __init__(self, loop: asyncio.AbstractEventLoop, link: Link, authorization: bytes) -> None:
         """``authorization``: SHA-256 of the header's right value."""
+        super().__init__(ngh2.Role.SERVER)
         self._loop, self._link, self._authorization = loop, link, authorization
-        self._engine = ngh2.Connection(ngh2.Role.SERVER)
         self._bodies: dict[int, list[bytes]] = {}
         self._answers: set[asyncio.Task[None]] = set()
         self._is_scheduled = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._engine.initiate_connection()
-        self._flush()
 
     def data_received(self, data: bytes) -> None:
         self._engine.receive_data(data)
@@ -94,8 +85,7 @@ class Caller(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._is_scheduled = False
-        if data := self._engine.data_to_send():
-            self._transport.write(data)
+        super()._flush()
 
 
 async def serve(port: int, context: ssl.SSLContext, authorization: bytes, socket: str) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
 
 import ngh2
 
 from loadtests.bench.floor_messages import BATCH, SCORED, Messages
+from loadtests.bench.floor_peer import Peer
 from loadtests.bench.grpc_connection import fields
 from loadtests.bench.h2load import framed
 
@@ -25,14 +25,12 @@ Scored = tuple[bytes, float]
 Waiting = list[tuple[bytes, asyncio.Future[Scored]]]
 
 
-class Link(asyncio.Protocol):
+class Link(Peer):
     """The stream to the worker. What waits leaves together when fewer than ``BATCHES_OUT`` are out."""
 
-    _transport: asyncio.Transport
-
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(ngh2.Role.CLIENT)
         self._loop = loop
-        self._engine = ngh2.Connection(ngh2.Role.CLIENT)
         self._messages = Messages()
         self._stream = self._sent = 0
         self._waiting: Waiting = []
@@ -40,8 +38,7 @@ class Link(asyncio.Protocol):
         self._is_scheduled = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._engine.initiate_connection()
+        super().connection_made(transport)
         self._stream = self._engine.send_request(fields("worker", "/Score", {}))
         self._send()
 
@@ -70,8 +67,7 @@ class Link(asyncio.Protocol):
             self._out[self._sent] = batch
             message = BATCH.pack(self._sent, len(batch)) + b"".join([row for row, _ in batch])
             self._engine.send_data(self._stream, framed(message))
-        if data := self._engine.data_to_send():
-            self._transport.write(data)
+        self._flush()
 
     def _deliver(self, message: bytes) -> None:
         number, rows, seconds = SCORED.unpack_from(message)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from time import perf_counter
-from typing import Any, cast
+from typing import Any
 
 import ngh2
 import numpy as np
@@ -18,28 +18,20 @@ import onnxruntime
 import uvloop
 
 from loadtests.bench.floor_messages import BATCH, SCORED, Messages
+from loadtests.bench.floor_peer import HEAD, Peer
 from loadtests.bench.h2load import framed
 
 __all__: list[str] = []
 
-HEAD = [(b":status", b"200"), (b"content-type", b"application/grpc")]
 
-
-class Worker(asyncio.Protocol):
+class Worker(Peer):
     """The stream of one gateway. A batch is scored where it arrives."""
 
-    _transport: asyncio.Transport
-
     def __init__(self, session: Any) -> None:
+        super().__init__(ngh2.Role.SERVER)
         self._session = session
         self._input: str = session.get_inputs()[0].name
-        self._engine = ngh2.Connection(ngh2.Role.SERVER)
         self._messages = Messages()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._engine.initiate_connection()
-        self._flush()
 
     def data_received(self, data: bytes) -> None:
         self._engine.receive_data(data)
@@ -58,10 +50,6 @@ class Worker(asyncio.Protocol):
         (outputs,) = self._session.run(None, {self._input: given})
         seconds = perf_counter() - started
         return SCORED.pack(number, rows, seconds) + bytes(outputs.tobytes())
-
-    def _flush(self) -> None:
-        if data := self._engine.data_to_send():
-            self._transport.write(data)
 
 
 async def serve(socket: str, model: str) -> None:
