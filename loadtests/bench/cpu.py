@@ -11,11 +11,11 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["TICK", "Meter", "Used", "busy_seconds", "descendants", "process_seconds", "resident_mb"]
+__all__ = ["TICK", "Meter", "Used", "busy_seconds", "descendants", "process_seconds", "resident_mb", "stolen_seconds"]
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 """Seconds in one of the kernel's ticks."""
@@ -68,18 +68,28 @@ def descendants(pid: int) -> list[int]:
 def busy_seconds(stat: str, cores: Collection[int]) -> float:
     """Busy time of these cores together, from /proc/stat: user, nice, system, irq and softirq."""
     busy = 0
-    for line in stat.splitlines():
-        name, *times = line.split()
-        if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in cores:
-            user, nice, system, _, _, irq, softirq, *_ = map(int, times)
-            busy += user + nice + system + irq + softirq
+    for user, nice, system, _, _, irq, softirq, *_ in _of_cores(stat, cores):
+        busy += user + nice + system + irq + softirq
     return busy * TICK
+
+
+def stolen_seconds(stat: str, cores: Collection[int]) -> float:
+    """How long these cores together wanted to run and the host of this virtual machine did not let them."""
+    return sum(times[7] for times in _of_cores(stat, cores)) * TICK
 
 
 def process_seconds(stat: str) -> float:
     """utime + stime of one line of /proc/<pid>/stat, whose second field, a name, may hold spaces and parentheses."""
     fields = stat.rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) * TICK
+
+
+def _of_cores(stat: str, cores: Collection[int]) -> Iterator[list[int]]:
+    """The ticks of each, in the order of proc(5)."""
+    for line in stat.splitlines():
+        name, *times = line.split()
+        if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in cores:
+            yield [int(ticks) for ticks in times]
 
 
 def _cpu_seconds(pids: Sequence[int]) -> float:

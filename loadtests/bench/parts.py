@@ -177,7 +177,7 @@ class Bench:
                 self.folders.models / "random-forest",
                 self.layout,
                 changes=self.options.changes,
-                loads=10 * self.options.repeats,
+                loads=20 * self.options.repeats,
                 seconds=self.options.seconds,
             )
 

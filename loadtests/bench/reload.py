@@ -92,7 +92,8 @@ def run(
     a change is refused or not taken up.
     """
     streams = _streams(lockgate)
-    steady = SteadyRun(SteadyLoad(streams=streams, ca_file=str(lockgate.ca_file), seconds=LONGEST), core=layout.server)
+    load = SteadyLoad(streams=streams, ca_file=str(lockgate.ca_file), seconds=LONGEST)
+    steady = SteadyRun(load, layout.server, layout.both)
     with closing(lockgate.status_page()) as page:
         with steady:
             taken = _many_changes(page, folder, endpoint, changes)

@@ -37,8 +37,13 @@ class Disturbed:
 
     endpoint: str
     requests: int
+    """That counted."""
+    stolen: float
+    """Share of the answered ones that did not count, because the host took a core meanwhile."""
     p50: QuantileRatio
     p99: QuantileRatio
+    p99_with_stolen: QuantileRatio
+    """Of all that were answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,16 +88,24 @@ def by_kind(taken: Iterable[tuple[str, Taken]], samples: Sequence[Sample]) -> li
 
 def disturbed(endpoint: str, samples: Iterable[Sample], windows: Iterable[tuple[Window, Window]]) -> Disturbed:
     """``samples`` of that endpoint, ``windows`` in pairs: quiet, and loading."""
-    its = list(samples)
-    pairs = [(within(its, *quiet), within(its, *loading)) for quiet, loading in windows]
+    answered = [sample for sample in samples if not sample.failure]
+    calm = [sample for sample in answered if sample.counts]
+    every = [(within(answered, *quiet), within(answered, *loading)) for quiet, loading in windows]
+    pairs = [(within(calm, *quiet), within(calm, *loading)) for quiet, loading in windows]
     return Disturbed(
         endpoint=endpoint,
-        requests=sum(len(quiet) + len(loading) for quiet, loading in pairs),
+        requests=_count(pairs),
+        stolen=1 - _count(pairs) / max(1, _count(every)),
         p50=quantile_ratio(pairs, 0.50),
         p99=quantile_ratio(pairs, 0.99),
+        p99_with_stolen=quantile_ratio(every, 0.99),
     )
 
 
 def within(samples: Iterable[Sample], start: float, end: float) -> list[float]:
-    """The milliseconds of what was due then and was answered well."""
-    return [sample.seconds * 1000 for sample in samples if start <= sample.due < end and not sample.failure]
+    """The milliseconds of what was due then."""
+    return [sample.seconds * 1000 for sample in samples if start <= sample.due < end]
+
+
+def _count(pairs: Iterable[tuple[list[float], list[float]]]) -> int:
+    return sum(len(quiet) + len(loading) for quiet, loading in pairs)

@@ -192,6 +192,7 @@ def _shadow(shadow: Sequence[Shadowed]) -> list[str]:
         "requests",
         "failed",
         "generator late p99 ms",
+        "more, stolen",
         "other work",
     )
     rows = [
@@ -207,6 +208,7 @@ def _shadow(shadow: Sequence[Shadowed]) -> list[str]:
             f"{s.requests:,}",
             f"**{s.failed}**" if s.failed else "0",
             f"{s.lag_p99_ms:.1f}",
+            f"{s.stolen:.0%}",
             _other_work(s.foreign),
         )
         for s in shadow
@@ -229,6 +231,8 @@ def _reload(reload: Reloaded) -> list[str]:
             f"{d.p99.with_:.2f}",
             f"{d.p99.low:.2f} – {d.p99.high:.2f}",
             f"{d.requests:,}",
+            f"{d.stolen:.0%}",
+            f"{d.p99_with_stolen.value:.2f} ({d.p99_with_stolen.low:.2f} – {d.p99_with_stolen.high:.2f})",
         )
         for d in reload.disturbed
     ]
@@ -251,6 +255,8 @@ def _reload(reload: Reloaded) -> list[str]:
                 "while it loads",
                 "p99 ratio, 95 % of draws",
                 "requests",
+                "more, stolen",
+                "p99 ratio with those",
             ),
             disturbed,
         ),

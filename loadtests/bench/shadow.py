@@ -56,6 +56,8 @@ class Shadowed:
     p99: QuantileRatio
     lag_p99_ms: float
     """How late the generator was."""
+    stolen: float
+    """Share of the answered ones that did not count, because the host took a core meanwhile."""
     foreign: float
     """As in ``Measurement``."""
 
@@ -74,14 +76,14 @@ def run(lockgate: Lockgate, layout: Layout, *, repeats: int, seconds: float) -> 
 def pairs_of(samples: Sequence[Sample], turn: float, pairs: int) -> list[tuple[list[float], list[float]]]:
     """
     The milliseconds of neighbouring turns of two streams. The first pair is the warm-up and does not count, nor does
-    the start of any turn.
+    the start of any turn and what met theft.
     """
     start = min(sample.due for sample in samples)
     found: list[tuple[list[float], list[float]]] = [([], []) for _ in range(pairs)]
     for sample in samples:
         at = sample.due - start
         pair = int(at / (2 * turn)) - 1
-        if 0 <= pair < pairs and at % turn >= SETTLE and not sample.failure:
+        if 0 <= pair < pairs and at % turn >= SETTLE and sample.counts:
             found[pair][sample.stream].append(sample.seconds * 1000)
     return found
 
@@ -106,11 +108,12 @@ def _measure(lockgate: Lockgate, layout: Layout, wire: str, request: Request, *,
     )
     before = mirrored(lockgate.metrics())
     meter = Meter(lockgate.roles(), layout.both)
-    with SteadyRun(load, layout.load) as steady:
+    with SteadyRun(load, layout.load, layout.both) as steady:
         samples = steady.wait()
     foreign = meter.used().foreign
     sent = mirrored(lockgate.metrics()) - before
     windows = pairs_of(samples, turn, pairs)
+    answered = [sample for sample in samples if not sample.failure]
     found = Shadowed(
         wire=wire,
         rate=RATE,
@@ -120,6 +123,7 @@ def _measure(lockgate: Lockgate, layout: Layout, wire: str, request: Request, *,
         p50=quantile_ratio(windows, 0.50),
         p99=quantile_ratio(windows, 0.99),
         lag_p99_ms=quantile(sorted(sample.lag * 1000 for sample in samples), 0.99),
+        stolen=sum(sample.met_theft for sample in answered) / max(1, len(answered)),
         foreign=foreign,
     )
     print(f"shadow: {found}", file=sys.stderr)

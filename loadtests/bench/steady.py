@@ -77,6 +77,13 @@ class Sample(msgspec.Struct, frozen=True, array_like=True):
     """How late it was sent."""
     failure: str
     """Empty for 200 and OK."""
+    met_theft: bool = False
+    """Whether the host of this virtual machine took a core from it meanwhile (``stolen``)."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether its time tells about the server."""
+        return not self.failure and not self.met_theft
 
 
 def due_times(load: SteadyLoad, place: int) -> Iterator[float]:

@@ -19,8 +19,8 @@ from loadtests.bench.spread import QuantileRatio
 from loadtests.bench.steady import Sample
 
 
-def sample(due: float, seconds: float = 0.001, failure: str = "") -> Sample:
-    return Sample(0, due, seconds, 0.0, failure)
+def sample(due: float, seconds: float = 0.001, failure: str = "", *, met_theft: bool = False) -> Sample:
+    return Sample(0, due, seconds, 0.0, failure, met_theft)
 
 
 def taken(written: float, running: float, settled: float | None = None) -> Taken:
@@ -136,8 +136,8 @@ def test_a_kind_of_change_is_told_by_its_median_and_its_longest() -> None:
     assert (found[0].p50_s, found[0].max_s, found[0].settled_max_s) == (0.5, 0.75, 1.75)
 
 
-def test_only_what_was_due_in_a_window_and_answered_well_is_in_it() -> None:
-    samples = [sample(0.9), sample(1.0, 0.002), sample(1.5, 9.0, "HTTP 503"), sample(2.0)]
+def test_only_what_was_due_in_a_window_is_in_it() -> None:
+    samples = [sample(0.9), sample(1.0, 0.002), sample(2.0)]
 
     assert within(samples, 1.0, 2.0) == [2.0]
 
@@ -150,6 +150,20 @@ def test_quiet_and_loading_windows_are_held_against_each_other() -> None:
     assert (found.requests, found.p99.value) == (4, 2.0)
 
 
+def test_a_failed_request_is_in_no_window() -> None:
+    found = disturbed("mlp", [sample(0.5), sample(1.5), sample(1.6, 9.0, "HTTP 503")], [((0.0, 1.0), (1.0, 2.0))])
+
+    assert (found.requests, found.p99_with_stolen.value) == (2, 1.0)
+
+
+def test_what_met_theft_does_not_count_and_is_told_apart() -> None:
+    samples = [sample(0.5), sample(0.6), sample(1.5), sample(1.6, 0.003, met_theft=True)]
+
+    found = disturbed("mlp", samples, [((0.0, 1.0), (1.0, 2.0))])
+
+    assert (found.requests, found.stolen, found.p99.value, found.p99_with_stolen.value) == (3, 0.25, 1.0, 3.0)
+
+
 def reloaded(*, failed: int = 0, took: float = 0.5, by: float = 1.0) -> Reloaded:
     ratio = QuantileRatio(without=2.0, with_=2.0 * by, low=0.9, high=1.2)
     return Reloaded(
@@ -158,7 +172,7 @@ def reloaded(*, failed: int = 0, took: float = 0.5, by: float = 1.0) -> Reloaded
         failures={"HTTP 503": failed} if failed else {},
         loads=4,
         load_p50_s=3.0,
-        disturbed=[Disturbed(endpoint="mlp", requests=100, p50=ratio, p99=ratio)],
+        disturbed=[Disturbed(endpoint="mlp", requests=100, stolen=0.0, p50=ratio, p99=ratio, p99_with_stolen=ratio)],
         lag_p99_ms=0.1,
         foreign=0.0,
     )

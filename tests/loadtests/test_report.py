@@ -10,7 +10,7 @@ import pytest
 from loadtests.bench import h2load, wrk
 from loadtests.bench.closed_loop import Measurement, medians
 from loadtests.bench.connections import Held
-from loadtests.bench.cpu import TICK, busy_seconds, process_seconds
+from loadtests.bench.cpu import TICK, busy_seconds, process_seconds, stolen_seconds
 from loadtests.bench.features_cost import FEAST_CALL, HIT, MISS
 from loadtests.bench.idle import Added, compute_ms
 from loadtests.bench.idle_grpc import is_whole
@@ -306,6 +306,12 @@ def test_busy_time_counts_only_the_cores_of_the_bench_and_not_their_idle_time() 
     assert busy_seconds(stat, [0, 1]) == 16 * TICK
 
 
+def test_stolen_time_is_that_of_the_cores_of_the_bench() -> None:
+    stat = "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 1 2 3 4 5 6 7 20 0 0\ncpu1 0 0 0 0 0 0 0 3 0 0\ncpu2 0 0 0 0 0 0 0 5 0 0\n"
+
+    assert stolen_seconds(stat, [0, 1]) == 23 * TICK
+
+
 def report(**changes: Any) -> Report:
     given: dict[str, Any] = {
         "started": "2026-01-02T03:04:05+00:00",
@@ -350,7 +356,16 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
     idle = [Added(server="bare", wire="REST", requests=9, added_p50_ms=0.1, added_p99_ms=0.2, seen_p50_ms=0.1)]
     ratio = QuantileRatio(without=1.0, with_=1.0, low=0.9, high=1.1)
     shadow = Shadowed(
-        wire="http", rate=9.0, requests=9, failed=1, mirrored=0.9, p50=ratio, p99=ratio, lag_p99_ms=0.1, foreign=0.0
+        wire="http",
+        rate=9.0,
+        requests=9,
+        failed=1,
+        mirrored=0.9,
+        p50=ratio,
+        p99=ratio,
+        lag_p99_ms=0.1,
+        stolen=0.1,
+        foreign=0.0,
     )
     reload = Reloaded(
         changes=[Changes(kind="weights", count=9, failed=1, p50_s=0.1, max_s=0.2, settled_max_s=0.3)],
@@ -358,7 +373,7 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
         failures={"HTTP 503": 1},
         loads=9,
         load_p50_s=1.0,
-        disturbed=[Disturbed(endpoint="mlp", requests=9, p50=ratio, p99=ratio)],
+        disturbed=[Disturbed(endpoint="mlp", requests=9, stolen=0.1, p50=ratio, p99=ratio, p99_with_stolen=ratio)],
         lag_p99_ms=0.1,
         foreign=0.0,
     )

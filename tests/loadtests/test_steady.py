@@ -53,6 +53,12 @@ def test_a_failed_request_has_no_latency() -> None:
     assert pairs_of(samples, 2.0, 1) == [([1.0], [3.0])]
 
 
+def test_what_met_theft_does_not_count() -> None:
+    samples = [sample(0, 0.0), sample(0, 5.0), Sample(0, 5.1, 9.0, 0.0, "", True), sample(1, 7.0, 0.003)]
+
+    assert pairs_of(samples, 2.0, 1) == [([1.0], [3.0])]
+
+
 def test_windows_that_are_all_alike_leave_no_doubt_about_their_ratio() -> None:
     found = quantile_ratio([([1.0, 2.0], [1.1, 2.2])] * 8, 0.99)
 
