@@ -29,6 +29,11 @@ _BARS = " ▁▂▃▄▅▆▇█"
 _WORST = 5
 _FLIPS = 8
 _QUANTILES = ("p01", "p25", "p50", "p75", "p99")
+_VERDICTS = {
+    "agrees": ("agrees", "bold green"),
+    "undecided": ("UNDECIDED", "bold yellow"),
+    "differs": ("DIFFERS", "bold red"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,10 +92,12 @@ def plot(bars: Sequence[Sequence[float]]) -> str:
 def _verdict(report: Mapping[str, Any], shadow: Mapping[str, Any], one: Mapping[str, Any]) -> Text:
     name = f"{report['endpoint']}: {shadow['deployment']} against {one['primary']}"
     noise = one["noise_agreement"]
-    own = "" if noise is None else f"; {one['primary']} agrees with itself on {_percent(noise)}"
+    asked = f"the {one['noise_rows']} rows that it was asked twice"
+    own = "" if noise is None else f"; {one['primary']} agrees with itself on {_percent(noise)} of {asked}"
+    if one["verdict"] == "undecided":
+        own += ", too few to tell whether that is more than noise"
     text = Text(f"{name}  ", style="bold")
-    verdict = ("DIFFERS", "bold red") if one["differs"] else ("agrees", "bold green")
-    text.append(*verdict)
+    text.append(*_VERDICTS[one["verdict"]])
     return text.append(
         f"  on {_percent(one['agreement'])} of {one['rows']} rows they say the same{own}", style="default"
     )

@@ -3,14 +3,15 @@ What a mirror has found, as people and programs read it: JSON values, made from 
 
 A shadow differs from its primary when it disagrees more often than the primary does with itself, by more than chance
 would explain. What the primary says twice to the same request is the noise floor: a model that draws random numbers, or
-threads that add up in another order, disagree with themselves.
+threads that add up in another order, disagree with themselves. Replays are few, so there is a third verdict: what was
+not seen to be noise, and is not proved to be more, is undecided. Nobody is told of an agreement that was not seen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import sqrt
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -27,6 +28,10 @@ _BARS = 40
 _FLIPS = 50
 _SIGMAS = 4.0
 """How far apart two shares must be to differ: chance does that once in 30,000 looks."""
+_DOUBT = 2.0
+"""How far apart they may be to agree: chance leaves one look in 40 undecided."""
+
+Verdict = Literal["agrees", "undecided", "differs"]
 
 
 class MirrorState(msgspec.Struct):
@@ -96,15 +101,16 @@ def _merge_shadows(whole: MirrorState, state: MirrorState) -> None:
 
 
 def _comparison(one: Comparison, noise: Comparison | None) -> dict[str, Any]:
+    verdict = _verdict(one, noise)
     return {
         "primary": one.primary,
         "requests": one.requests,
         "rows": one.rows,
         "agreement": _share(one.agreeing, one.rows),
         "noise_agreement": _share(noise.agreeing, noise.rows) if noise else None,
-        "differs": _differs(one.rows - one.agreeing, one.rows, noise.rows - noise.agreeing, noise.rows)
-        if noise
-        else one.agreeing < one.rows,
+        "noise_rows": noise.rows if noise else 0,
+        "verdict": verdict,
+        "differs": verdict == "differs",
         "columns": {
             name: _column(tally, noise.columns.get(name) if noise else None) for name, tally in one.columns.items()
         },
@@ -167,12 +173,17 @@ def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def _differs(wrong: int, rows: int, noise_wrong: int, noise_rows: int) -> bool:
-    """Whether the share of wrong rows is larger than among the replays, by more than chance explains."""
+def _verdict(one: Comparison, noise: Comparison | None) -> Verdict:
+    """What the share of rows that disagree says, beside that among the replays."""
+    wrong = one.rows - one.agreeing
     if not wrong:
-        return False
-    if not noise_rows:
-        return True
-    together = (wrong + noise_wrong) / (rows + noise_rows)
-    spread = sqrt(max(together * (1 - together), 1 / (rows + noise_rows)) * (1 / rows + 1 / noise_rows))
-    return wrong / rows - noise_wrong / noise_rows > _SIGMAS * spread
+        return "agrees"
+    if not noise or not noise.rows:
+        return "differs"
+    noise_wrong = noise.rows - noise.agreeing
+    together = (wrong + noise_wrong) / (one.rows + noise.rows)
+    spread = sqrt(max(together * (1 - together), 1 / (one.rows + noise.rows)) * (1 / one.rows + 1 / noise.rows))
+    apart = (wrong / one.rows - noise_wrong / noise.rows) / spread
+    if apart > _SIGMAS:
+        return "differs"
+    return "undecided" if not noise_wrong or apart > _DOUBT else "agrees"

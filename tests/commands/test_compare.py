@@ -44,8 +44,10 @@ def printed(value: dict[str, Any]) -> str:
     return capture.get()
 
 
-def verdict(*comparers: Comparer) -> bool:
-    return bool(report(state(*comparers))["shadows"][0]["comparisons"][0]["differs"])
+def verdict(*comparers: Comparer) -> str:
+    found = report(state(*comparers))["shadows"][0]["comparisons"][0]
+    assert found["differs"] == (found["verdict"] == "differs")
+    return str(found["verdict"])
 
 
 def test_the_verdict_the_picture_the_flips_and_the_counts_are_printed() -> None:
@@ -65,19 +67,41 @@ def test_every_part_of_the_report_can_be_nothing() -> None:
 
 
 def test_a_shadow_that_says_the_same_agrees() -> None:
-    assert not verdict(comparer("blue", "next", 0.0, 0))
+    assert verdict(comparer("blue", "next", 0.0, 0)) == "agrees"
 
 
 def test_one_that_differs_no_more_than_the_primary_from_itself_agrees() -> None:
-    assert not verdict(comparer("blue", "next", 2.5, 0), comparer("blue", "blue", 2.5, 0))
+    assert verdict(comparer("blue", "next", 2.5, 0), comparer("blue", "blue", 2.5, 0)) == "agrees"
 
 
 def test_one_that_differs_more_than_the_primary_from_itself_does_not() -> None:
-    assert verdict(comparer("blue", "next", 2.5, 0), comparer("blue", "blue", 0.0, 0))
+    assert verdict(comparer("blue", "next", 2.5, 0), comparer("blue", "blue", 0.0, 0)) == "differs"
 
 
-def test_a_single_row_of_noise_proves_nothing() -> None:
-    assert not verdict(comparer("blue", "next", 2.5, 0, count=2), comparer("blue", "blue", 0.0, 0, count=1))
+def test_one_that_says_something_else_differs_where_nothing_is_replayed() -> None:
+    assert verdict(comparer("blue", "next", 2.5, 0)) == "differs"
+
+
+@pytest.mark.parametrize("count", [2, 500])
+def test_a_single_row_of_noise_proves_nothing(count: int) -> None:
+    replayed = comparer("blue", "blue", 0.0, 0, count=1)
+
+    assert verdict(comparer("blue", "next", 2.5, 0, count=count), replayed) == "undecided"
+
+
+def test_a_few_wrong_rows_are_no_agreement_where_the_primary_has_never_disagreed_with_itself() -> None:
+    assert verdict(comparer("blue", "next", 0.0, 3), comparer("blue", "blue", 0.0, 0, count=20)) == "undecided"
+
+
+def test_what_noise_hardly_explains_is_undecided() -> None:
+    assert verdict(comparer("blue", "next", 2.5, 0), comparer("blue", "blue", 0.0, 6, count=25)) == "undecided"
+
+
+def test_an_undecided_verdict_says_what_it_lacks() -> None:
+    text = printed(report(state(comparer("blue", "next", 2.5, 0), comparer("blue", "blue", 0.0, 0, count=2))))
+
+    assert "next against blue  UNDECIDED" in text
+    assert "on 100.00 % of the 2 rows that it was asked twice, too few to tell" in " ".join(text.split())
 
 
 def test_the_reports_of_two_processes_are_one() -> None:
