@@ -174,7 +174,7 @@ class Child:
     async def stop(self) -> None:
         """Ask the child to drain and wait until it is gone; past its drain time it is killed."""
         self._stopping.set()
-        self._signal(signal.SIGTERM)
+        self._ask_to_leave()
         try:
             async with asyncio.timeout(self.spec.drain):
                 await self._gone.wait()
@@ -191,7 +191,7 @@ class Child:
     async def renew(self) -> None:
         """End this life as ``stop`` does; the next one begins as after any death."""
         process = self._process
-        self._signal(signal.SIGTERM)
+        self._ask_to_leave()
         with suppress(TimeoutError):
             async with asyncio.timeout(self.spec.drain):
                 await self._died.wait()
@@ -271,6 +271,10 @@ class Child:
             return
         self.state.apply(event)
         self._changed(self.state)
+
+    def _ask_to_leave(self) -> None:
+        self._signal(signal.SIGTERM)
+        self._signal(signal.SIGCONT)  # who is stopped would not hear of it before it is killed
 
     def _signal(self, number: signal.Signals) -> None:
         # Not reaped yet as long as ``_process`` is set, so the pid, which is also that of its group, is still its own.

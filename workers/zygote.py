@@ -10,6 +10,10 @@ A child that dies is back at once, then with growing waits while it dies young (
 load the model, such as when its files were replaced, is tried again much later while others live, which serve on; the
 last one takes the group with it, and whoever started the group tries again. SIGTERM is passed on, children get
 ``drain_ms`` to finish what they accepted, and what is then left is killed.
+
+The death of whoever started the group is told by SIGCONT and means the same as SIGTERM, but for a model that still
+loads: that ends at once. A pending SIGTERM does nothing to a process that somebody has stopped; SIGCONT wakes it, and
+another parent tells it from everybody else's.
 """
 
 from __future__ import annotations
@@ -42,7 +46,7 @@ __all__ = ["Group", "run_group"]
 log = structlog.get_logger()
 
 _PR_SET_PDEATHSIG = 1
-_WATCHED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
+_WATCHED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGCONT)
 _PRELOADED = (
     "grpc.aio",
     "workers.codec",
@@ -71,7 +75,7 @@ def run_group(group: GroupOptions) -> int:
         if not is_prepared(os.environ):
             restart_prepared(group.threads, needs_stack=engine == "r")
         claim_stdout()
-        _die_with_parent(signal.SIGTERM)  # there is still time to drain, and to remove the temporary files
+        _die_with_parent(signal.SIGKILL)  # until there is something to drain
         _close_stdin()
         with tempfile.TemporaryDirectory(prefix="lockgate-", ignore_cleanup_errors=True) as folder:
             os.environ["TMPDIR"] = tempfile.tempdir = folder
@@ -128,11 +132,13 @@ class Group:
         ]
 
     def run(self) -> int:
-        """Until SIGTERM or SIGINT, or until no worker is left; returns the exit status."""
+        """Until SIGTERM or SIGINT, or until no worker or no parent is left; returns the exit status."""
         signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+        parent = os.getppid()
+        _die_with_parent(signal.SIGCONT)
         gc.collect()
         gc.freeze()  # what lives now lives on: no child has to touch it
-        while True:
+        while os.getppid() == parent:
             now = monotonic()
             for child in self._children:
                 if child.due is not None and child.due <= now:
@@ -144,12 +150,13 @@ class Group:
                 received = signal.sigtimedwait(_WATCHED, max(0.0, min(dues) - monotonic()))
             else:
                 received = signal.sigwaitinfo(_WATCHED)
-            if received is not None and received.si_signo != signal.SIGCHLD:
-                self._stop()
-                return 0
+            if received is not None and received.si_signo in (signal.SIGTERM, signal.SIGINT):
+                break
             if self._reap() == LOAD_FAILED:
                 self._stop()
                 return LOAD_FAILED
+        self._stop()
+        return 0
 
     def _fork(self, child: _Child) -> None:
         threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -13,7 +14,7 @@ from workers.child import ChildSpec, ChildState
 from workers.restart import Backoff
 from workers.supervisor import Supervisor
 
-__all__ = ["READY", "STUBBORN", "Watched", "child", "exited", "running"]
+__all__ = ["READY", "STUBBORN", "Watched", "child", "exited", "running", "stopped"]
 
 READY = """
 import signal, sys, os
@@ -81,6 +82,13 @@ async def running(
             yield watched
         finally:
             watched.stop.set()
+
+
+def stopped(pid: int | None) -> None:
+    """Stop a child of ours, as with Ctrl-Z, and wait until it is."""
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
 
 
 async def exited(pidfd: int) -> None:

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 
-from tests.support.children import READY, STUBBORN, child, running
+from tests.support.children import READY, STUBBORN, child, running, stopped
 from workers.supervisor import Supervisor
 
 
@@ -93,5 +93,13 @@ async def test_a_renewed_child_is_drained_and_started_again() -> None:
 async def test_a_child_that_does_not_leave_is_renewed_by_force() -> None:
     async with running([child("a", STUBBORN, drain=0.05)]) as watched:
         await watched.ready()
+        await watched.supervisor.children(0)[0].renew()
+        await watched.until(lambda: watched.state("a").restarts == 1 and watched.state("a").is_ready)
+
+
+async def test_a_child_that_somebody_has_stopped_is_renewed_as_any_other() -> None:
+    async with running([child("a", READY, drain=3600)]) as watched:
+        await watched.ready()
+        stopped(watched.state("a").pid)
         await watched.supervisor.children(0)[0].renew()
         await watched.until(lambda: watched.state("a").restarts == 1 and watched.state("a").is_ready)

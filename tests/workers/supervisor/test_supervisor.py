@@ -7,7 +7,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from tests.support.children import READY, STUBBORN, child, exited, running
+from tests.support.children import READY, STUBBORN, child, exited, running, stopped
 from workers.restart import LOAD_FAILED, Backoff
 
 ROOT = Path(__file__).parents[3]
@@ -84,6 +84,14 @@ async def test_a_child_that_ignores_sigterm_is_killed_after_its_drain_time() -> 
         gone = os.pidfd_open(pid)
         watched.stop.set()
         await exited(gone)
+        await watched.until(lambda: watched.state("a").phase == "stopped")
+
+
+async def test_a_child_that_somebody_has_stopped_leaves_as_any_other() -> None:
+    async with running([child("a", READY, drain=3600)]) as watched:
+        await watched.ready()
+        stopped(watched.state("a").pid)
+        watched.stop.set()
         await watched.until(lambda: watched.state("a").phase == "stopped")
 
 

@@ -7,9 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from select import select
 from typing import Any
 
 import pytest
@@ -45,6 +47,31 @@ def group(folder: Path, *names: str, drain: float = 20, reload_wait: float = 60)
     try:
         yield Started(process)
     finally:
+        process.kill()
+        process.communicate()
+
+
+@contextmanager
+def orphan(folder: Path, *names: str) -> Iterator[tuple[Started, int]]:
+    """A group below another process, which can be killed; and its pidfd."""
+    between = (
+        "import subprocess, sys; subprocess.run([sys.executable, '-m', 'tests.support.zygote_process', *sys.argv[1:]])"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", between, str(folder), "20", "60", *names], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    started = Started(process)
+    pid = Path(f"/proc/{started.until('forked')['pid']}/stat").read_text().rpartition(")")[2].split()[1]
+    group = os.pidfd_open(int(pid))
+    too_late = threading.Timer(30, signal.pidfd_send_signal, (group, signal.SIGKILL))
+    too_late.start()
+    try:
+        yield started, group
+    finally:
+        too_late.cancel()
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(group, signal.SIGKILL)
+        os.close(group)
         process.kill()
         process.communicate()
 
@@ -166,6 +193,30 @@ def test_a_second_thread_is_found_before_it_can_hurt(tmp_path: Path) -> None:
         assert started.process.wait(timeout=30) == 1
         assert started.process.stderr
         assert "2 threads before a fork" in started.process.stderr.read()
+
+
+def test_a_group_that_is_stopped_and_continued_serves_on(tmp_path: Path) -> None:
+    with group(tmp_path, "polite") as started:
+        first = started.until("ready")["pid"]
+        started.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, started.process.pid, os.WSTOPPED | os.WNOWAIT)
+        started.process.send_signal(signal.SIGCONT)
+        os.kill(first, signal.SIGKILL)
+
+        assert started.until("ready")["pid"] != first
+
+
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_a_group_drains_when_whoever_started_it_is_killed(tmp_path: Path, is_stopped: bool) -> None:
+    with orphan(tmp_path, "polite") as (started, group):
+        started.until("ready")
+        if is_stopped:
+            signal.pidfd_send_signal(group, signal.SIGSTOP)
+        started.process.kill()
+
+        assert started.until("exited")["status"] == 0
+        assert [event["event"] for event in started.seen].count("drained") == 1
+        assert select([group], [], [], 30)[0] == [group]
 
 
 def test_workers_die_with_a_killed_group(tmp_path: Path) -> None:
