@@ -77,8 +77,9 @@ class WorkerChannel:
         on_refused: Callable[[Outstanding], None],
     ) -> None:
         self.address = address
+        self._processes = f"{address}, process "
         self.process = address
-        """Which process is there: another one at the same address is as good as any other worker."""
+        """Which process is there, for whoever has lost a batch with it (see ``pick``)."""
         self.state = ChannelState.CONNECTING
         self.description: Description | None = None
         self.restarts = 0
@@ -110,6 +111,10 @@ class WorkerChannel:
     def is_connected(self) -> bool:
         return self.state not in (ChannelState.CONNECTING, ChannelState.LOST)
 
+    def ran(self, process: str) -> bool:
+        """Whether that process is, or was, at this address."""
+        return process.startswith(self._processes)
+
     def takes(self, layout: Layout) -> bool:
         """Whether rows of this layout are what its model takes; they are not after it was replaced by another."""
         if layout is not self._taken:
@@ -138,7 +143,7 @@ class WorkerChannel:
         before = self.description
         self.restarts += before is not None and before.pid != description.pid
         self.description = description
-        self.process = f"{self.address}, process {description.pid}"
+        self.process = f"{self._processes}{description.pid}"
         self.inputs = self._taken = Layout.of(description.signature.inputs)
         self._outputs = Layout.of(description.signature.outputs)
 

@@ -25,7 +25,7 @@ from gateway.pool.channel import ChannelState, WorkerChannel
 from gateway.pool.config import PoolConfig
 from gateway.pool.flight import Outstanding
 from gateway.pool.link import Link
-from gateway.pool.pick import pick
+from gateway.pool.pick import pick, pick_again
 from gateway.pool.room import Rooms
 from gateway.pool.snapshot import WorkerSnapshot
 from gateway.pool.transport import takes_tls
@@ -146,7 +146,7 @@ class Pool(Rooms):
 
     def _pick(self, avoid: str) -> WorkerChannel | None:
         self._turn = turn = self._turn + 1
-        return pick(self._channels, turn, avoid)
+        return pick_again(self._channels, turn, avoid) if avoid else pick(self._channels, turn)
 
     def _on_refused(self, batch: Outstanding) -> None:
         """The worker is draining, so the next choice is another."""

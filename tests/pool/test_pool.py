@@ -380,20 +380,52 @@ async def test_the_retry_avoids_the_worker_that_was_lost(worker: FakeWorker, oth
     assert (len(worker.batches), len(other.batches)) == (0, 4)
 
 
+async def replaced(worker: FakeWorker, pool: Pool, changes: Changes) -> None:
+    """Another process is at the address of ``worker``, and the pool is linked to it."""
+    places = pool.places
+    await worker.die()
+    await changes.until(lambda: pool.places < places)
+    worker.facts = description(pid=77)
+    await worker.start()
+    await changes.until(lambda: pool.places == places)
+
+
+async def test_a_retry_goes_elsewhere_also_when_another_process_has_taken_the_place_of_the_lost_one(
+    worker: FakeWorker, other: FakeWorker
+) -> None:
+    async with running([worker, other], places=4) as (pool, changes):
+        avoid = await lost(pool, worker)
+        other.batches.clear()
+        await replaced(worker, pool, changes)
+        for i in range(4):
+            await pool.score(rows_of(i), soon(), avoid=avoid)
+
+    assert (len(worker.batches), len(other.batches)) == (0, 4)
+
+
 async def test_retries_do_not_pile_up_elsewhere_once_another_process_has_taken_its_place(
     worker: FakeWorker, other: FakeWorker
 ) -> None:
     async with running([worker, other], places=4) as (pool, changes):
         avoid = await lost(pool, worker)
         other.batches.clear()
-        await worker.die()
-        await changes.until(lambda: pool.places == 2)
-        worker.facts = description(pid=77)
-        await worker.start()
-        await changes.until(lambda: pool.places == 4)
+        await replaced(worker, pool, changes)
         await asyncio.gather(*(pool.score(rows_of(i), soon(), avoid=avoid) for i in range(4)))
 
     assert (len(worker.batches), len(other.batches)) == (2, 2)
+
+
+async def test_a_retry_goes_to_the_process_that_has_taken_the_place_of_the_lost_one_when_nobody_else_serves(
+    worker: FakeWorker, other: FakeWorker
+) -> None:
+    async with running([worker, other], places=4) as (pool, changes):
+        avoid = await lost(pool, worker)
+        await replaced(worker, pool, changes)
+        await other.die()
+        await changes.until(lambda: pool.places == 2)
+        scored = await pool.score(rows_of(1), soon(), avoid=avoid)
+
+    assert (len(worker.batches), numbers(scored.rows)) == (1, [1001])
 
 
 async def test_the_avoided_worker_is_taken_when_it_is_alone(worker: FakeWorker) -> None:
