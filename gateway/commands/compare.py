@@ -92,10 +92,9 @@ def plot(bars: Sequence[Sequence[float]]) -> str:
 def _verdict(report: Mapping[str, Any], shadow: Mapping[str, Any], one: Mapping[str, Any]) -> Text:
     name = f"{report['endpoint']}: {shadow['deployment']} against {one['primary']}"
     noise = one["noise_agreement"]
-    asked = f"the {one['noise_rows']} rows that it was asked twice"
-    own = "" if noise is None else f"; {one['primary']} agrees with itself on {_percent(noise)} of {asked}"
+    own = "" if noise is None else f"; {one['primary']} agrees with itself on {_percent(noise)} of {one['noise_rows']}"
     if one["verdict"] == "undecided":
-        own += ", too few to tell whether that is more than noise"
+        own += ", too few to tell"
     text = Text(f"{name}  ", style="bold")
     text.append(*_VERDICTS[one["verdict"]])
     return text.append(

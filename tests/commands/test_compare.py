@@ -101,7 +101,7 @@ def test_an_undecided_verdict_says_what_it_lacks() -> None:
     text = printed(report(state(comparer("blue", "next", 2.5, 0), comparer("blue", "blue", 0.0, 0, count=2))))
 
     assert "next against blue  UNDECIDED" in text
-    assert "on 100.00 % of the 2 rows that it was asked twice, too few to tell" in " ".join(text.split())
+    assert "blue agrees with itself on 100.00 % of 2, too few to tell" in " ".join(text.split())
 
 
 def test_the_reports_of_two_processes_are_one() -> None:
