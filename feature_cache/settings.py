@@ -11,10 +11,18 @@ from feature_cache.keys import DEFAULT_PREFIX
 __all__ = ["CircuitSettings", "LocalSettings", "StoreSettings", "TlsSettings"]
 
 
-def _at_least(least: int, **values: int) -> None:
+_DAY_MS = 86_400_000
+"""Of every wait and every pause."""
+_YEAR_MS = 365 * _DAY_MS
+"""How long what was read counts."""
+_MOST_ROWS = 10_000_000
+"""Bounds are so far out that nobody who means it comes near, and near enough that one can wait or count by them."""
+
+
+def _within(least: int, most: int, **values: float) -> None:
     for name, value in values.items():
-        if value < least:
-            raise ValueError(f"{name}: expected {least} or more, got {value}")
+        if not least <= value <= most:
+            raise ValueError(f"{name}: expected {least} to {most}, got {value}")
 
 
 class TlsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,8 +49,10 @@ class LocalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """How long after losing the store its last known rows are used, where a feature's policy is ``stale_ok``."""
 
     def __post_init__(self) -> None:
-        _at_least(0, max_rows=self.max_rows, max_bytes=self.max_bytes, last_known_ms=self.last_known_ms)
-        _at_least(1, ttl_ms=self.ttl_ms)
+        _within(0, 10 * _MOST_ROWS, max_rows=self.max_rows)
+        _within(0, 2**40, max_bytes=self.max_bytes)
+        _within(0, _YEAR_MS, last_known_ms=self.last_known_ms)
+        _within(1, _YEAR_MS, ttl_ms=self.ttl_ms)
 
 
 class CircuitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,8 +65,10 @@ class CircuitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     max_open_ms: int = 2_000
 
     def __post_init__(self) -> None:
-        _at_least(1, failures=self.failures, open_ms=self.open_ms)
-        _at_least(self.open_ms, max_open_ms=self.max_open_ms)
+        _within(1, 1_000_000, failures=self.failures)
+        _within(1, _DAY_MS, open_ms=self.open_ms, max_open_ms=self.max_open_ms)
+        if self.max_open_ms < self.open_ms:
+            raise ValueError(f"max_open_ms: expected at least open_ms ({self.open_ms}), got {self.max_open_ms}")
 
 
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,9 +94,13 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     circuit: CircuitSettings = CircuitSettings()
 
     def __post_init__(self) -> None:
-        if not self.timeout_ms > 0:
-            raise ValueError(f"timeout_ms: expected more than 0, got {self.timeout_ms}")
-        _at_least(1, connections=self.connections, max_rows_in_flight=self.max_rows_in_flight)
-        _at_least(1, connect_timeout_ms=self.connect_timeout_ms, ping_ms=self.ping_ms)
-        _at_least(1, min_backoff_ms=self.min_backoff_ms)
-        _at_least(self.min_backoff_ms, max_backoff_ms=self.max_backoff_ms)
+        if not 0 < self.timeout_ms <= _DAY_MS:
+            raise ValueError(f"timeout_ms: expected more than 0, at most {_DAY_MS}, got {self.timeout_ms}")
+        _within(1, 1024, connections=self.connections)
+        _within(1, _MOST_ROWS, max_rows_in_flight=self.max_rows_in_flight)
+        _within(1, _DAY_MS, connect_timeout_ms=self.connect_timeout_ms, ping_ms=self.ping_ms)
+        _within(1, _DAY_MS, min_backoff_ms=self.min_backoff_ms, max_backoff_ms=self.max_backoff_ms)
+        if self.max_backoff_ms < self.min_backoff_ms:
+            raise ValueError(
+                f"max_backoff_ms: expected at least min_backoff_ms ({self.min_backoff_ms}), got {self.max_backoff_ms}"
+            )

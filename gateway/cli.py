@@ -20,6 +20,7 @@ from gateway.commands.compare_options import compare_command
 from gateway.commands.control_options import add_control_commands
 from gateway.commands.features_options import features_app
 from gateway.commands.keys_options import keys_app, token
+from gateway.core.bounds import DAY_MS, DAY_S
 from gateway.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -147,7 +148,9 @@ def worker(
     threads: Annotated[int, typer.Option(min=1, help="Threads of one worker.")] = 1,
     min_vsize_mb: Annotated[int, typer.Option(min=0, help="Room before R collects garbage by itself.")] = 256,
     memory_limit_mb: Annotated[int, typer.Option(min=0, help="Memory at which a worker is replaced; 0: never.")] = 0,
-    drain_ms: Annotated[int, typer.Option(min=0, help="How long accepted batches may take after SIGTERM.")] = 10_000,
+    drain_ms: Annotated[
+        int, typer.Option(min=0, max=DAY_MS, help="How long accepted batches may take after SIGTERM.")
+    ] = 10_000,
     tls_ca: Annotated[Path | None, typer.Option(help="Who signs the certificates of gateways (PEM).")] = None,
     tls_certificate: Annotated[Path | None, typer.Option(help="What is shown to gateways (PEM).")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
@@ -200,7 +203,7 @@ def invoke(
         Path | None, typer.Option(help="A client certificate; without --key-file it is shown alone.")
     ] = None,
     certificate_key: Annotated[Path | None, typer.Option(help="Its private key.")] = None,
-    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds to wait for the answer.")] = 30.0,
+    timeout: Annotated[float, typer.Option(min=0.001, max=DAY_S, help="Seconds to wait for the answer.")] = 30.0,
 ) -> None:
     """Score the rows of a file and print the answer as JSON; the time it took goes to standard error."""
     from gateway.commands.invoke import InvokeOptions, invoke
@@ -228,7 +231,7 @@ def invoke(
 def check(
     path: ServedPath,
     *,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds that one model may take to load.")] = 120.0,
+    timeout: Annotated[float, typer.Option(min=1, max=DAY_S, help="Seconds that one model may take to load.")] = 120.0,
 ) -> None:
     """Validate the configuration, load every model, score its example, and print what was found."""
     from gateway.commands.check import check

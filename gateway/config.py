@@ -28,6 +28,7 @@ from gateway.control.endpoints import AuthMode, EndpointConfig
 from gateway.control.model_files import FilesMissing, ModelFiles
 from gateway.control.served_folder import FEATURES_FOLDER, Opened, ServedFolder, read_served_folder, read_views
 from gateway.control.yaml_file import open_yaml, read_yaml
+from gateway.core.bounds import DAY_MS, expect_within
 from gateway.core.errors import ConfigError
 from gateway.edge.config import EdgeConfig
 from gateway.features.config import FeatureStoreConfig, ViewFile
@@ -72,14 +73,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     def __post_init__(self) -> None:
-        if not 1 <= self.gateways <= 64:
-            raise ValueError(f"gateways: expected 1 to 64, got {self.gateways}")
-        if not 0 <= self.admin_port <= 65535:
-            raise ValueError(f"admin_port: expected 0 to 65535, got {self.admin_port}")
+        expect_within(self, 1, 64, "gateways")
+        expect_within(self, 0, 65535, "admin_port")
+        expect_within(self, 0, DAY_MS, "drain_ms")
         if self.auth.certificates and self.edge.tls.client_auth == "none":
             raise ValueError("auth: expected edge.tls.client_auth optional or required where there are certificates")
-        if self.drain_ms < 0:
-            raise ValueError(f"drain_ms: expected 0 or more, got {self.drain_ms}")
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):

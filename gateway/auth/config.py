@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.auth.client_certificate import CertificateGrant
 from gateway.core.access import Role
+from gateway.core.bounds import DAY_MS, DAY_S, MOST_ROWS, expect_within
 
 __all__ = ["ALGORITHMS", "AuthConfig", "ClaimGrant", "OidcConfig"]
 
@@ -20,6 +21,7 @@ ALGORITHMS = frozenset(
 
 _ENTRA = "https://login.microsoftonline.com"
 _ENTRA_V1 = "https://sts.windows.net"
+_YEAR_HOURS = 365 * 24
 _TENANT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -87,14 +89,11 @@ class OidcConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ValueError(f'algorithms: expected some of {", ".join(sorted(ALGORITHMS))}, got "{unknown[0]}"')
         if not self.algorithms:
             raise ValueError("algorithms: expected at least one")
-        if not 0 <= self.leeway_s <= 600:
-            raise ValueError(f"leeway_s: expected 0 to 600, got {self.leeway_s}")
-        for name in ("refresh_hours", "unknown_key_interval_s"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name}: expected more than 0, got {getattr(self, name)}")
-        for name in ("timeout_ms", "cached_tokens"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        expect_within(self, 0, 600, "leeway_s")
+        expect_within(self, 0, _YEAR_HOURS, "refresh_hours", is_above=True)
+        expect_within(self, 0, DAY_S, "unknown_key_interval_s", is_above=True)
+        expect_within(self, 1, DAY_MS, "timeout_ms")
+        expect_within(self, 1, MOST_ROWS, "cached_tokens")
 
     @property
     def issuers(self) -> tuple[str, ...]:
@@ -125,10 +124,8 @@ class AuthConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """How far the clocks of gateways may be apart."""
 
     def __post_init__(self) -> None:
-        if not 60 <= self.token_lifetime_s <= 86_400:
-            raise ValueError(f"token_lifetime_s: expected 60 to 86400, got {self.token_lifetime_s}")
-        if not 0 <= self.token_leeway_s <= 300:
-            raise ValueError(f"token_leeway_s: expected 0 to 300, got {self.token_leeway_s}")
+        expect_within(self, 60, DAY_S, "token_lifetime_s")
+        expect_within(self, 0, 300, "token_leeway_s")
 
 
 def _is_https(url: str) -> bool:

@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from gateway.core.bounds import DAY_MS, expect_within
+
 __all__ = ["ControlConfig"]
 
 _SCHEMES = ("redis://", "rediss://", "unix://", "redis+cluster://", "rediss+cluster://")
@@ -51,7 +53,5 @@ class ControlConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError(
                 f'name: expected a letter or digit, then up to 63 letters, digits, ".", "_" or "-", got "{self.name}"'
             )
-        if self.gentle_load_ms < 0:
-            raise ValueError(f"gentle_load_ms: expected 0 or more, got {self.gentle_load_ms}")
-        if not 2 <= self.keep <= 10_000:
-            raise ValueError(f"keep: expected 2 to 10000, got {self.keep}")
+        expect_within(self, 0, DAY_MS, "gentle_load_ms")
+        expect_within(self, 2, 10_000, "keep")

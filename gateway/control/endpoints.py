@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from gateway.control.rollout_config import CompareConfig, StickyConfig
+from gateway.core.bounds import DAY_MS, MEMORY_MB, MOST_BATCH, MOST_PROCESSES, MOST_ROWS, expect_within
 
 __all__ = ["AuthMode", "DeploymentConfig", "EndpointConfig"]
 
@@ -59,16 +60,11 @@ class DeploymentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         for name, source in self.features.items():
             if not SOURCE.fullmatch(source):
                 raise ValueError(f'features: expected view:feature for {name}, got "{source}"')
-        for field in ("max_rows", "max_queue_rows", "threads"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field}: expected at least 1, got {getattr(self, field)}")
-        if self.workers is not None and self.workers < 1:
-            raise ValueError(f"workers: expected at least 1, got {self.workers}")
-        for field in ("min_vsize_mb", "memory_limit_mb"):
-            if getattr(self, field) < 0:
-                raise ValueError(f"{field}: expected 0 or more, got {getattr(self, field)}")
-        if self.latency_goal_ms is not None and self.latency_goal_ms <= 0:
-            raise ValueError(f"latency_goal_ms: expected more than 0, got {self.latency_goal_ms}")
+        expect_within(self, 1, MOST_BATCH, "max_rows")
+        expect_within(self, 1, MOST_ROWS, "max_queue_rows")
+        expect_within(self, 1, MOST_PROCESSES, "workers", "threads")
+        expect_within(self, 0, MEMORY_MB, "min_vsize_mb", "memory_limit_mb")
+        expect_within(self, 0, DAY_MS, "latency_goal_ms", is_above=True)
         if not re.fullmatch(r"auto|cpu|(cuda|tensorrt):\d+", self.device):
             raise ValueError(f'device: expected auto, cpu, cuda:N or tensorrt:N, got "{self.device}"')
 
@@ -101,8 +97,7 @@ class EndpointConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
                 raise ValueError(f'name: expected a letter, then up to 31 letters, digits or dashes, got "{name}"')
         if not self.deployments:
             raise ValueError("deployments: expected at least one")
-        if not 1 <= self.request_timeout_ms <= 300_000:
-            raise ValueError(f"request_timeout_ms: expected 1 to 300000, got {self.request_timeout_ms}")
+        expect_within(self, 1, 300_000, "request_timeout_ms")
         if not self.traffic and len(self.deployments) > 1:
             raise ValueError(f"traffic: expected a percentage for {', '.join(self.deployments)}")
         for name, percent in self.traffic.items():
@@ -121,8 +116,7 @@ class EndpointConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
                 raise ValueError(f"mirror_traffic: expected 0 to 100 for {name}, got {percent}")
             if percent and self.weight(name):
                 raise ValueError(f"mirror_traffic: {name} has traffic of its own, expected one or the other")
-        if self.mirror_max_rows < 1:
-            raise ValueError(f"mirror_max_rows: expected at least 1, got {self.mirror_max_rows}")
+        expect_within(self, 1, MOST_ROWS, "mirror_max_rows")
 
     def weight(self, deployment: str) -> int:
         """Percent of the traffic; all of it for an only deployment without ``traffic``."""

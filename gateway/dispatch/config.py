@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.core.bounds import DAY_MS, MOST_BATCH, MOST_ROWS, expect_within
+
 __all__ = ["BatchConfig"]
 
 
@@ -18,9 +20,8 @@ class BatchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """What a batch may take at the worker. Set, it makes the row limit move between 1 and ``max_rows``."""
 
     def __post_init__(self) -> None:
-        if self.max_rows < 1:
-            raise ValueError(f"max_rows: expected at least 1, got {self.max_rows}")
+        expect_within(self, 1, MOST_BATCH, "max_rows")
+        expect_within(self, 1, MOST_ROWS, "max_queue_rows")
+        expect_within(self, 0, DAY_MS, "latency_goal_ms", is_above=True)
         if self.max_queue_rows < self.max_rows:
             raise ValueError(f"max_queue_rows: expected at least max_rows ({self.max_rows})")
-        if self.latency_goal_ms is not None and not self.latency_goal_ms > 0:
-            raise ValueError(f"latency_goal_ms: expected more than 0, got {self.latency_goal_ms}")

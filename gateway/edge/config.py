@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from gateway.core.bounds import DAY_MS, INT32, MOST_CALLS, TIB, expect_within
 from gateway.edge.cors import is_origin
 from gateway.edge.status import Personality
 from gateway.edge.tls import TlsConfig
@@ -57,31 +58,20 @@ class EdgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Pages of which origins may call from a browser, such as ``https://app.example.org``."""
 
     def __post_init__(self) -> None:
-        for name in ("http_port", "grpc_port"):
-            if not 0 <= getattr(self, name) <= 65535:
-                raise ValueError(f"{name}: expected 0 to 65535, got {getattr(self, name)}")
+        expect_within(self, 0, 65535, "http_port", "grpc_port", "plaintext_port")
         if (self.plaintext == "none") != (self.plaintext_port is None):
             raise ValueError(
                 "plaintext_port: expected a port, because plaintext is asked for"
                 if self.plaintext_port is None
                 else "plaintext: expected loopback or anywhere, because a plaintext_port is given"
             )
-        if not 0 <= (self.plaintext_port or 0) <= 65535:
-            raise ValueError(f"plaintext_port: expected 0 to 65535, got {self.plaintext_port}")
-        if self.max_header_bytes < 1024:
-            raise ValueError(f"max_header_bytes: expected at least 1024, got {self.max_header_bytes}")
-        for name in (
-            "max_body_bytes",
-            "body_timeout_ms",
-            "idle_timeout_ms",
-            "max_in_flight",
-            "max_in_flight_bytes",
-            "backlog",
-        ):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
-        if self.max_connections_per_address < 0:
-            raise ValueError(f"max_connections_per_address: expected 0 or more, got {self.max_connections_per_address}")
+        expect_within(self, 1024, 2**20, "max_header_bytes")
+        expect_within(self, 1, INT32, "max_body_bytes")
+        expect_within(self, 1, TIB, "max_in_flight_bytes")
+        expect_within(self, 1, DAY_MS, "body_timeout_ms", "idle_timeout_ms")
+        expect_within(self, 1, MOST_CALLS, "max_in_flight")
+        expect_within(self, 1, 65535, "backlog")
+        expect_within(self, 0, MOST_CALLS, "max_connections_per_address")
         for origin in self.cors_origins:
             if not is_origin(origin):
                 raise ValueError(f'cors_origins: expected origins such as https://app.example.org, got "{origin}"')

@@ -11,6 +11,7 @@ from grpc_health.v1._async import HealthServicer  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_reflection.v1alpha._async import ReflectionServicer
 
+from gateway.core.bounds import INT32
 from gateway.edge.config import EdgeConfig
 from gateway.edge.grpc_oip import OipServicer
 from gateway.wire.v1 import grpc_service_pb2
@@ -68,7 +69,7 @@ def server_options(config: EdgeConfig) -> list[tuple[str, Any]]:
     """The limits of the listener, in grpcio's words."""
     return [
         ("grpc.so_reuseport", 1),
-        ("grpc.max_receive_message_length", config.max_body_bytes + _MESSAGE_OVERHEAD),
+        ("grpc.max_receive_message_length", min(config.max_body_bytes + _MESSAGE_OVERHEAD, INT32)),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_metadata_size", config.max_header_bytes),
         # A caller that vanished without a word is noticed within two minutes.

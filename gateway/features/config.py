@@ -11,6 +11,7 @@ from feature_cache.address import parse_url
 from feature_cache.credentials import CredentialProvider
 from feature_cache.schema import FeatureView
 from feature_cache.settings import StoreSettings
+from gateway.core.bounds import MEMORY_MB, expect_within
 from gateway.features.entra import EntraConfig, EntraTokens
 
 __all__ = ["EmbeddedConfig", "FeatureStoreConfig", "ViewFile"]
@@ -27,8 +28,7 @@ class EmbeddedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Whether its rows are written to the state directory, and are there again after a restart."""
 
     def __post_init__(self) -> None:
-        if self.max_memory_mb < 1:
-            raise ValueError(f"max_memory_mb: expected at least 1, got {self.max_memory_mb}")
+        expect_within(self, 1, MEMORY_MB, "max_memory_mb")
 
 
 class FeatureStoreConfig(StoreSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):

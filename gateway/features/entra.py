@@ -23,6 +23,7 @@ import msgspec
 
 from feature_cache.credentials import Credential
 from feature_cache.errors import Unavailable
+from gateway.core.bounds import DAY_MS, expect_within
 from gateway.core.deadline import Clock
 from gateway.core.errors import ConfigError
 
@@ -50,8 +51,7 @@ class EntraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """To get a token."""
 
     def __post_init__(self) -> None:
-        if self.timeout_ms < 1:
-            raise ValueError(f"timeout_ms: expected at least 1, got {self.timeout_ms}")
+        expect_within(self, 1, DAY_MS, "timeout_ms")
 
 
 class EntraTokens:

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.core.bounds import DAY_S, MOST_CALLS, MOST_ROWS, expect_within
+
 __all__ = ["CallerLimits", "LimitsConfig"]
 
 _RATES = ("requests_per_s", "rows_per_s", "bytes_per_s")
+_FASTEST = 10**12
+"""A second: more than any network card brings, and a burst of it is still counted exactly."""
 
 
 class CallerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,11 +29,9 @@ class CallerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Requests at the same time; always counted by each process for itself."""
 
     def __post_init__(self) -> None:
-        for name in (*_RATES, "concurrent"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}: expected 0 or more, got {getattr(self, name)}")
-        if not 0 < self.burst_s <= 3600:
-            raise ValueError(f"burst_s: expected more than 0, at most 3600, got {self.burst_s}")
+        expect_within(self, 0, _FASTEST, *_RATES)
+        expect_within(self, 0, MOST_CALLS, "concurrent")
+        expect_within(self, 0, 3600, "burst_s", is_above=True)
 
     @property
     def rates(self) -> tuple[float, float, float]:
@@ -62,16 +64,13 @@ class LimitsConfig(CallerLimits, frozen=True, kw_only=True, forbid_unknown_field
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.max_callers < 1:
-            raise ValueError(f"max_callers: expected at least 1, got {self.max_callers}")
+        expect_within(self, 1, MOST_ROWS, "max_callers")
         if self.redis_url and self.redis_url_file is not None:
             raise ValueError("redis_url: expected either redis_url or redis_url_file")
         if self.redis_url and not self.redis_url.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("redis_url: expected an address that begins with redis://, rediss:// or unix://")
-        if self.login_failures < 0:
-            raise ValueError(f"login_failures: expected 0 or more, got {self.login_failures}")
-        if self.login_window_s <= 0:
-            raise ValueError(f"login_window_s: expected more than 0, got {self.login_window_s}")
+        expect_within(self, 0, MOST_CALLS, "login_failures")
+        expect_within(self, 0, DAY_S, "login_window_s", is_above=True)
 
     @property
     def limits_anybody(self) -> bool:

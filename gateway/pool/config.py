@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from gateway.core.bounds import DAY_MS, INT32, MOST_CALLS, MOST_PROCESSES, expect_within
+
 __all__ = ["LinkTlsConfig", "PoolConfig"]
 
 
@@ -55,8 +57,9 @@ class PoolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def __post_init__(self) -> None:
         if self.tls is not None and self.insecure:
             raise ValueError("insecure: expected false where there is tls")
-        for name in self.__struct_fields__:
-            if name not in ("grpc_engine", "tls", "insecure") and getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        expect_within(self, 1, DAY_MS, *(name for name in self.__struct_fields__ if name.endswith("_ms")))
+        expect_within(self, 1, MOST_PROCESSES, "batches_in_flight")
+        expect_within(self, 1, MOST_CALLS, "breaker_failures")
+        expect_within(self, 1, INT32, "max_message_bytes")
         if self.max_backoff_ms < self.min_backoff_ms:
             raise ValueError(f"max_backoff_ms: expected at least min_backoff_ms ({self.min_backoff_ms})")

@@ -47,6 +47,23 @@ def test_a_wrong_option_is_a_usage_error() -> None:
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        ["worker", "nowhere", "--address", "unix:/x", "--drain-ms", "86400001"],
+        ["check", "nowhere", "--timeout", "86401"],
+        ["check", "nowhere", "--timeout", "inf"],
+        ["invoke", "x", "--data", "y", "--timeout", "1e300"],
+    ],
+)
+def test_a_time_that_nobody_can_wait_for_is_a_usage_error_that_names_the_option(arguments: list[str]) -> None:
+    told = CliRunner().invoke(app, arguments)
+
+    assert told.exit_code == 2
+    assert arguments[-2] in told.output
+    assert "lessthanorequalto86400" in "".join(told.output.replace("│", "").split())
+
+
+@pytest.mark.parametrize(
     ("arguments", "line"),
     [
         (["serve", "nowhere"], "no such file or folder"),

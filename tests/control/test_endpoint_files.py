@@ -47,7 +47,7 @@ def test_an_only_deployment_gets_all_traffic(tmp_path: Path) -> None:
         ("green: 10", "green: 7", 2, "expected a sum of 100, or 0, got 97"),
         ("green: 10", "red: 10", 2, '"red" is not one of the deployments blue, green'),
         ("workers: 2", "workers: two", 8, "Expected `int | null`, got `str`"),
-        ("workers: 2", "workers: 0", 8, "expected at least 1, got 0"),
+        ("workers: 2", "workers: 0", 8, "expected 1 to 1024, got 0"),
         ("workers: 2", "devise: cpu", 8, "unknown field `devise`"),
         ("workers: 2", "device: gpu", 8, "expected auto, cpu, cuda:N or tensorrt:N"),
         ("workers: 2", "workers: 2\n    workers: 3", 9, '"workers" is given twice'),

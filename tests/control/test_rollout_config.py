@@ -32,7 +32,7 @@ def test_any_number_of_shadows_may_have_any_percentage() -> None:
         ({"mirror_traffic": {"old": 10}}, 'mirror_traffic: "old" is not one of the deployments blue, green, next'),
         ({"mirror_traffic": {"next": 101}}, "mirror_traffic: expected 0 to 100 for next, got 101"),
         ({"mirror_traffic": {"green": 5}}, "mirror_traffic: green has traffic of its own, expected one or the other"),
-        ({"mirror_max_rows": 0}, "mirror_max_rows: expected at least 1, got 0"),
+        ({"mirror_max_rows": 0}, "mirror_max_rows: expected 1 to 10000000, got 0"),
         ({"sticky": {}}, "sticky: expected one of header, column and principal: true"),
         ({"sticky": {"header": "a", "column": "b"}}, "sticky: expected one of header, column and principal: true"),
         ({"sticky": {"header": "X-Customer"}}, 'sticky.header: expected the name of a header in lower case, got "X-Cu'),

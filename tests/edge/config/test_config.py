@@ -12,7 +12,7 @@ from gateway.edge.config import EdgeConfig
     ("settings", "said"),
     [
         ({"http_port": 70000}, "http_port: expected 0 to 65535"),
-        ({"max_in_flight": 0}, "max_in_flight: expected at least 1"),
+        ({"max_in_flight": 0}, "max_in_flight: expected 1 to 1000000, got 0"),
         ({"max_body_bytes": 0}, "max_body_bytes"),
         ({"max_header_bytes": 10}, "max_header_bytes"),
         ({"plaintext": "yes"}, "plaintext"),
