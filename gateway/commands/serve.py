@@ -23,6 +23,7 @@ from rich.console import Console
 from gateway.auth.bootstrap import StateFiles, prepare_state
 from gateway.commands.banner import shown_path
 from gateway.commands.child_logs import ChildLogs, child_logs
+from gateway.commands.leaving import run
 from gateway.commands.machine import fits
 from gateway.commands.ports import refuse_taken_ports
 from gateway.commands.serve_options import ServeOptions
@@ -61,7 +62,7 @@ def serve(options: ServeOptions, console: Console) -> int:
             }
         )
         with child_logs(console, settings.log_level) as logs:
-            return asyncio.run(_serve(root, settings, files, sockets, console=console, logs=logs))
+            return run(_serve(root, settings, files, sockets, console=console, logs=logs))
 
 
 async def _serve(

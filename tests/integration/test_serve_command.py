@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,16 @@ def ended(pidfds: list[int], seconds: float) -> bool:
         for pidfd in pidfds:
             os.close(pidfd)
     return True
+
+
+def read_by_another(fifo: Path) -> int:
+    """The end to write to, once another process reads; it does so until this is closed."""
+    found: list[int] = []
+    opening = threading.Thread(target=lambda: found.append(os.open(fifo, os.O_WRONLY)), daemon=True)
+    opening.start()
+    opening.join(60)
+    (descriptor,) = found
+    return descriptor
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +126,26 @@ def test_sigterm_stops_everything_and_is_a_success(tmp_path: Path) -> None:
         assert code == 0
         assert len(pidfds) >= 3
         assert ended(pidfds, 0)
+
+
+def test_a_disk_that_does_not_answer_keeps_no_server_from_ending(tmp_path: Path) -> None:
+    served = tmp_path / "served"
+    (served / "endpoints").mkdir(parents=True)
+    endpoint = served / "endpoints" / "tumor.yaml"
+    endpoint.write_text(f"name: tumor\ndeployments: {{blue: {{model: {MODEL}}}}}\n")
+    with serving(served, tmp_path) as running:
+        running.until(is_ready)
+        (history,) = (tmp_path / ".lockgate" / "history").glob("folder-*")
+        os.mkfifo(history / "unfinished.json")
+        endpoint.write_text(endpoint.read_text() + "# edited\n")
+        hanging = read_by_another(history / "unfinished.json")
+        try:
+            code = running.terminate()
+        finally:
+            os.close(hanging)
+
+    assert code == 0
+    assert any('"serve.left_without_threads"' in line for line in running.lines)
 
 
 def test_nothing_outlives_a_server_that_is_killed(tmp_path: Path) -> None:
