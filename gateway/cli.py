@@ -185,9 +185,7 @@ def invoke(
     data: Annotated[
         Path | None, typer.Option(help="The rows: a .json file in any form that is served, or .csv.")
     ] = None,
-    example: Annotated[
-        bool, typer.Option("--example", help="Send the model's own example instead; over http only.")
-    ] = False,
+    example: Annotated[bool, typer.Option("--example", help="Send the model's own example instead.")] = False,
     deployment: Annotated[str | None, typer.Option(help="This deployment, whatever the traffic says.")] = None,
     protocol: Annotated[Literal["http", "grpc"], typer.Option(help="How to ask.")] = "http",
     host: Annotated[str, typer.Option(help="Host of the server.")] = "localhost",

@@ -22,7 +22,7 @@ from gateway.edge.json_forms import invocations_payload, score_payload
 from gateway.wire.v1 import grpc_service_pb2 as wire
 from gateway.wire.v1.grpc_service_pb2_grpc import GRPCInferenceServiceStub
 
-__all__ = ["ask_grpc", "columns_of", "records_of", "tensor_of"]
+__all__ = ["ask_grpc", "columns_of", "example_of", "records_of", "tensor_of"]
 
 _LENGTH = 4
 """Bytes before each string of a BYTES tensor that say how long it is."""
@@ -30,8 +30,6 @@ _LENGTH = 4
 
 def ask_grpc(options: InvokeOptions, key: str, ca: bytes | None) -> tuple[Any, float]:
     """The answer as records, and how long it took. Raises ``ConfigError`` or ``Refused``."""
-    if options.data is None:
-        raise ConfigError("--example", "is for --protocol http; name a file with --data")
     metadata = [("authorization", f"Bearer {key}")] if key else []
     certificate, private = client_pair(options)
     version = options.deployment or ""
@@ -45,7 +43,11 @@ def ask_grpc(options: InvokeOptions, key: str, ca: bytes | None) -> tuple[Any, f
                 timeout=options.timeout,
             )
             names = [tensor.name for tensor in described.inputs]
-            columns = columns_of(options.data, names)
+            if options.data is None:
+                asked = wire.ModelConfigRequest(name=options.endpoint, version=version)
+                columns = example_of(stub.ModelConfig(asked, metadata=metadata, timeout=options.timeout))
+            else:
+                columns = columns_of(options.data, names)
             request = wire.ModelInferRequest(model_name=options.endpoint, model_version=version)
             for name, datatype in _datatypes({each.name: each.datatype for each in described.inputs}, columns):
                 shape, raw = tensor_of(datatype, columns[name])
@@ -87,6 +89,14 @@ def columns_of(path: Path, names: Sequence[str]) -> dict[str, list[Any]]:
             return {name: list(column) for name, column in zip(given or names, zip(*listed, strict=True), strict=True)}
         case _:
             raise ConfigError(str(path), "expected rows, found tensors")
+
+
+def example_of(answer: wire.ModelConfigResponse) -> dict[str, list[Any]]:
+    """The columns of the row that the model's configuration tells. Raises ``ConfigError`` where it tells none."""
+    told = answer.config.parameters["example"].string_value
+    if not told:  # a script that takes a text and brought none, or an older server
+        raise ConfigError("--example", f'"{answer.config.name}" has none; expected a request by --data')
+    return {name: [value] for name, value in json.loads(told)[0].items()}
 
 
 def _datatypes(described: dict[str, str], columns: dict[str, list[Any]]) -> list[tuple[str, str]]:

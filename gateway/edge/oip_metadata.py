@@ -15,10 +15,13 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeAlias
 
+import msgspec
+
 from gateway.core.catalog import Catalog, DeploymentState, EndpointState, Stats, StatsSource
 from gateway.core.errors import InvalidInput, NotFound, NotReady
 from gateway.core.request import Deployment
 from gateway.core.signature import Column
+from gateway.edge.example import known_row
 
 __all__ = [
     "EXTENSIONS",
@@ -128,7 +131,8 @@ def model_config(endpoint: EndpointState, requested: str) -> Document:
     The part of Triton's model configuration that clients read; errors as for ``model_metadata``.
 
     ``max_batch_size`` is above 0, which by Triton's rules means that every tensor has a first dimension that counts
-    rows, and that ``dims`` here leave it out.
+    rows, and that ``dims`` here leave it out. Its parameter ``example`` is one row that the model answers, as a JSON
+    list of one object: the protocol has no other place for it.
     """
     deployment = loaded(endpoint, requested)
     return {
@@ -140,6 +144,7 @@ def model_config(endpoint: EndpointState, requested: str) -> Document:
         "output": [_tensor_config(column) for column in deployment.signature.outputs],
         "dynamic_batching": {},
         "model_transaction_policy": {"decoupled": False},
+        "parameters": _parameters(deployment),
         "response_cache": {"enable": False},
     }
 
@@ -186,6 +191,11 @@ def _dims(column: Column) -> Sequence[int]:
 
 def _tensor_metadata(column: Column) -> Document:
     return {"name": column.name, "datatype": column.datatype.name, "shape": [-1, *_dims(column)]}
+
+
+def _parameters(deployment: Deployment) -> Document:
+    row = known_row(deployment)
+    return {} if row is None else {"example": {"string_value": msgspec.json.encode([row]).decode()}}
 
 
 def _tensor_config(column: Column) -> Document:

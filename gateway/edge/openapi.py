@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.core.catalog import DeploymentState, EndpointState, not_loaded
 from gateway.core.signature import Column, Kind, Signature
+from gateway.edge.example import example_row
 
 __all__ = ["VERSIONS", "document"]
 
@@ -27,7 +28,6 @@ _TYPES = {
     Kind.STRING: "string",
     Kind.CATEGORICAL: "string",
 }
-_BLANKS: dict[Kind, Any] = {Kind.FLOAT: 0.0, Kind.INTEGER: 0, Kind.BOOLEAN: False, Kind.STRING: ""}
 _ERROR = {
     "type": "object",
     "properties": {
@@ -82,14 +82,6 @@ def document(endpoint: EndpointState, described: DeploymentState, *, version: st
     }
 
 
-def _example_rows(signature: Signature) -> list[dict[str, Any]]:
-    """One row as records: the signature's own example, or blanks of the right types."""
-    names = [column.name for column in signature.inputs]
-    if signature.example:
-        return [dict(zip(names, signature.example[0], strict=True))]
-    return [{column.name: _blank(column) for column in signature.inputs}]
-
-
 def _text_input(signature: Signature) -> dict[str, Any]:
     """Anything at all, with the first of the requests that the model brought: only its script knows what it takes."""
     if not signature.example:
@@ -112,7 +104,7 @@ def _input(signature: Signature, spec: str) -> dict[str, Any]:
         "required": ["input_data"],
         "properties": {"input_data": {"type": "array", "items": record, "minItems": 1}},
         "additionalProperties": False,
-        "example": {"input_data": _example_rows(signature)},
+        "example": {"input_data": [example_row(signature)]},
     }
 
 
@@ -175,10 +167,3 @@ def _operation(name: str, summary: str, responses: dict[str, str], spec: str) ->
     if name == "ServerAlive" and spec == "2.0":
         operation["produces"] = ["text/plain"]
     return operation
-
-
-def _blank(column: Column) -> Any:
-    value = column.levels[0] if column.levels else _BLANKS[column.kind]
-    for length in reversed(column.shape):
-        value = [value] * max(1, length)
-    return value

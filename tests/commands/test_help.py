@@ -33,9 +33,3 @@ def test_every_option_of_the_commands_that_change_what_is_served_is_explained(co
 
     assert found
     assert all(text for name, text in found if not name.endswith(" help"))
-
-
-def test_that_a_models_example_is_not_sent_over_grpc_is_told_before_it_is_tried() -> None:
-    told = dict(options(typer.main.get_command(app)))
-
-    assert "over http only" in told["lockgate invoke example"]

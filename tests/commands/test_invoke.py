@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.commands.invoke import route_for
-from gateway.commands.invoke_grpc import columns_of, records_of, tensor_of
+from gateway.commands.invoke_grpc import columns_of, example_of, records_of, tensor_of
 from gateway.core.errors import ConfigError
 from gateway.wire.v1 import grpc_service_pb2 as wire
 
@@ -55,6 +55,21 @@ def test_every_form_of_a_file_gives_the_same_tensors(tmp_path: Path, name: str, 
         "a": ([2], struct.pack("<2i", 1, 3)),
         "b": ([2], struct.pack("<2i", 2, 4)),
     }
+
+
+def test_the_example_that_a_model_tells_is_one_row() -> None:
+    answer = wire.ModelConfigResponse()
+    answer.config.parameters["example"].string_value = '[{"a": 1, "size": [1.5, 2]}]'
+
+    assert example_of(answer) == {"a": [1], "size": [[1.5, 2]]}
+
+
+def test_where_a_model_tells_no_example_one_is_asked_for() -> None:
+    answer = wire.ModelConfigResponse()
+    answer.config.name = "price"
+
+    with pytest.raises(ConfigError, match='--example: "price" has none; expected a request by --data'):
+        example_of(answer)
 
 
 def test_strings_are_preceded_by_their_length() -> None:

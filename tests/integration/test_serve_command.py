@@ -79,10 +79,12 @@ def test_http_and_grpc_give_the_same_answer_for_a_csv_file(served: Served) -> No
     assert http.stderr.endswith(" ms\n")
 
 
-def test_the_models_own_example_can_be_sent(served: Served) -> None:
-    done = lockgate("invoke", NAME, "--example", "--port", str(served.http), cwd=served.folder)
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_the_models_own_example_can_be_sent(served: Served, protocol: str) -> None:
+    port = served.http if protocol == "http" else served.grpc
+    done = lockgate(*("invoke", NAME, "--example", "--port", str(port), "--protocol", protocol), cwd=served.folder)
 
-    assert (done.returncode, len(json.loads(done.stdout))) == (0, 1)
+    assert (done.returncode, len(json.loads(done.stdout))) == (0, 1), done.stderr
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])

@@ -109,6 +109,16 @@ def test_invoke_sends_the_example_that_was_given_and_says_where_none_was(stack: 
     assert '--example: "plain" has none; expected a request by --data' in plain.stderr
 
 
+def test_invoke_does_so_over_grpc_too(stack: Stack) -> None:
+    options = ("--example", "--protocol", "grpc", "--state-dir", str(stack.state), "--port", str(stack.grpc_port))
+    shown, plain = (run_lockgate("invoke", endpoint, *options) for endpoint in ("shown", "plain"))
+
+    assert shown.returncode == 0, shown.stderr
+    assert json.loads(shown.stdout) == [{"result": "[2,5]"}]
+    assert plain.returncode == 2
+    assert '--example: "plain" has none; expected a request by --data' in plain.stderr
+
+
 def test_the_commands_that_are_printed_send_what_the_script_takes(stack: Stack) -> None:
     printed = "\n".join(stack.lines)
     plain, _, shown = printed[printed.index("Try plain") :].partition("Try shown")

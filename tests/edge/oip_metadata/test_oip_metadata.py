@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from gateway.core.catalog import DeploymentState, EndpointState
 from gateway.core.errors import InvalidInput, NotFound, NotReady
+from gateway.core.request import Deployment
+from gateway.core.signature import Signature
 from gateway.edge.oip_metadata import (
     find_version,
     model_config,
@@ -15,7 +20,7 @@ from gateway.edge.oip_metadata import (
     timeout_us,
     version_name,
 )
-from tests.support.oip_stack import OipStack
+from tests.support.oip_stack import OipStack, column
 
 STACK = OipStack()
 ECHO = STACK.endpoint("echo")
@@ -73,6 +78,33 @@ def test_config_leaves_the_rows_out_of_its_dimensions() -> None:
     assert config["max_batch_size"] == 32
     assert config["dynamic_batching"] == {}
     assert [(t["data_type"], t["dims"]) for t in config["input"][-2:]] == [("TYPE_STRING", [1]), ("TYPE_FP32", [3])]
+
+
+def test_config_tells_a_row_that_the_model_answers() -> None:
+    told = model_config(ECHO, "green")["parameters"]["example"]["string_value"]
+
+    assert json.loads(told) == [
+        {"carat": 0.0, "table": 0.0, "count": 0, "sold": False, "cut": "Fair", "note": "", "size": [0.0, 0.0, 0.0]}
+    ]
+
+
+def text_endpoint(*example: tuple[object, ...]) -> EndpointState:
+    inputs, outputs = (column("data", "BYTES"),), (column("result", "BYTES"),)
+    signature = Signature(inputs=inputs, outputs=outputs, example=example)
+    blue = Deployment(endpoint="text", name="blue", signature=signature, platform="r", max_rows=1)
+    return EndpointState(
+        name="text", deployments={"blue": DeploymentState(name="blue", deployment=blue, is_ready=True, weight=100)}
+    )
+
+
+def test_config_tells_the_request_that_a_script_brought_as_the_text_that_it_takes() -> None:
+    told = model_config(text_endpoint(('{"x": 1}',)), "")["parameters"]["example"]["string_value"]
+
+    assert json.loads(told) == [{"data": '{"x": 1}'}]
+
+
+def test_config_makes_no_request_up_for_a_script_that_takes_a_text() -> None:
+    assert model_config(text_endpoint(), "")["parameters"] == {}
 
 
 def test_a_model_that_was_never_loaded_has_no_metadata() -> None:
