@@ -27,6 +27,8 @@ from feature_cache.errors import FeatureError
 __all__ = ["EmbeddedOptions", "EmbeddedStore", "NoServer", "find_server", "start_embedded"]
 
 SOCKET = "store.sock"
+_UNSEEN = "fill.sock"
+"""Not longer than the other, whose length is checked."""
 LOG = "store.log"
 
 _PROGRAMS = ("redis-server", "valkey-server")
@@ -78,6 +80,7 @@ class EmbeddedStore:
 
     def __init__(self, folder: Path, options: EmbeddedOptions | None = None, program: Path | None = None) -> None:
         self.folder, self.socket = folder, folder / SOCKET
+        self._listens = self.socket
         self._options, self._program = options or EmbeddedOptions(), program
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -85,6 +88,11 @@ class EmbeddedStore:
     def url(self) -> str:
         """As redis-py understands it."""
         return f"unix://{self.socket}"
+
+    @property
+    def own_url(self) -> str:
+        """Where the server is to be found at the moment, also while nobody else finds it."""
+        return f"unix://{self._listens}"
 
     @property
     def pid(self) -> int:
@@ -97,9 +105,13 @@ class EmbeddedStore:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    async def start(self, patience: float = 10.0) -> None:
-        """Until the server answers, at most ``patience`` seconds. Raises ``NoServer``."""
-        self.spawn()
+    async def start(self, patience: float = 10.0, *, unseen: bool = False) -> None:
+        """
+        Until the server answers, at most ``patience`` seconds. Raises ``NoServer``.
+
+        ``unseen``: nobody finds it at ``url`` until ``show``. A row that is not there yet is none that does not exist.
+        """
+        self.spawn(unseen=unseen)
         try:
             async with asyncio.timeout(patience):
                 while not await self._answers():
@@ -111,7 +123,14 @@ class EmbeddedStore:
             if sys.exc_info()[0] is not None:
                 self.kill()
 
-    def spawn(self) -> None:
+    def show(self) -> None:
+        """From now on the server is found at ``url``."""
+        if self._listens != self.socket:
+            with suppress(FileNotFoundError):  # it has ended, and taken its socket with it
+                self._listens.rename(self.socket)
+            self._listens = self.socket
+
+    def spawn(self, *, unseen: bool = False) -> None:
         """Start the server without waiting for it. Raises ``NoServer``."""
         if len(os.fsencode(self.socket)) > _SOCKET_PATH:
             raise NoServer(f"{self.socket}: expected a path of at most {_SOCKET_PATH} bytes for a socket")
@@ -120,7 +139,8 @@ class EmbeddedStore:
         self.folder.chmod(0o700)
         if self._options.keep_in is not None:
             self._options.keep_in.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.socket.unlink(missing_ok=True)
+        self._unlink()
+        self._listens = self.folder / _UNSEEN if unseen else self.socket
         number = signal.SIGTERM if self._options.keep_in else signal.SIGKILL
         launcher = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), str(int(number))]
         with (self.folder / LOG).open("wb") as log:
@@ -172,13 +192,17 @@ class EmbeddedStore:
         self._process.kill()
         self._process.wait()
         self._process = None
-        self.socket.unlink(missing_ok=True)
+        self._unlink()
+
+    def _unlink(self) -> None:
+        for socket in (self.socket, self.folder / _UNSEEN):
+            socket.unlink(missing_ok=True)
 
     def _arguments(self) -> list[str]:
         options = self._options
         given = {
             "port": "0",
-            "unixsocket": str(self.socket),
+            "unixsocket": str(self._listens),
             "unixsocketperm": "600",
             "dir": str(options.keep_in or self.folder),
             "save": "60 1" if options.keep_in else "",
@@ -192,7 +216,7 @@ class EmbeddedStore:
 
     async def _answers(self) -> bool:
         try:
-            reader, writer = await asyncio.open_unix_connection(str(self.socket))
+            reader, writer = await asyncio.open_unix_connection(str(self._listens))
         except OSError:
             return False
         try:

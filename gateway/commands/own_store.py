@@ -5,6 +5,9 @@ It is started again when it dies, and each time it is filled from the views' see
 (unless it is told to keep its rows). Views may come with a reload: gateways are told its address in any case, and it
 runs from the first view on.
 
+Nobody finds a server at its address before the seeds are in it: a gateway that read an empty one would tell callers
+that what they ask for does not exist. Until then there is no store, and the policies for that hold.
+
 Rows of a new view, and of one whose columns have changed, have keys of their own: they are there before a gateway is
 asked to read them, and nobody reads them who does not understand them. Where the keys stay (another seed, another ttl,
 Feast's layout) the rows are the ones that the old version reads: they are written when the gateways have switched. From
@@ -115,7 +118,7 @@ class OwnStore:
 
     async def _start(self) -> None:
         try:
-            await self._store.start()
+            await self._store.start(unseen=True)
         except (NoServer, OSError) as error:
             raise ConfigError("features", str(error)) from error
         self._started.set()
@@ -132,7 +135,7 @@ class OwnStore:
                 await asyncio.sleep(_BACKOFF[min(tries, len(_BACKOFF) - 1)])
                 tries += 1
                 try:
-                    await self._store.start()
+                    await self._store.start(unseen=True)
                 except (NoServer, OSError) as error:
                     log.warning("features.store_not_started", error=str(error))
                 else:
@@ -140,16 +143,18 @@ class OwnStore:
             self._changed.set()
 
     async def _fill(self, views: Mapping[str, ViewFile]) -> None:
-        """Load the seeds that are not there yet."""
+        """Load the seeds that are not there yet, and let the server be found when those that are read are."""
         async with self._turn:
             loaded = self._loaded
             new = [view for view in views.values() if loaded.get(view.name) != view]
             if new:
                 await self._load(new)
                 loaded.update({view.name: view for view in new})
+            if loaded is self._loaded and loaded.keys() >= self._views.keys():
+                self._store.show()
 
     async def _load(self, views: Iterable[ViewFile]) -> None:
-        async with open_client(StoreSettings(url=self._store.url)) as client:
+        async with open_client(StoreSettings(url=self._store.own_url)) as client:
             for view in views:
                 if view.seed is None:
                     continue

@@ -9,6 +9,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -17,6 +18,7 @@ from structlog.testing import capture_logs
 
 from feature_cache.embedded import EmbeddedOptions, EmbeddedStore
 from feature_cache.keys import key_prefix
+from feature_cache.load import load_table
 from gateway.commands.own_store import OwnStore
 from gateway.config import Config, Settings
 from gateway.core.errors import ConfigError
@@ -75,7 +77,10 @@ def test_its_memory_and_whether_it_keeps_its_rows_are_settings(
     assert store is not None
 
     async def settings() -> dict[str, str]:
-        async with store:
+        async with asyncio.timeout(30), store:
+            running = asyncio.create_task(store.run())
+            await store.filled.wait()
+            running.cancel()
             with redis.Redis.from_url(store.environment["REDIS_URL"], decode_responses=True) as client:
                 return dict(client.config_get("maxmemory", "dir"))
 
@@ -115,6 +120,64 @@ async def test_a_store_that_ends_is_started_and_filled_again(stones: ViewFile, f
 
         assert server.pid != first
         assert count == 2
+
+
+async def test_nobody_finds_it_before_it_is_filled_neither_at_first_nor_again(
+    stones: ViewFile, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = EmbeddedStore(folder, EmbeddedOptions(max_memory_mb=8))
+    store = OwnStore(server, {"stones": stones}, "features")
+    seen = []
+
+    async def load(*arguments: Any, **named: Any) -> Any:
+        seen.append(server.socket.exists())
+        return await load_table(*arguments, **named)
+
+    monkeypatch.setattr("gateway.commands.own_store.load_table", load)
+    async with asyncio.timeout(30), store:
+        running = asyncio.create_task(store.run())
+        for _ in range(2):
+            await store.filled.wait()
+            store.filled.clear()
+            seen.append(server.socket.exists())
+            os.kill(server.pid, signal.SIGKILL)
+        await store.filled.wait()
+        running.cancel()
+
+    assert seen == [False, True, False, True, False]
+
+
+async def test_what_was_loaded_into_a_server_that_has_ended_does_not_show_the_next_one(
+    stones: ViewFile, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = EmbeddedStore(folder, EmbeddedOptions(max_memory_mb=8))
+    store = OwnStore(server, {"stones": stones}, "features")
+    start, started = server.start, asyncio.Event()
+    seen = []
+
+    async def start_and_tell(**named: Any) -> None:
+        await start(**named)
+        started.set()
+
+    async def load(*arguments: Any, **named: Any) -> Any:
+        seen.append(server.socket.exists())
+        done = await load_table(*arguments, **named)
+        if len(seen) == 1:
+            started.clear()
+            os.kill(server.pid, signal.SIGKILL)
+            await started.wait()
+        return done
+
+    monkeypatch.setattr(server, "start", start_and_tell)
+    monkeypatch.setattr("gateway.commands.own_store.load_table", load)
+    async with asyncio.timeout(30), store:
+        running = asyncio.create_task(store.run())
+        for _ in range(2):
+            await store.filled.wait()
+            store.filled.clear()
+        running.cancel()
+
+    assert seen == [False, False]
 
 
 async def test_without_a_program_for_it_nothing_is_started(
