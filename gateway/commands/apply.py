@@ -30,7 +30,7 @@ def diff(paths: Sequence[Path], changer: Changer, *, is_whole: bool) -> int:
         show_json(reply.json)
     else:
         show_changes(_changes(reply), changer.console)
-    return _problem(reply)
+    return _problem(reply) or _refused_before(reply, changer)
 
 
 def apply(paths: Sequence[Path], changer: Changer, *, prune: bool) -> int:
@@ -56,6 +56,18 @@ def _compared(desired: Desired, changer: Changer, *, is_whole: bool) -> AdminRep
 
 def _changes(reply: AdminReply) -> list[Change]:
     return msgspec.convert(reply.json["changes"], list[Change])
+
+
+def _refused_before(reply: AdminReply, changer: Changer) -> int:
+    """Say that what was compared with does not run; 1 where the files say just that."""
+    told = changer.client.ask("GET", "/status")
+    progress = told.json["progress"] if told.status == 200 else {}
+    refusal, version = progress.get("refused"), reply.json["version"]
+    if not refusal or refusal["version"] != version:
+        return 0
+    runs = f"version {progress['running']} runs"
+    sys.stderr.write(f"lockgate: compared with version {version}, which was refused ({refusal['reason']}); {runs}\n")
+    return 0 if reply.json["changes"] else 1
 
 
 def _problem(reply: AdminReply) -> int:

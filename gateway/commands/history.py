@@ -59,7 +59,7 @@ def rollback(version: int | None, changer: Changer, *, with_new_files: bool) -> 
 
 
 def when(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S") if at else "-"
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else "-"
 
 
 def _entry(entry: Mapping[str, Any]) -> str:

@@ -73,11 +73,12 @@ def _versions(told: Mapping[str, Any]) -> Iterator[Text]:
         what = f": {newest['what']}" if newest["what"] else ""
         line.append(f"  {when(newest['at'])} by {newest['by']}{what}", style="default")
     yield line
-    if progress["wanted"] != running and not _refusal(told):
+    refusal = _refusal(told)
+    if progress["wanted"] > max(running, refusal["version"] if refusal else 0):
         yield Text(f"version {progress['wanted']} is on its way: {progress['phase']}")
     elif progress["phase"] != "settled":
         yield Text(f"{progress['phase']}")
-    if refusal := _refusal(told):
+    if refusal:
         yield Text(f"version {refusal['version']} was refused: {refusal['reason']}", style="bold red")
     if told["problem"]:
         yield Text(told["problem"], style="red")

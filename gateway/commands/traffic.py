@@ -50,7 +50,7 @@ def percents(words: Sequence[str]) -> dict[str, int]:
     for word in words:
         match = re.fullmatch(r"([^=]+)=(\d{1,3})%?", word)
         if not match:
-            raise ConfigError(word[:80], "expected a deployment and its percentage, such as blue=80")
+            raise ConfigError(word[:80], "expected a deployment and whole percent, such as blue=80")
         if match[1] in found:
             raise ConfigError(word[:80], f"{match[1]} is given twice")
         found[match[1]] = int(match[2])

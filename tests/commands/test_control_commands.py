@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
@@ -131,7 +132,8 @@ async def test_one_that_was_overtaken_says_so(line: Line) -> None:
     [
         (["traffic", "price", "blue=97"], 1, "traffic: expected a sum of 100, or 0, got 97"),
         (["traffic", "nope"], 1, 'no endpoint "nope" here'),
-        (["traffic", "price", "blue"], 2, "blue: expected a deployment and its percentage, such as blue=80"),
+        (["traffic", "price", "blue"], 2, "blue: expected a deployment and whole percent, such as blue=80"),
+        (["traffic", "price", "blue=80.5"], 2, "blue=80.5: expected a deployment and whole percent"),
         (["traffic", "price", "blue=50", "blue=50"], 2, "blue is given twice"),
         (["mirror", "price", "--off", "blue=1"], 2, "expected without shadows"),
         (["rollback"], 2, "expected a version, or --last"),
@@ -230,6 +232,26 @@ async def test_what_would_be_refused_is_told_and_not_tried(line: Line) -> None:
     assert line.admin.newest.version == 1
 
 
+async def test_a_file_that_says_what_was_refused_is_told_so(line: Line) -> None:
+    file = line.file({**line.admin.price, "traffic": {"blue": 100}})
+    await line("apply", "-f", file, "--no-wait")
+    line.admin.running.refuses(2, "price/blue: no such column")
+    told = await line("diff", file)
+
+    assert (told.code, told.out) == (1, "nothing changes\n")
+    assert told.err == (
+        "lockgate: compared with version 2, which was refused (price/blue: no such column); version 1 runs\n"
+    )
+
+
+async def test_what_differs_from_a_version_that_was_refused_is_no_error(line: Line) -> None:
+    await line("traffic", "price", "blue=100", "--no-wait")
+    line.admin.running.refuses(2, "price/blue: no such column")
+    told = await line("diff", line.file(line.admin.price))
+
+    assert (told.code, "compared with version 2, which was refused" in told.err) == (0, True)
+
+
 async def test_a_folder_is_compared_whole_and_pruned_when_asked(line: Line) -> None:
     folder = line.served_folder(price=line.admin.price)
     compared = await line("diff", folder)
@@ -313,6 +335,15 @@ async def test_status_of_a_refused_version_is_1_and_says_why(line: Line) -> None
 
     assert (told.code, "version 2 was refused: price/blue: no such column" in told.out) == (1, True)
     assert (await line("status", "--json")).json["status"]["progress"]["refused"]["version"] == 2
+
+
+async def test_status_names_the_version_on_its_way_after_one_that_was_refused(line: Line) -> None:
+    line.admin.running.refuses(2, "price/blue: no such column")
+    line.admin.running.progress = replace(line.admin.running.progress, wanted=3, phase="starting")
+    told = await line("status")
+
+    assert "version 3 is on its way: starting" in told.out
+    assert "version 2 was refused: price/blue: no such column" in told.out
 
 
 async def test_status_is_told_while_the_source_is_gone(line: Line) -> None:
