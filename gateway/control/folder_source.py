@@ -4,7 +4,7 @@ The desired state as files of a served folder.
 They are watched by looking, five times a second: inode, length and time of every file of endpoints, views and models,
 and where the folders of the first two really are. That works where nothing tells of changes (network mounts) and where
 links are swapped (ConfigMaps, git-sync). A change counts once two looks in a row have seen the same, so a file that is
-being written drops nothing.
+being written drops nothing. Who only asks takes up nothing, and waits a moment for who follows (``settling``).
 
 Who reads while all files are as they were is given what was read before: the state is asked for more often than it
 changes.
@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
@@ -32,12 +33,14 @@ import structlog
 from gateway.control.disk import Disk, of_disk
 from gateway.control.document import Document, Entry, content_digest
 from gateway.control.folder_change import Edited, folder_changes
+from gateway.control.folder_rights import why_read_only
 from gateway.control.folder_write import FolderWrite
 from gateway.control.history import History
 from gateway.control.looks import Alarm, Looks
 from gateway.control.model_files import ModelFiles, Stamp, is_young, model_paths, stamp
 from gateway.control.news import News
 from gateway.control.served_folder import ENDPOINTS_FOLDER, FEATURES_FOLDER, ServedFolder, yaml_paths
+from gateway.control.settling import Settling
 from gateway.control.source import Conflict, ReadOnly, SourceUnavailable
 from gateway.core.errors import ConfigError
 
@@ -55,6 +58,8 @@ _AWAY_S = 5.0
 _READ_S = 300.0
 """Models of gigabytes may have to be read."""
 _LIST_S = 30.0
+_SETTLES_S = 1.0
+"""Two looks, and reading what they have seen."""
 _READS = 3
 """Tries to read files that change meanwhile; the next look sees what still came."""
 
@@ -63,7 +68,7 @@ class FolderSource:
     """
     See ``Source``. ``read`` and ``check`` are ``gateway.config``'s ``read_files`` and ``compose``: what cannot be
     composed here is not written. Only one process may have the state directory. ``alarm`` makes the pause between two
-    looks.
+    looks; who asks while files change waits for ``patience`` seconds.
     """
 
     def __init__(
@@ -79,10 +84,11 @@ class FolderSource:
         disk: Disk | None = None,
         clock: Callable[[], float] = time.time,
         alarm: Callable[[], Alarm] = threading.Event,
+        patience: float = _SETTLES_S,
     ) -> None:
         self._root = Path(os.path.abspath(root))  # noqa: PTH100  # with links as they are: they will be swapped
         self._read_files, self._check, self._models = read, check, models
-        self._is_read_only, self._clock = is_read_only, clock
+        self._clock = clock
         self._folders = [self._root / name for name in (ENDPOINTS_FOLDER, FEATURES_FOLDER)]
         disk = disk or Disk()
         place = state_dir / "history" / f"folder-{sha256(os.fsencode(self._root)).hexdigest()[:12]}"
@@ -94,11 +100,13 @@ class FolderSource:
         self._turn = threading.Lock()
         """Of the two: nothing overtakes, and nobody looks in the middle of a change."""
         self._seen: Look | None = None
-        self._known: tuple[Look, Document] | None = None
-        """What was read last, and what all files looked like then."""
+        self._told: tuple[Look, Document | ConfigError] | None = None
+        """What came of reading or writing last, and what all files looked like then."""
+        self._settling = Settling(patience)
         self._named: list[str] = []
         self._news = News()
         self._is_away = False
+        self._why_read_only = partial(why_read_only, self._folders, is_set=is_read_only)
         self._read_only = self._why_read_only()
 
     @property
@@ -106,10 +114,22 @@ class FolderSource:
         return self._read_only
 
     async def read(self) -> Document:
-        return await self._off_loop(self._read_newest, _READ_S)
+        try:
+            return await self._off_loop(self._read_newest, _READ_S)
+        finally:
+            self._settling.is_over()
+
+    async def settled(self) -> Document:
+        told = await self._settling.settled(lambda: self._off_loop(self._look_at_told, _READ_S))
+        if isinstance(told, ConfigError):
+            raise told.with_traceback(None)  # it is raised for many, and would gather theirs
+        return told
 
     async def write(self, document: Document, expected: int) -> Document:
-        return await self._off_loop(lambda: self._write(document, expected), _READ_S)
+        try:
+            return await self._off_loop(lambda: self._write(document, expected), _READ_S)
+        finally:
+            self._settling.is_over()
 
     async def changed(self) -> None:
         while not self._news.taken():
@@ -164,20 +184,33 @@ class FolderSource:
             found = self._look()
             return found, found != self._seen or self._news.is_there  # whoever came upon it may have left since
 
-    def _read_newest(self) -> Document:
-        known, seen = self._known, self._seen
-        self._seen = None  # until it is known: what fails is tried again
+    def _look_at_told(self) -> tuple[Document | ConfigError, bool]:
+        """
+        What is known already, and whether all files still look as they did then. Where nothing is, because the disk
+        failed whoever read last, it is read again, as who follows does.
+        """
+        if self._told is None:
+            return self._read_newest(), True
+        look, told = self._told
         self._writing.finish()
         self._read_only = self._why_read_only()
-        if known is not None and known[1] is self._history.newest() and known[0] == seen == self._look():
-            self._seen = seen
-            return known[1]
+        return told, self._look() == look
+
+    def _read_newest(self) -> Document:
+        told, seen = self._told, self._seen
+        self._told = self._seen = None  # until it is known: what fails is tried again
+        self._writing.finish()
+        self._read_only = self._why_read_only()
+        newest = self._history.newest()
+        if newest is not None and told is not None and told[1] is newest and told[0] == seen == self._look():
+            self._told, self._seen = told, seen
+            return newest
         return self._newest()[0]
 
     def _newest(self) -> tuple[Document, ServedFolder]:
         """That of the history, or the next version where the files say something else."""
-        self._known = None
-        found, digests, look = self._read_whole()
+        self._told = self._seen = None
+        found, digests, look, is_settled = self._read_whole()
         newest = self._history.newest()
         document = Document(
             entry=Entry(version=self._history.last + 1, at=self._clock(), by="files", what=_what(newest, found)),
@@ -189,14 +222,14 @@ class FolderSource:
             document = newest
         else:
             self._history.add(document)
-        self._known = (self._seen, document) if self._seen is not None else None
-        self._news.of_state((look, document.entry.version, document.entry.at))
+        self._remember(look, document)
+        self._news.of_state((look if is_settled else None, document.entry.version, document.entry.at))
         return document, found
 
-    def _read_whole(self) -> tuple[ServedFolder, dict[str, str], Look | None]:
+    def _read_whole(self) -> tuple[ServedFolder, dict[str, str], Look, bool]:
         """
-        What the files say, read while nobody changed them, the digests of the models, and how all of them look; None
-        where they did not stop changing, which is seen at the next look.
+        What the files say, read while nobody changed them, the digests of the models, and how all of them looked; last
+        whether they stopped changing, which is seen at the next look where they did not.
         """
         for _ in range(_READS):
             problem: ConfigError | None = None
@@ -213,15 +246,16 @@ class FolderSource:
                 problem = error  # also of a file that was replaced or taken away while it was read
             if is_settled := self._look() == look:
                 break
-        self._remember(look)
         if problem is not None:
+            self._remember(look, problem)
             if is_settled:
                 self._news.of_state((look, str(problem)))
             raise problem
-        return found, digests, look if is_settled else None
+        return found, digests, look, is_settled
 
-    def _remember(self, look: Look) -> None:
+    def _remember(self, look: Look, told: Document | ConfigError) -> None:
         now_ns = int(self._clock() * 1e9)
+        self._told = look, told
         self._seen = None if any(is_young(each, now_ns) for each in look.values()) else look
 
     def _write(self, document: Document, expected: int) -> Document:
@@ -240,7 +274,11 @@ class FolderSource:
                 self._writing.run(document, folder_changes(self._root, found, document))
             except Edited:
                 continue  # a version of its own, or nothing but a comment
-            return self._news.of(document)
+            self._news.of(document)
+            self._told = None  # should the disk fail now
+            self._named = model_paths(document.endpoints)
+            self._told = self._look(), document
+            return document
         raise SourceUnavailable("the files are being edited: nothing was changed")
 
     def _expect(self, version: int) -> ServedFolder:
@@ -258,19 +296,6 @@ class FolderSource:
         for folder in self._folders:
             found.update((path, stamp(path)) for path in yaml_paths(folder))
         return found
-
-    def _why_read_only(self) -> str:
-        folders = self._folders
-        files = [file for folder in folders for file in yaml_paths(folder)]
-        if self._is_read_only:
-            return "control.read_only is set"
-        if not folders[0].is_dir():
-            return "a single model is served: there are no files to change"
-        if any(os.path.islink(path) for path in files) or any((folder / "..data").exists() for folder in folders):  # noqa: PTH114
-            return "the files are links, as of a mounted ConfigMap: change them where they come from"
-        if any(not os.access(path, os.W_OK) and Path(path).exists() for path in (*map(str, folders), *files)):
-            return "the files cannot be written here"
-        return ""
 
 
 def _what(before: Document | None, found: ServedFolder) -> str:

@@ -109,6 +109,9 @@ class RedisSource:
                 self._last = document
         return self._news.of(document)
 
+    async def settled(self) -> Document:
+        return await self.read()  # what is in the store was put there whole
+
     async def write(self, document: Document, expected: int) -> Document:
         if self.read_only:
             raise ReadOnly(self.read_only)

@@ -42,7 +42,16 @@ class Source(Protocol):
         """Why ``write`` will refuse; empty where it will not."""
 
     async def read(self) -> Document:
-        """The newest. Raises ``ConfigError`` for what cannot be a document, ``SourceUnavailable``."""
+        """
+        The newest as it is now, for who follows and who changes it. Raises ``ConfigError`` for what cannot be a
+        document, ``SourceUnavailable``.
+        """
+
+    async def settled(self) -> Document:
+        """
+        The same for who only asks: never what whoever follows would still wait for, such as a file that is just being
+        written. It may wait a second for that to be taken up.
+        """
 
     async def write(self, document: Document, expected: int) -> Document:
         """

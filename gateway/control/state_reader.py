@@ -40,12 +40,12 @@ class StateReader:
     async def state(self, caller: Caller) -> Document:
         """What the caller may see of the newest: views only by who may read everything."""
         principal = await self.looker(caller)
-        return self._sight.visible(principal, await self._sight.newest(principal))
+        return self._sight.visible(principal, await self._sight.settled(principal))
 
     async def running(self, caller: Caller) -> Document:
         """Likewise of the version that runs, which a refused one is not; of the newest where that is not kept."""
         principal = await self.looker(caller)
-        newest, running = await self._sight.newest(principal), self.progress.running
+        newest, running = await self._sight.settled(principal), self.progress.running
         if running != newest.version:
             with suppress(NotFound):
                 return self._sight.visible(principal, await self._source.past(running))
@@ -53,7 +53,7 @@ class StateReader:
 
     async def endpoint(self, caller: Caller, endpoint: str) -> Document:
         """The newest, for a look at one endpoint that is there. Raises ``NotFound``."""
-        document = await self._sight.newest(await self.looker(caller, endpoint))
+        document = await self._sight.settled(await self.looker(caller, endpoint))
         changes.endpoint_of(document, endpoint)
         return document
 
@@ -61,7 +61,7 @@ class StateReader:
         """What runs; the newest entry and why there is none; and why nothing can be written."""
         principal = await self.looker(caller)
         try:
-            newest, problem = await self._sight.newest(principal), ""
+            newest, problem = await self._sight.settled(principal), ""
         except SourceUnavailable as error:
             newest, problem = None, str(error)
         entry = self._sight.signed(principal, newest).entry if newest else None
@@ -76,7 +76,7 @@ class StateReader:
         """A version, and what going back to it would change. Raises ``NotFound``."""
         principal = await self._judge.on_all(caller, Role.READ)
         past = await self._source.past(version)
-        return past, differences(await self._sight.newest(principal), past)
+        return past, differences(await self._sight.settled(principal), past)
 
     async def compare(
         self, caller: Caller, endpoints: Mapping[str, Settings], views: Mapping[str, Settings], *, is_whole: bool
@@ -90,7 +90,7 @@ class StateReader:
             principal = await self._judge.on_all(caller, Role.READ)
         else:
             principal = await self._sight.each(caller, endpoints, views, Role.READ)
-        document = await self._sight.newest(principal)
+        document = await self._sight.settled(principal)
         make = changes.replace if is_whole else changes.merge
         wanted = changes.with_digests(make(document, endpoints, views), {})
         problem = ""

@@ -7,7 +7,7 @@ the reason of a refusal. Views belong to all endpoints.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -50,12 +50,12 @@ class Sight:
         self._source, self._judge = source, judge
 
     async def newest(self, principal: Principal) -> Document:
-        """All of it. Raises ``SourceUnavailable``."""
-        try:
-            return await self._source.read()
-        except ConfigError as error:
-            why = str(error) if self._judge.holds_on_all(principal, Role.READ) else ELSEWHERE
-            raise SourceUnavailable(f"what is there now cannot be read: {why}") from error
+        """All of it, for who would change it. Raises ``SourceUnavailable``."""
+        return await self._told(self._source.read(), principal)
+
+    async def settled(self, principal: Principal) -> Document:
+        """The same for who only looks: nothing is taken up because somebody asked."""
+        return await self._told(self._source.settled(), principal)
 
     async def each(
         self, caller: Caller, endpoints: Iterable[str], views: Mapping[str, Settings], role: Role
@@ -91,3 +91,10 @@ class Sight:
         if self._judge.holds_on_all(principal, Role.READ):
             return InvalidInput(str(error))
         return InvalidInput(partly_reason(str(error), document, lambda endpoint: principal.may(Role.READ, endpoint)))
+
+    async def _told(self, reading: Awaitable[Document], principal: Principal) -> Document:
+        try:
+            return await reading
+        except ConfigError as error:
+            why = str(error) if self._judge.holds_on_all(principal, Role.READ) else ELSEWHERE
+            raise SourceUnavailable(f"what is there now cannot be read: {why}") from error

@@ -72,6 +72,13 @@ async def test_an_empty_store_is_filled_with_what_the_files_say(server: Open) ->
     assert len(document.models) == 2
 
 
+async def test_who_only_asks_is_told_what_the_others_have_written(server: Open) -> None:
+    one, other = server("a"), server("b")
+    written = await one.write(altered(await other.settled(), weights(50)), 1)
+
+    assert await other.settled() == written
+
+
 async def test_of_several_that_start_together_one_fills_the_store(server: Open, tmp_path: Path) -> None:
     folders = [make_folder(tmp_path / f"served-{number}") for number in range(5)]
     found = await asyncio.gather(*(server(str(n), at=folder).read() for n, folder in enumerate(folders)))

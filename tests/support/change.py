@@ -96,6 +96,9 @@ class MemorySource:
             raise self.problem
         return self.documents[-1]
 
+    async def settled(self) -> Document:
+        return self.documents[-1]
+
     async def write(self, document: Document, expected: int) -> Document:
         newest = self.documents[-1]
         if newest.version != expected:

@@ -44,6 +44,9 @@ class MemorySource:
             raise self.broken
         return self.newest
 
+    async def settled(self) -> Document:
+        return await self.read()
+
     async def write(self, document: Document, expected: int) -> Document:
         if self.read_only:
             raise ReadOnly(self.read_only)

@@ -75,6 +75,7 @@ def open_folder(
     clock: Callable[[], float] = lambda: LATER,
     check: Callable[[Document], object] | None = None,
     read: Callable[[Path], ServedFolder] = read_files,
+    patience: float = 0.0,
 ) -> FolderSource:
     models = ModelFiles(lambda: int(LATER * 1e9))
     return FolderSource(
@@ -87,6 +88,7 @@ def open_folder(
         is_read_only=is_read_only,
         disk=disk,
         clock=clock,
+        patience=patience,
         **({"alarm": paced.alarm} if paced else {}),
     )
 
