@@ -1,5 +1,6 @@
 """
-What a handler sees of its call: the part of ``grpc.aio.ServicerContext`` that servicers use.
+What a handler does with its call: the part of ``grpc.aio.ServicerContext`` that servicers use, besides
+``caller_facts``.
 
 Statuses may be given as ``h2grpc.Status``, as numbers or as ``grpc.StatusCode``. A handler is cancelled when its caller
 leaves, its deadline passes or the connection is lost; nothing it does afterwards reaches anybody.
@@ -10,23 +11,18 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn
 
 from h2grpc import metadata
+from h2grpc.caller_facts import CallerFacts
 from h2grpc.errors import WireError
 from h2grpc.handlers import Method
 from h2grpc.metadata import Metadata
 from h2grpc.rpc_error import EOF
-from h2grpc.server_call import ServerCall
 from h2grpc.status import Status, status_of
 
-if TYPE_CHECKING:
-    from h2grpc.server_driver import ServerDriver
-
 __all__ = ["MORE_MESSAGES", "NO_MESSAGE", "AbortError", "ServicerContext", "UsageError"]
-
-T = TypeVar("T")
 
 NO_MESSAGE = "no message for a method that takes one"
 MORE_MESSAGES = "more than one message for a method that takes one"
@@ -40,7 +36,7 @@ class UsageError(Exception):
     """The handler did something that its call does not allow any more."""
 
 
-class ServicerContext(ServerCall):
+class ServicerContext(CallerFacts):
     """
     Of one call, and of use on its loop's thread only.
 
@@ -48,7 +44,6 @@ class ServicerContext(ServerCall):
     in half the time of two that know each other. Handlers use what ``grpc.aio.ServicerContext`` has and nothing else.
     """
 
-    driver: ServerDriver
     method: Method
     task: asyncio.Task[None] | None = None
     request: bytes | None = None
@@ -73,41 +68,6 @@ class ServicerContext(ServerCall):
     _listener: Callable[[Any], None] | None = None
     _is_half_closed = False
     _is_cancelled = False
-
-    # About the caller
-
-    def invocation_metadata(self) -> Metadata:
-        return self.opening.metadata
-
-    def remembered(self, read: Callable[[Metadata], T]) -> T:
-        """
-        What ``read`` makes of the metadata and of nothing else; it is asked once while the calls of a connection repeat
-        each other, and what it makes of one call's is let go of with the connection. grpc.aio has no such thing.
-        """
-        opening = self.opening
-        if (made := opening.made) is None or made[0] is not read:
-            opening.made = made = (read, read(opening.metadata))
-        return made[1]  # type: ignore[no-any-return]
-
-    def time_remaining(self) -> float | None:
-        at = self.deadline
-        return None if at is None else max(0.0, at - self.driver.clock())
-
-    def peer(self) -> str:
-        return self.driver.peer
-
-    def auth_context(self) -> Mapping[str, Iterable[bytes]]:
-        return self.driver.auth_context
-
-    def peer_identity_key(self) -> str | None:
-        for key in ("x509_subject_alternative_name", "x509_common_name"):
-            if key in self.driver.auth_context:
-                return key
-        return None
-
-    def peer_identities(self) -> Iterable[bytes] | None:
-        key = self.peer_identity_key()
-        return None if key is None else self.driver.auth_context[key]
 
     # The answer
 
