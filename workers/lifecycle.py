@@ -17,7 +17,7 @@ from collections.abc import Callable
 from enum import Enum, IntEnum
 from threading import Lock
 
-from workers.restart import LOAD_FAILED, RECYCLE
+from workers.restart import LOAD_FAILED, OVERRUN, RECYCLE
 
 __all__ = ["Exit", "Lifecycle", "State"]
 
@@ -29,6 +29,8 @@ class Exit(IntEnum):
     """Left because it was asked to (SIGTERM, Drain): nobody should start it again."""
     RECYCLE = RECYCLE
     """Left over its memory limit: start it again at once, without back-off."""
+    OVERRUN = OVERRUN
+    """Ended with a batch that was over its time: start it again at once, without back-off."""
     LOAD_FAILED = LOAD_FAILED
     """The model cannot be served; the ``failed`` event says why. Trying again soon will not help."""
     SERVE_FAILED = 69

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["LOAD_FAILED", "RECYCLE", "RELOAD_WAIT", "Backoff"]
+__all__ = ["LOAD_FAILED", "OVERRUN", "RECYCLE", "RELOAD_WAIT", "Backoff"]
 
 RECYCLE = 75
 """Exit status of a worker that asks to be replaced, such as at its memory limit (EX_TEMPFAIL of sysexits.h)."""
+
+OVERRUN = 124
+"""Exit status of a worker that could end a batch that was over its time with itself only (as timeout(1) has it)."""
 
 LOAD_FAILED = 78
 """Exit status when the model cannot be served: trying again soon cannot help (EX_CONFIG of sysexits.h)."""
@@ -48,6 +51,8 @@ class Backoff:
 
     def died(self, status: int, lived: float) -> float:
         """Seconds to wait before the next start, after a life of ``lived`` seconds that ended with ``status``."""
+        if status == OVERRUN:  # the request's fault; and it lived for that long, so this is no loop without a pause
+            return 0.0
         if status == RECYCLE and lived >= _NEWBORN:
             return 0.0
         if lived >= self._settled:

@@ -1,9 +1,10 @@
 """
-Ends a batch that computes past its budget: first by asking the runtime, then with SIGKILL to this very process.
+Ends a batch that computes past its budget: first by asking the runtime, then by ending this very process.
 
 A model in a compiled loop cannot be stopped from inside, and a worker that hangs is worth less than the few
 milliseconds that its parent needs to fork another. Nothing else is lost by the kill: the gateways see their streams
-break and send what was unanswered elsewhere.
+break and send what was unanswered elsewhere. The exit status asks for another one at once: it was the request that was
+too much for its time, and who waits longer after each such death would leave all other callers without a worker.
 
 Whoever scores only writes a few fields around each batch. The watchdog looks at them when the budget of the batch that
 it knows of is over, though a tick after the last look at the earliest: each look interrupts what computes on this core.
@@ -15,12 +16,13 @@ two looks do not wake it each.
 from __future__ import annotations
 
 import os
-import signal
 import threading
 from collections.abc import Callable
 from typing import Protocol
 
 import structlog
+
+from workers.restart import OVERRUN
 
 __all__ = ["Bell", "Watchdog"]
 
@@ -35,7 +37,8 @@ _AWAKE = 1.0
 
 
 def kill_self() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+    """As sudden as SIGKILL, whatever the other threads do."""
+    os._exit(OVERRUN)
 
 
 class Bell(Protocol):

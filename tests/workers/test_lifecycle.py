@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from workers.lifecycle import Exit, Lifecycle, State
-from workers.restart import LOAD_FAILED, RECYCLE
+from workers.restart import LOAD_FAILED, OVERRUN, RECYCLE
 
 
 def test_every_move_is_announced_in_order() -> None:
@@ -36,4 +36,4 @@ def test_a_move_that_is_not_in_the_table_changes_and_announces_nothing() -> None
 
 
 def test_the_exit_codes_are_those_that_the_parent_acts_on() -> None:
-    assert (Exit.RECYCLE, Exit.LOAD_FAILED) == (RECYCLE, LOAD_FAILED)
+    assert (Exit.RECYCLE, Exit.OVERRUN, Exit.LOAD_FAILED) == (RECYCLE, OVERRUN, LOAD_FAILED)

@@ -232,7 +232,7 @@ async def test_a_model_that_ignores_the_interrupt_takes_its_process_along(tmp_pa
             await call.read()
 
         assert broken.value.code() == grpc.StatusCode.UNAVAILABLE
-        assert await worker.left() == -signal.SIGKILL
+        assert await worker.left() == Exit.OVERRUN
 
 
 async def test_an_onnx_run_over_its_budget_is_interrupted(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.restart import RECYCLE, Backoff
+from workers.restart import OVERRUN, RECYCLE, Backoff
 
 
 def test_the_first_death_is_answered_at_once() -> None:
@@ -39,6 +39,14 @@ def test_a_limit_that_no_worker_can_keep_does_not_make_a_busy_loop() -> None:
     backoff = Backoff(lambda: 1.0, first=0.1)
 
     assert [backoff.died(RECYCLE, lived=0.1) for _ in range(3)] == [0.0, 0.1, 0.2]
+
+
+def test_a_worker_that_ended_with_a_batch_over_its_time_never_waits_however_often_and_is_not_counted() -> None:
+    backoff = Backoff(lambda: 1.0)
+    backoff.died(-11, lived=0.1)
+
+    assert [backoff.died(OVERRUN, lived=0.3) for _ in range(5)] == [0.0] * 5
+    assert backoff.young_deaths == 1
 
 
 def test_jitter_takes_away_up_to_half_of_the_wait() -> None:
