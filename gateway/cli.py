@@ -54,7 +54,11 @@ GrpcPort = Annotated[
 ]
 AdminPort = Annotated[
     int | None,
-    typer.Option(min=0, max=65535, help="Port of /livez, /readyz and /metrics on loopback, instead of 8445."),
+    typer.Option(
+        min=0,
+        max=65535,
+        help="Port of probes, metrics and the admin API on loopback, instead of the configured one (8445).",
+    ),
 ]
 
 DEFAULT_STATE = Path(".lockgate")

@@ -18,9 +18,13 @@ _FILE_WIDTH = 160
 _WAIT = 300
 
 Endpoint = Annotated[str, typer.Argument(help="Name of the endpoint.", metavar="ENDPOINT")]
-Percents = Annotated[
+Weights = Annotated[
     list[str] | None,
     typer.Argument(help="Such as blue=80 green=20; without any they are shown.", metavar="NAME=PERCENT"),
+]
+Shadows = Annotated[
+    list[str] | None,
+    typer.Argument(help="Such as candidate=20; without any they are shown.", metavar="NAME=PERCENT"),
 ]
 Files = Annotated[
     list[Path] | None,
@@ -65,7 +69,7 @@ def diff(
     state_dir: StateDir = STATE,
     key_file: KeyFile = None,
 ) -> None:
-    """Show what files would change of what is served. Exits with 1 where they would be refused."""
+    """Show what files would change of the newest version. Exits with 1 where they would be refused, or say what was."""
     from gateway.commands.apply import diff
 
     if (path is None) == (not file):
@@ -99,7 +103,7 @@ def apply(
 
 def traffic(
     endpoint: Endpoint,
-    weights: Percents = None,
+    weights: Weights = None,
     *,
     wait: Wait = _WAIT,
     no_wait: NoWait = False,
@@ -119,7 +123,7 @@ def traffic(
 
 def mirror(
     endpoint: Endpoint,
-    shadows: Percents = None,
+    shadows: Shadows = None,
     *,
     off: Annotated[bool, typer.Option("--off", help="Mirror to nobody.")] = False,
     wait: Wait = _WAIT,
