@@ -14,7 +14,7 @@ from functools import partial
 import msgspec
 
 from gateway.core.catalog import Catalog, EndpointState, StatsSource
-from gateway.core.errors import GatewayError, InvalidInput, NotFound, NotSupported
+from gateway.core.errors import GatewayError, NotFound, NotSupported
 from gateway.core.payload import Payload
 from gateway.core.repository import Repository
 from gateway.core.signature import Signature
@@ -23,6 +23,7 @@ from gateway.edge.config import EdgeConfig
 from gateway.edge.content_coding import decoded
 from gateway.edge.http_intake import DEPLOYMENT_HEADER, Intake
 from gateway.edge.http_message import HttpRequest, HttpResponse
+from gateway.edge.http_repository import load_parameters, only_ready
 from gateway.edge.http_route import Handler, Route
 from gateway.edge.json_body import json_value
 from gateway.edge.oip_remembered_body import JsonBody, RememberedBodies
@@ -196,16 +197,13 @@ class _OipFamily:
         endpoints = await self._visible(request, captures)
         # tritonclient sends no body at all.
         asked = json_value(request, self._limit) if request.body else {}
-        if not isinstance(asked, dict):
-            raise InvalidInput("expected a JSON object")
-        return _json(oip_metadata.repository_index(endpoints, only_ready=asked.get("ready") is True))
+        return _json(oip_metadata.repository_index(endpoints, only_ready=only_ready(asked)))
 
     async def load(self, request: HttpRequest, captures: Mapping[str, str]) -> HttpResponse:
         repository, model = self._offered("loading"), _model(captures)
         await repository.check(model, request)
         asked = json_value(request, self._limit) if request.body else {}
-        parameters = asked.get("parameters") if isinstance(asked, dict) else None
-        refuse_load_parameters(parameters if isinstance(parameters, dict) else ())
+        refuse_load_parameters(load_parameters(asked))
         await repository.load(model, request)
         return _json({"name": model, "load": True})  # KServe's answer; Triton's is empty, and nobody reads it
 

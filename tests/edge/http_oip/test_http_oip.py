@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gateway.core.access import Caller
 from gateway.core.errors import GatewayError
 from gateway.core.request import Received
 from gateway.edge.config import EdgeConfig
@@ -126,6 +127,60 @@ async def test_the_index_needs_no_body(body: bytes) -> None:
 
     assert response.status == 200
     assert states == ({"READY"} if b"true" in body else {"READY", "LOADING", "UNAVAILABLE"})
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"[]", "the body: expected a JSON object"),
+        (b"null", "the body: expected a JSON object"),
+        (b'{"ready": "yes"}', "ready: expected true or false"),
+        (b'{"ready": 1}', "ready: expected true or false"),
+    ],
+)
+async def test_an_index_that_is_asked_for_wrongly_says_what_was_expected_where(body: bytes, told: str) -> None:
+    response = await call(OipStack(), "POST", "/v2/repository/index", body)
+
+    assert (response.status, json.loads(response.body)) == (400, {"error": told})
+
+
+class Loading:
+    """Implements ``Repository`` for callers who may load anything."""
+
+    def __init__(self) -> None:
+        self.loaded: list[str] = []
+
+    async def check(self, model: str, caller: Caller) -> None: ...
+
+    async def load(self, model: str, caller: Caller) -> None:
+        self.loaded.append(model)
+
+    async def unload(self, model: str, caller: Caller) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"[]", "the body: expected a JSON object"),
+        (b'{"parameters": ["config"]}', "parameters: expected a JSON object"),
+        (b'{"parameters": "config"}', "parameters: expected a JSON object"),
+    ],
+)
+async def test_a_load_that_is_asked_for_wrongly_is_not_done(body: bytes, told: str) -> None:
+    repository = Loading()
+    response = await call(OipStack(repository=repository), "POST", "/v2/repository/models/matrix/load", body)
+
+    assert (response.status, json.loads(response.body)) == (400, {"error": told})
+    assert repository.loaded == []
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"parameters": null}', b'{"parameters": {"priority": 1}}'])
+async def test_a_load_without_files_is_done(body: bytes) -> None:
+    repository = Loading()
+    response = await call(OipStack(repository=repository), "POST", "/v2/repository/models/matrix/load", body)
+
+    assert response.status == 200
+    assert repository.loaded == ["matrix"]
 
 
 async def test_errors_are_a_string_under_error() -> None:
