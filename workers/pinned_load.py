@@ -24,7 +24,7 @@ def load_pinned(runtime: Runtime, group: GroupOptions) -> Loaded:
     has what its parent has, and reads nothing. Where each worker loads (ONNX), each compares.
     """
     _refuse_others(group)
-    loaded = load_warm(runtime, group.max_rows)
+    loaded = load_warm(runtime, group)
     _refuse_others(group)  # they may have changed while they were read
     return loaded
 

@@ -2,7 +2,8 @@
 Batches nobody sent: made from the example rows of a schema, or from neutral values, to warm a model up.
 
 Made from the schema alone, so it serves every runtime. The example is somebody's promise that these rows can be
-scored; neutral rows (zeros, the first level, empty strings, one element for an open length) promise nothing.
+scored; neutral rows (zeros, the first level, empty strings, one element for an open length) promise nothing. What is
+said where an example does not fit its columns, or cannot be scored, is worded here.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from workers.runtimes.base import Batch, LoadError, Text
 from workers.schema import Column, Schema
 
-__all__ = ["example_batch", "neutral_batch", "sample_batch"]
+__all__ = ["example_batch", "neutral_batch", "refusal", "sample_batch"]
 
 
 def neutral_batch(inputs: Sequence[Column], rows: int) -> Batch:
@@ -61,6 +62,14 @@ def sample_batch(schema: Schema, rows: int) -> Batch:
     return neutral_batch(schema.inputs, rows)
 
 
+def refusal(model: str, rows: int, error: Exception, *, is_made_up: bool) -> LoadError:
+    """Of a model that cannot score so many rows of its example, which ``is_made_up`` where nobody gave one."""
+    what, hint = "the example", ""
+    if is_made_up:
+        what, hint = "a made-up row", '; if the model needs real ones, give some as "example" in signature.json'
+    return LoadError(f"{model}: {what} cannot be scored ({rows} rows at once): {error}{hint}")
+
+
 def _record(inputs: Sequence[Column], shapes: Sequence[tuple[int, ...]]) -> np.dtype[Any]:
     shaped = enumerate(zip(inputs, shapes, strict=True))
     return np.dtype([(f"f{i}", column.numpy, shape) for i, (column, shape) in shaped if not column.is_text])
@@ -72,7 +81,7 @@ def _told(inputs: Sequence[Column], shapes: list[tuple[int, ...]]) -> list[tuple
 
 def _cell(column: Column, value: Any, row: int) -> np.ndarray[Any, np.dtype[Any]]:
     """One JSON value (nested lists for a shape) as an array of the column's stored type."""
-    where = f'example[{row}]: column "{column.name}"'
+    where = f'signature.json: example[{row}]: column "{column.name}"'
     cells = np.array(_element_map(column, value, where), dtype=object)
     if cells.ndim != len(column.shape) or any(
         want not in (-1, got) for want, got in zip(column.shape, cells.shape, strict=True)

@@ -36,6 +36,8 @@ def train(folder: Path) -> None:
 class RProcess:
     """The runtime of one model; use it as a context."""
 
+    loads_before_fork = True
+
     def __init__(self, model: Path, **options: Any) -> None:
         environ = clean({**os.environ, "TMPDIR": str(model if model.is_dir() else model.parent)}, 1)
         program = "import resource; resource.setrlimit(resource.RLIMIT_STACK, (2**26, resource.getrlimit(3)[1]));"
@@ -72,6 +74,9 @@ class RProcess:
     def score(self, batch: Batch) -> Result:
         result: Result = self._ask("score", batch)
         return result
+
+    def rest(self) -> None:
+        self._ask("rest")
 
     def interrupted(self, batch: Batch) -> Result:
         """Score while another thread asks it to stop, again and again until it does."""

@@ -91,9 +91,13 @@ class Loaded:
     """Where it really runs."""
     max_rows: int = 0
     """The largest batch that the model takes; 0: no limit of its own."""
+    has_made_up_example: bool = False
+    """Whether the example of the schema is the runtime's own: plausible rows, which nobody gave."""
     may_make_up: bool = True
     """Whether rows that nobody gave may be scored, to warm the model up; not where they would be whole requests."""
     properties: dict[str, str] = field(default_factory=dict)
+    warnings: Sequence[Warned] = ()
+    """What the model warned of meanwhile."""
     load_ms: int = 0
     """How long it took; filled in by whoever loads."""
 

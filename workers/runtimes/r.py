@@ -33,9 +33,10 @@ from workers.runtimes.base import (
 )
 from workers.runtimes.r_embedded import EmbeddedR
 from workers.runtimes.r_frames import FrameBuilder, ResultReader
-from workers.runtimes.r_sample import made_up_row, sample_batch
+from workers.runtimes.r_sample import made_up_rows
 from workers.runtimes.r_schema import Known, KnownColumn, Returned, RInput, inputs_of, outputs_of
 from workers.runtimes.r_script import TEXT_INPUT, TEXT_OUTPUT, text_examples
+from workers.sample import example_batch, refusal
 from workers.schema import Schema
 from workers.signature_file import SignatureFile, find_signature, read_signature
 
@@ -44,6 +45,8 @@ __all__ = ["DUE", "RRuntime"]
 DUE = 100
 """Collections after which a rest is due; at 126 R takes the full one by itself. A fifth is left to find a turn in."""
 
+_PROBED = 3
+"""Rows that show which columns a model returns."""
 _FAILED, _INTERRUPTED = 1, 2
 """How the closure of ``r_guard.R`` says that there is no answer."""
 _NEVER_INTERRUPTED = frozenset({"ranger"})
@@ -90,24 +93,23 @@ class RRuntime(Runtime):
         inputs = inputs_of(TEXT_INPUT if is_text else _known(facts), signature, name)
         self._builder = FrameBuilder(r.api, r.preserved, inputs)
         self._closure = r.keep(r.call("guard", facts["predict"]))
-        returned = TEXT_OUTPUT if is_text else self._probe(inputs, signature, name)
+        returned, warned = (TEXT_OUTPUT, ()) if is_text else self._probe(inputs, example, name)
         outputs = outputs_of(returned, signature, name)
         self._reader = ResultReader(r.api, outputs)
-        if example or not is_text:
-            self._warm(inputs, example, (1, 1) if is_text else (1, 1, 2, self._group.max_rows), name)
-        self.rest()
         self._may_interrupt = _NEVER_INTERRUPTED.isdisjoint(r.to_python(r.evaluate("loadedNamespaces()")))
         return Loaded(
             schema=Schema(
                 inputs=tuple(given.column for given in inputs),
                 outputs=tuple(output.column for output in outputs),
-                example=example or (() if is_text else (made_up_row(inputs),)),
+                example=example or (() if is_text else made_up_rows(inputs, 1)),
             ),
             platform="r",
             runtime=f"R {r.version}",
             max_rows=1 if is_text else 0,
+            has_made_up_example=not (example or is_text),
             may_make_up=not is_text,
             properties={"class": " ".join(facts.get("class") or ["score.R"])},
+            warnings=warned,
         )
 
     def score(self, batch: Batch) -> Result:
@@ -124,14 +126,18 @@ class RRuntime(Runtime):
         try:
             if was_interrupted:  # whatever it answers: a package may have gone on with what it had by then
                 raise ModelTimeout("interrupted")
-            if answer == api.nil:  # stopped outside of our handlers
-                raise ModelError("R gave up the call")
-            return self._answer(answer, batch.rows)
+            value, warned = self._answered(answer)
+            result = self._reader.read(value, batch.rows)
+            result.warnings = warned
+            return result
         finally:
             api.unprotect(3)
 
-    def _answer(self, answer: int, rows: int) -> Result:
+    def _answered(self, answer: int) -> tuple[int, Sequence[Warned]]:
+        """The columns, and what the model warned of. Raises ``ModelError`` and ``ModelTimeout``."""
         api = self._r.api
+        if answer == api.nil:  # stopped outside of our handlers
+            raise ModelError("R gave up the call")
         self._collections = api.as_integer(api.vector_elt(answer, 3))
         status, value = api.as_integer(api.vector_elt(answer, 0)), api.vector_elt(answer, 1)
         if status == _INTERRUPTED:
@@ -141,9 +147,7 @@ class RRuntime(Runtime):
         if status == _FAILED:
             message, kind = api.strings(value)
             raise ModelError((message or "").strip()[:2000], kind or "error", warned)
-        result = self._reader.read(value, rows)
-        result.warnings = warned
-        return result
+        return value, warned
 
     def forked(self) -> None:
         self._r.seed(int.from_bytes(os.urandom(4)) >> 1)
@@ -181,42 +185,30 @@ class RRuntime(Runtime):
     def _of_rds(self, path: Path) -> Any:
         return self._r.call("rds_recipe", str(path))
 
-    def _probe(self, inputs: Sequence[RInput], signature: SignatureFile | None, name: str) -> tuple[Returned, ...]:
-        """Score sample rows to see what the model returns."""
+    def _probe(
+        self, inputs: Sequence[RInput], example: Sequence[Sequence[Any]], name: str
+    ) -> tuple[tuple[Returned, ...], Sequence[Warned]]:
+        """What the model returns for sample rows, and warns of. Raises ``LoadError``."""
         api = self._r.api
-        frame = self._builder.build(sample_batch(inputs, signature.example if signature else (), 3))
-        call = api.protect(api.lang2(self._closure, frame))
-        answer = api.protect(api.try_eval(call) or api.nil)
+        rows = example or made_up_rows(inputs, _PROBED)
+        batch = example_batch([given.column for given in inputs], rows, _PROBED)
         try:
-            if answer == api.nil:
-                raise LoadError(f"{name}: R gave up on a sample row")
-            value = api.vector_elt(answer, 1)
-            if api.as_integer(api.vector_elt(answer, 0)) == _FAILED:
-                message, kind = api.strings(value)
-                raise LoadError(
-                    f"{name}: the model failed on sample rows ({kind}: {message}); if it needs real ones, "
-                    'give some as "example" in signature.json'
-                )
-            return self._reader_of(value, name)
-        finally:
-            api.unprotect(3)
+            frame = self._builder.build(batch)
+            call = api.protect(api.lang2(self._closure, frame))
+            answer = api.protect(api.try_eval(call) or api.nil)
+            try:
+                value, warned = self._answered(answer)
+                return self._described(value, name), warned
+            finally:
+                api.unprotect(3)
+        except (BatchInvalid, ModelError, ModelTimeout) as error:
+            raise refusal(name, _PROBED, error, is_made_up=not example) from error
 
-    def _reader_of(self, value: int, name: str) -> tuple[Returned, ...]:
+    def _described(self, value: int, name: str) -> tuple[Returned, ...]:
         try:
-            return ResultReader.describe(self._r.api, value, 3)
+            return ResultReader.describe(self._r.api, value, _PROBED)
         except ModelError as error:
             raise LoadError(f"{name}: {error}") from error
-
-    def _warm(
-        self, inputs: Sequence[RInput], example: Sequence[Sequence[Any]], sizes: Sequence[int], name: str
-    ) -> None:
-        """R compiles a closure at its second call; here it does so once for all workers."""
-        for rows in sizes:
-            try:
-                self.score(sample_batch(inputs, example, rows))
-            except (BatchInvalid, ModelError) as error:
-                what = "the example" if example else "a made-up row"
-                raise LoadError(f"{name}: {what} cannot be scored ({rows} rows at once): {error}") from error
 
 
 def _signature(path: Path) -> SignatureFile | None:

@@ -22,14 +22,16 @@ pytestmark = pytest.mark.r
 
 
 @contextmanager
-def started(model: Path, sockets: Path, digest: str = "") -> Iterator[subprocess.Popen[str]]:
-    workers = [{"name": "e/d/0", "address": f"unix:{sockets}/0.sock"}]
+def started(
+    model: Path, sockets: Path, digest: str = "", *, count: int = 1, log: int = subprocess.DEVNULL
+) -> Iterator[subprocess.Popen[str]]:
+    workers = [{"name": f"e/d/{i}", "address": f"unix:{sockets}/{i}.sock"} for i in range(count)]
     options = {"model": str(model), "digest": digest, "workers": workers}
     process = subprocess.Popen(
         [sys.executable, "-m", "workers", "--options", json.dumps(options)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=log,
         text=True,
         env={**os.environ, "LOCKGATE_TEST_SECRET": "do not pass on", "TMPDIR": str(sockets)},
     )
@@ -115,3 +117,25 @@ def test_a_model_that_cannot_be_served_is_one_failed_event_and_status_78(tmp_pat
 
         assert "model.rds" in failed["error"]
         assert process.wait(timeout=60) == 78
+
+
+def test_a_model_is_warmed_up_before_the_fork_and_what_it_warns_of_then_is_told_once(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "score.R").write_text(
+        "predict_rows <- function(model, rows) {\n"
+        f"  cat(Sys.getpid(), nrow(rows), '\\n', file = '{tmp_path}/scored', append = TRUE)\n"
+        "  warning('an old model'); rows$x\n}\n"
+    )
+    (folder / "signature.json").write_text('{"inputs": [{"name": "x", "type": "float"}], "example": [[2.5]]}')
+    with (tmp_path / "log").open("w") as log, started(folder, tmp_path, count=2, log=log.fileno()) as process:
+        until(process, "ready")
+        until(process, "ready")
+    told = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines() if "warned" in line]
+    scored = [line.split() for line in (tmp_path / "scored").read_text().splitlines()]
+
+    assert [(event["event"], event["deployment"], event["message"]) for event in told] == [
+        ("worker.warm_up_warned", "e/d", "an old model")
+    ]
+    assert [int(rows) for _, rows in scored] == [3, 1, 1, 2, 4, 8, 16, 32, 64]
+    assert {int(pid) for pid, _ in scored} == {process.pid}

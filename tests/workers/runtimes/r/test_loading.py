@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.support.r_process import RProcess, columns_of, encode
-from workers.runtimes.base import Batch, LoadError, ModelError
+from workers.options import GroupOptions
+from workers.runtimes.base import Batch, Loaded, LoadError, ModelError
 from workers.runtimes.r_embedded import check_versions, find_r
 from workers.warmup import load_warm
 
@@ -26,9 +27,14 @@ def folder_with(tmp_path: Path, model: Path | None = None, **files: str | dict[s
     return tmp_path
 
 
+def warmed(r: RProcess, model: Path) -> Loaded:
+    """It does what a runtime does, in another process."""
+    return load_warm(r, GroupOptions(model=str(model), workers=[], max_rows=8))  # type: ignore[arg-type]
+
+
 def refusal(model: Path) -> str:
     with RProcess(model) as r, pytest.raises(LoadError) as caught:
-        r.load()
+        warmed(r, model)
     return str(caught.value)
 
 
@@ -205,7 +211,7 @@ DATA = {"name": "data", "type": "string"}
 def test_a_script_that_takes_no_made_up_request_is_asked_none(tmp_path: Path) -> None:
     folder_with(tmp_path, score_R=PICKY)
     with RProcess(tmp_path) as r:
-        loaded = load_warm(r, 8)  # type: ignore[arg-type]  # it does what a runtime does, in another process
+        loaded = warmed(r, tmp_path)
         result = r.score(Batch(1, b"", [['{"x": [1, 2.5]}']]))
 
     assert (loaded.schema.example, loaded.may_make_up) == ((), False)
@@ -217,10 +223,10 @@ def test_a_script_that_takes_no_made_up_request_is_asked_none(tmp_path: Path) ->
 def test_the_example_of_a_script_may_be_the_text_or_the_json_itself(tmp_path: Path, request_: Any) -> None:
     folder_with(tmp_path, score_R=PICKY, signature_json={"inputs": [DATA], "example": [[request_]]})
     with RProcess(tmp_path) as r:
-        loaded = load_warm(r, 8)  # type: ignore[arg-type]
+        loaded = warmed(r, tmp_path)
 
     assert loaded.schema.example == (('{"x": [1, 2.5], "o": "é"}',),)
-    assert set((tmp_path / "asked").read_text().splitlines()) == {'{"x": [1, 2.5], "o": "é"} '}
+    assert (tmp_path / "asked").read_text().splitlines() == ['{"x": [1, 2.5], "o": "é"} '] * 2
 
 
 def test_a_script_that_cannot_score_its_example_is_refused_with_the_reason(tmp_path: Path) -> None:
@@ -235,7 +241,7 @@ def test_every_example_of_a_script_is_scored(tmp_path: Path) -> None:
     examples = [[{"x": [1]}], [{"x": [2]}], [{"x": ["three"]}]]
     folder_with(tmp_path, score_R=PICKY, signature_json={"inputs": [DATA], "example": examples})
     with RProcess(tmp_path) as r, pytest.raises(LoadError, match="non-numeric argument"):
-        load_warm(r, 8)  # type: ignore[arg-type]
+        warmed(r, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +267,60 @@ def test_a_model_that_fails_on_one_row_alone_is_refused_with_the_reason(tmp_path
         signature_json={"inputs": [{"name": "x", "type": "float"}]},
     )
 
-    assert refusal(tmp_path) == f"{tmp_path}: a made-up row cannot be scored (1 rows at once): lonely"
+    assert refusal(tmp_path) == (
+        f"{tmp_path}: a made-up row cannot be scored (1 rows at once): lonely; "
+        'if the model needs real ones, give some as "example" in signature.json'
+    )
+
+
+def test_a_model_that_fails_on_its_own_example_is_not_asked_for_one(tmp_path: Path) -> None:
+    folder_with(
+        tmp_path,
+        score_R="predict_rows <- function(model, rows) { if (any(rows$x > 100)) stop('too much'); rows$x }",
+        signature_json={"inputs": [{"name": "x", "type": "float"}], "example": [[1], [101.5]]},
+    )
+
+    assert refusal(tmp_path) == f"{tmp_path}: the example cannot be scored (3 rows at once): too much"
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "told"),
+    [
+        ({"type": "categorical", "levels": ["a", "b"]}, "c", "expected one of a, b"),
+        ({"type": "float"}, "1", "expected float"),
+        ({"type": "integer"}, 1.5, "expected integer"),
+    ],
+)
+def test_an_example_that_does_not_fit_its_column_is_refused(
+    tmp_path: Path, column: dict[str, Any], value: Any, told: str
+) -> None:
+    folder_with(
+        tmp_path,
+        score_R="predict_rows <- function(model, rows) seq_len(nrow(rows))",
+        signature_json={"inputs": [{"name": "x", **column}], "example": [[value]]},
+    )
+
+    assert refusal(tmp_path) == f'signature.json: example[0]: column "x": {told}'
+
+
+def test_an_example_that_r_cannot_hold_is_refused(tmp_path: Path) -> None:
+    folder_with(
+        tmp_path,
+        score_R="predict_rows <- function(model, rows) nchar(rows$x)",
+        signature_json={"inputs": [{"name": "x", "type": "string"}], "example": [["a\0b"]]},
+    )
+
+    assert "the example cannot be scored (3 rows at once): a text holds a NUL character" in refusal(tmp_path)
+
+
+def test_what_a_model_warns_of_while_its_columns_are_found_is_told(tmp_path: Path) -> None:
+    folder_with(
+        tmp_path,
+        score_R="predict_rows <- function(model, rows) { if (nrow(rows) == 3) warning('three'); rows$x }",
+        signature_json={"inputs": [{"name": "x", "type": "float"}]},
+    )
+    with RProcess(tmp_path) as r:
+        assert r.load().warnings == [("three", "simpleWarning")]
 
 
 def test_a_script_that_answers_with_a_list_gets_json(tmp_path: Path) -> None:
