@@ -56,8 +56,8 @@ class OwnStore:
         self._store, self._views, self._prefix = store, views, prefix
         self._started, self._changed = asyncio.Event(), asyncio.Event()
         self._turn = asyncio.Lock()
-        self._loaded: dict[str, ViewFile] = {}
-        """Views whose seeds have been loaded into the server that runs."""
+        self._loaded: dict[str, ViewFile] | None = None
+        """Views whose seeds have been loaded into the server that runs; None while none does."""
         self.filled = asyncio.Event()
         """Set when the seeds have been loaded for the first time, or there are none."""
 
@@ -121,6 +121,7 @@ class OwnStore:
             await self._store.start(unseen=True)
         except (NoServer, OSError) as error:
             raise ConfigError("features", str(error)) from error
+        self._loaded = {}
         self._started.set()
         self._changed.set()
 
@@ -130,7 +131,7 @@ class OwnStore:
             await self._started.wait()
             status = await self._store.wait()
             log.warning("features.store_exited", status=status)
-            self._loaded = {}  # another one, so that what is just being loaded is not taken for loaded
+            self._loaded = None
             while not self._store.is_running:
                 await asyncio.sleep(_BACKOFF[min(tries, len(_BACKOFF) - 1)])
                 tries += 1
@@ -140,12 +141,15 @@ class OwnStore:
                     log.warning("features.store_not_started", error=str(error))
                 else:
                     tries = 0
+            self._loaded = {}  # another one, so that what is just being loaded is not taken for loaded
             self._changed.set()
 
     async def _fill(self, views: Mapping[str, ViewFile]) -> None:
         """Load the seeds that are not there yet, and let the server be found when those that are read are."""
         async with self._turn:
             loaded = self._loaded
+            if loaded is None:
+                return  # whoever starts the next one has it filled
             new = [view for view in views.values() if loaded.get(view.name) != view]
             if new:
                 await self._load(new)

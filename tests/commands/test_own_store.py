@@ -180,6 +180,35 @@ async def test_what_was_loaded_into_a_server_that_has_ended_does_not_show_the_ne
     assert seen == [False, False]
 
 
+async def test_a_change_while_it_is_away_does_not_take_the_next_one_for_filled(
+    stones: ViewFile, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = EmbeddedStore(folder, EmbeddedOptions(max_memory_mb=8))
+    store = OwnStore(server, {"stones": stones}, "features")
+    start, is_back = server.start, asyncio.Event()
+
+    async def start_late(**named: Any) -> None:
+        store.filled.clear()
+        store.install(config({"stones": stones}))
+        await store.filled.wait()
+        await start(**named)
+        store.filled.clear()
+        is_back.set()
+
+    async with asyncio.timeout(30), store:
+        running = asyncio.create_task(store.run())
+        await store.filled.wait()
+        monkeypatch.setattr(server, "start", start_late)
+        os.kill(server.pid, signal.SIGKILL)
+        await is_back.wait()
+        await store.filled.wait()
+        running.cancel()
+        with redis.Redis.from_url(server.url) as client:
+            count = client.dbsize()
+
+    assert count == 2
+
+
 async def test_without_a_program_for_it_nothing_is_started(
     stones: ViewFile, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
