@@ -17,7 +17,7 @@ import msgspec
 
 from gateway.core.access import Grant, Principal, Role
 
-__all__ = ["PREFIX", "SLOTS", "ApiKey", "Slot", "digest", "new_key", "slot_name", "slot_of"]
+__all__ = ["LATEST", "PREFIX", "SLOTS", "ApiKey", "Slot", "digest", "new_key", "slot_name", "slot_of"]
 
 PREFIX = "lg_"
 """Lets secret scanners recognise a key."""
@@ -25,6 +25,9 @@ PREFIX = "lg_"
 Slot: TypeAlias = Literal["primary", "secondary"]
 SLOTS: tuple[Slot, Slot] = ("primary", "secondary")
 """Each endpoint has two keys of its own, so that callers can move to one while the other is made anew."""
+
+LATEST = 253_402_300_799
+"""The last second of the year 9999. Whoever says a later one means milliseconds, and a key that never ends."""
 
 _NAME = re.compile(r"[A-Za-z0-9][-._A-Za-z0-9]{0,79}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")

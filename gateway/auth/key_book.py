@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.auth.api_key import PREFIX, ApiKey, Slot, digest, new_key, slot_name, slot_of
+from gateway.auth.api_key import LATEST, PREFIX, ApiKey, Slot, digest, new_key, slot_name, slot_of
 from gateway.auth.key_file import change_keys, read_keys, read_mounted
 from gateway.auth.key_uses import KeyUses
 from gateway.core.access import Role
@@ -75,6 +75,8 @@ class KeyBook:
         if lifetime is not None and lifetime < 1:
             raise InvalidInput("expires: expected a time in the future")
         now = int(self._clock())
+        if lifetime is not None and lifetime > LATEST - now:
+            raise InvalidInput("expires: expected a time before the year 10000")
         secret = self._make()
         try:
             made = ApiKey(

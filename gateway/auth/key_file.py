@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.auth.api_key import PREFIX, ApiKey, digest, slot_of
+from gateway.auth.api_key import LATEST, PREFIX, ApiKey, digest, slot_of
 from gateway.auth.sealed_file import Stamp, locked, stamp, write_sealed
 from gateway.core.access import Role
 from gateway.core.errors import ConfigError
@@ -26,6 +26,8 @@ __all__ = ["change_keys", "mount_stamp", "read_keys", "read_mounted", "write_key
 _LARGEST = 1024 * 1024
 _SHORTEST = 32
 """Characters of a key that we did not make: 32 of base64 are 192 bits, if they are random."""
+_SHOWN = 20
+"""Digits of a number that an error repeats."""
 _DIGEST = "sha256:"
 _TOLD = re.compile(r"`[^`]*`|'[^']*'|\"[^\"]*\"")
 
@@ -115,6 +117,9 @@ def _mounted(path: Path, name: str, value: str | _Mounted) -> ApiKey:
         raise ConfigError(where, "expected either key or sha256")
     if value.key is not None and (len(value.key) < _SHORTEST or not re.fullmatch(r"[!-~]+", value.key)):
         raise ConfigError(where, f"expected a key of at least {_SHORTEST} printable characters")
+    if value.expires is not None and not 0 <= value.expires <= LATEST:
+        given = str(value.expires)[:_SHOWN]
+        raise ConfigError(where, f"expires: expected Unix seconds, 0 to {LATEST}, got {given}")
     own = slot_of(name)
     try:
         return ApiKey(

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway.auth.api_key import ApiKey, Slot
+from gateway.auth.api_key import LATEST, ApiKey, Slot
 from gateway.auth.bootstrap import StateFiles
 from gateway.auth.key_book import KeyBook, NewKey
 from gateway.auth.key_uses import KeyUses
@@ -135,4 +135,5 @@ def _say(verb: str, name: str, what: str) -> None:
 
 
 def _date(when: int, otherwise: str = "-") -> str:
-    return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%d %H:%M") if when else otherwise
+    # A file of ours may hold a later time than anybody can make a key for now.
+    return datetime.fromtimestamp(min(when, LATEST), UTC).strftime("%Y-%m-%d %H:%M") if when else otherwise

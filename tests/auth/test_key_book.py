@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.auth.api_key import ApiKey, digest
+from gateway.auth.api_key import LATEST, ApiKey, digest
 from gateway.auth.key_book import KeyBook
 from gateway.auth.key_file import read_keys, write_keys
 from gateway.auth.key_uses import KeyUses
@@ -55,6 +55,17 @@ def test_a_new_key_is_kept_as_its_digest_with_its_rights_and_its_end(book: Book)
         expires=NOW + 60,
     )
     assert made.secret not in repr(made)
+
+
+def test_a_key_may_last_until_the_end_of_the_year_9999(book: Book) -> None:
+    assert book.book.create("ci", [Role.SCORE], None, LATEST - NOW, anything).key.expires == LATEST
+
+
+def test_a_key_that_would_last_longer_is_not_made(book: Book) -> None:
+    with pytest.raises(InvalidInput, match="expires: expected a time before the year 10000"):
+        book.book.create("ci", [Role.SCORE], None, LATEST - NOW + 1, anything)
+
+    assert book.digests.keys() == {"demo"}
 
 
 def test_regenerating_one_key_of_an_endpoint_leaves_the_other(book: Book) -> None:

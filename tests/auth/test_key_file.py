@@ -112,6 +112,14 @@ def test_one_mounted_file_gives_its_members(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("expires", [1_798_761_600_000, 10**400, -1])
+def test_a_mounted_key_whose_end_is_not_in_seconds_is_refused_by_name(tmp_path: Path, expires: int) -> None:
+    (tmp_path / "ci").write_text(json.dumps({"key": KEY, "expires": expires}))
+
+    with pytest.raises(ConfigError, match=rf"ci: expires: expected Unix seconds, 0 to \d+, got {str(expires)[:20]}$"):
+        read_mounted(tmp_path)
+
+
 def kubernetes(folder: Path, version: str, secret: str) -> None:
     """A secret as the kubelet mounts it: files are links through ``..data``, which is replaced by renaming."""
     real = folder / f"..{version}"

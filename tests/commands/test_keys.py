@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from gateway.auth.api_key import digest
+from gateway.auth.api_key import ApiKey, digest
 from gateway.auth.bootstrap import StateFiles, prepare_state
-from gateway.auth.key_file import read_keys
+from gateway.auth.key_file import read_keys, write_keys
 from gateway.auth.token import TokenAccess
 from gateway.cli import app
 from gateway.commands.keys import lifetime_of
@@ -69,6 +69,22 @@ def test_regenerating_a_key_of_the_first_start_renews_the_file_that_it_is_read_f
 
     assert shell.files.demo_key.read_text() == f"{secret}\n"
     assert shell.files.demo_key.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_that_was_made_to_last_for_longer_than_a_date_can_say_is_listed_all_the_same(shell: Shell) -> None:
+    keys = read_keys(shell.files.keys)
+    write_keys(shell.files.keys, [*keys, ApiKey(name="old", sha256=digest("x"), created=1, expires=606_499_000_000)])
+    done = shell.run("keys", "list")
+
+    assert done.exit_code == 0
+    assert "9999-12-31 23:59" in next(line for line in done.stdout.splitlines() if line.startswith("old"))
+
+
+def test_a_key_is_not_made_to_last_for_longer_than_a_date_can_say(shell: Shell) -> None:
+    done = shell.run("keys", "create", "ci", "--expires-in", "999999w")
+
+    assert isinstance(done.exception, ConfigError)
+    assert "expires: expected a time before the year 10000" in str(done.exception)
 
 
 def test_revoke_ends_a_key(shell: Shell) -> None:
