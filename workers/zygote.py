@@ -39,6 +39,7 @@ import structlog
 from workers.environment import is_prepared, restart_prepared
 from workers.events import claim_stdout, emit
 from workers.options import GroupOptions, WorkerOptions
+from workers.own_folder import own_folder
 from workers.restart import LOAD_FAILED, RELOAD_WAIT, Backoff
 
 __all__ = ["Group", "run_group"]
@@ -77,8 +78,8 @@ def run_group(group: GroupOptions) -> int:
         claim_stdout()
         _die_with_parent(signal.SIGKILL)  # until there is something to drain
         _close_stdin()
-        with tempfile.TemporaryDirectory(prefix="lockgate-", ignore_cleanup_errors=True) as folder:
-            os.environ["TMPDIR"] = tempfile.tempdir = folder
+        with own_folder() as folder:
+            os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
             runtime = open_runtime(group)
             emit("loading")
             from workers.pinned_load import load_pinned
@@ -93,7 +94,7 @@ def run_group(group: GroupOptions) -> int:
             def work(options: WorkerOptions) -> int:
                 return run_worker(options, group, runtime, loaded, parent)
 
-            return Group(group.workers, work, drain=group.drain_ms / 1000, folder=Path(folder)).run()
+            return Group(group.workers, work, drain=group.drain_ms / 1000, folder=folder).run()
     except LoadError as error:
         emit("failed", error=str(error))
         log.error("workers.load_failed", error=str(error))
