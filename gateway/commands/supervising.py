@@ -14,11 +14,9 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from importlib.metadata import version
 from pathlib import Path
 
 import structlog
-from aiohttp import web
 from rich.console import Console
 
 from gateway.auth.bootstrap import StateFiles
@@ -36,15 +34,10 @@ from gateway.commands.machine import admin_sockets, gateway_specs, group_spec
 from gateway.commands.own_store import OwnStore
 from gateway.commands.running_groups import RunningGroups
 from gateway.commands.settings_watch import SettingsWatch
+from gateway.commands.supervisor_routes import supervisor_routes
 from gateway.commands.transition import Follower, Phase, State, Transition, served_by
 from gateway.config import Config, compose, load_settings, raw_settings
-from gateway.control.admin_api import PROBE_OPERATIONS, serve_admin
-from gateway.control.admin_comparison import COMPARISON_OPERATIONS, comparison_routes
-from gateway.control.admin_keys import KEY_OPERATIONS, key_routes
-from gateway.control.admin_openapi import describing_routes
-from gateway.control.admin_state import state_routes
-from gateway.control.admin_state_forms import WorkerShown
-from gateway.control.admin_state_operations import STATE_OPERATIONS
+from gateway.control.admin_api import serve_admin
 from gateway.control.converted import Converted
 from gateway.control.document import Document
 from gateway.control.model_files import ModelFiles
@@ -54,8 +47,6 @@ from gateway.control.served import write_served
 from gateway.control.source import Source
 from gateway.control.state_desk import StateDesk
 from gateway.core.errors import ConfigError
-from gateway.edge.plain_status import plain_status
-from gateway.routing.report import report
 from workers.affinity import Available, read_available
 from workers.child import Child, ChildSpec, ChildState
 from workers.supervisor import Supervisor
@@ -200,7 +191,17 @@ class Supervising:
         async with AsyncExitStack() as stack:
             try:
                 await stack.enter_async_context(
-                    serve_admin(self._fleet, port=self._config.settings.admin_port, routes=self._routes())
+                    serve_admin(
+                        self._fleet,
+                        port=self._config.settings.admin_port,
+                        routes=supervisor_routes(
+                            self._credentials,
+                            self._comparisons,
+                            self._desk,
+                            readiness=self._fleet.readiness,
+                            children=lambda: self._supervisor.states,
+                        ),
+                    )
                 )
             except OSError as error:
                 raise ConfigError("--admin-port", f"cannot be listened on: {error.strerror}") from error
@@ -248,15 +249,6 @@ class Supervising:
         environment = self._store.environment if self._store else {}
         return gateway_specs(self._config.settings, available, admin, arguments, environment)
 
-    def _routes(self) -> list[web.RouteDef]:
-        operations = (*PROBE_OPERATIONS, *KEY_OPERATIONS, *COMPARISON_OPERATIONS, *STATE_OPERATIONS)
-        return [
-            *key_routes(self._credentials.desk, plain_status),
-            *comparison_routes(self._credentials.admin, self._comparisons, report, plain_status),
-            *state_routes(self._desk, plain_status, readiness=self._fleet.readiness, workers=self._workers),
-            *describing_routes(version("lockgate"), operations),
-        ]
-
     def _gateway_children(self) -> dict[str, Child]:
         return {child.spec.name.rpartition("/")[2]: child for child in self._supervisor.children(_GATEWAYS)}
 
@@ -267,20 +259,6 @@ class Supervising:
 
     def _serving_groups(self) -> list[ChildState]:
         return [self._groups.state(group) for group in self._convergence.running.groups]
-
-    def _workers(self) -> list[WorkerShown]:
-        return [
-            WorkerShown(
-                name=state.name,
-                phase=state.phase,
-                pid=state.pid,
-                workers=len(state.parts),
-                ready=len(state.ready),
-                restarts=state.restarts + state.part_restarts,
-                reason=state.reason,
-            )
-            for state in self._supervisor.states
-        ]
 
     def _told(self, phase: Phase) -> None:
         self._convergence.told(phase)
