@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 
 from gateway.auth.access import AdminAccess, EndpointAccess
 from gateway.auth.audit import Audit
@@ -32,6 +33,8 @@ _EVERY = 0.5
 """Seconds between two looks at the files: what wakes a process costs more than the look."""
 _FLUSH = 60.0
 """Seconds between two times that the times of last use are written."""
+_LAST_FLUSH = 2.0
+"""Seconds for the last time: a disk that does not answer keeps no process from ending."""
 
 
 class Credentials:
@@ -88,13 +91,15 @@ class Credentials:
     def _modes(self) -> Mapping[str, AuthMode]:
         return self.access.modes
 
-    async def run(self, pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """Follow everything until cancelled."""
+    async def run(
+        self, pause: Callable[[float], Awaitable[None]] = asyncio.sleep, last_flush: float = _LAST_FLUSH
+    ) -> None:
+        """Follow everything until cancelled; the end takes ``last_flush`` seconds at most."""
         async with asyncio.TaskGroup() as tasks:
             if self._oidc is not None:
                 tasks.create_task(self._oidc.run(), name="oidc")
             tasks.create_task(self._follow(pause), name="credentials")
-            tasks.create_task(self._flush(pause), name="last uses")
+            tasks.create_task(self._flush(pause, last_flush), name="last uses")
 
     async def _follow(self, pause: Callable[[float], Awaitable[None]]) -> None:
         try:
@@ -105,10 +110,14 @@ class Credentials:
                 self._audit.sweep()
         finally:
             self._audit.close()
-            self._keys.flush()
 
-    async def _flush(self, pause: Callable[[float], Awaitable[None]]) -> None:
+    async def _flush(self, pause: Callable[[float], Awaitable[None]], last: float) -> None:
         """Apart from the looks: the file may be locked by others, or its disk be slow, and revocations do not wait."""
-        while True:
-            await pause(_FLUSH)
-            await asyncio.to_thread(self._keys.flush)
+        try:
+            while True:
+                await pause(_FLUSH)
+                await asyncio.to_thread(self._keys.flush)
+        finally:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(last):
+                    await asyncio.to_thread(self._keys.flush)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -48,10 +49,10 @@ class Opened:
         return issue_token(key, "t", "job", now=NOW, lifetime=600).accessToken
 
     @asynccontextmanager
-    async def followed(self) -> AsyncIterator[None]:
+    async def followed(self, last_flush: float = 10.0) -> AsyncIterator[None]:
         """While the files are followed; they have been looked at ``look`` times."""
         async with asyncio.timeout(10):
-            task = asyncio.create_task(self.credentials.run(self._pause))
+            task = asyncio.create_task(self.credentials.run(self._pause, last_flush))
             for paused in self._paused.values():
                 await paused.get()
             yield
@@ -127,6 +128,15 @@ async def test_last_uses_are_written_once_a_minute_and_at_the_end(tmp_path: Path
     end = uses.read()
 
     assert (soon, later, end) == ({}, {"demo": int(NOW)}, {"demo": int(NOW), "admin": int(NOW)})
+
+
+async def test_a_disk_that_does_not_answer_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    opened = Opened(tmp_path)
+    uses = opened.files.key_uses
+    os.mkfifo(uses)
+    async with opened.followed(last_flush=0.05):
+        await opened.ask(opened.key)
+    os.close(os.open(uses, os.O_WRONLY))  # lets the thread go that still reads it
 
 
 async def test_refusals_that_were_left_out_are_told_at_the_end(tmp_path: Path) -> None:
