@@ -7,7 +7,7 @@ returns: nothing would be served any more, and the process would stay. Here the 
 left then has a few seconds, for a write that is under way, and the process ends without them.
 
 What the kernel itself does not let go of, not even by SIGKILL, keeps the process in any case; and what is read on the
-event loop is not covered, such as the state directory: that is expected to be a local disk.
+event loop is not covered, such as the files of keys: their folders are expected to answer.
 """
 
 from __future__ import annotations

@@ -131,4 +131,4 @@ class Runtime(ABC):
         return False
 
     def rest(self) -> None:  # noqa: B027
-        """Collect garbage; may take 100 ms and more."""
+        """Collect garbage; may take 100 ms and more. Called after a warm-up too, where forked workers share the model."""
