@@ -8,6 +8,7 @@ from typing import ClassVar, TypeVar
 import msgspec
 from aiohttp import web
 
+from gateway.control.convert import WrongValue, convert
 from gateway.core.errors import InvalidInput, TooLarge
 
 __all__ = ["BodyLate", "read_body"]
@@ -16,6 +17,10 @@ T = TypeVar("T")
 
 _TIMEOUT = 10.0
 _CHUNK = 64 * 1024
+_SHOWN = 64
+"""Characters of a name from a body that an error repeats."""
+_SEARCHED = 64 * 1024
+"""Bytes of a body in which the names that lead to what is wrong are looked for: each of a mapping is tried alone."""
 
 
 class BodyLate(InvalidInput):
@@ -32,8 +37,10 @@ async def read_body(request: web.Request, kind: type[T], largest: int) -> T:
         return msgspec.json.decode(body, type=kind)
     except TimeoutError:
         raise BodyLate("the body did not arrive in time") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"expected a JSON object: {_safe(error)}") from None
+    except msgspec.ValidationError as error:
+        raise InvalidInput((len(body) <= _SEARCHED and _told(body, kind)) or f"the body: {error}") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise InvalidInput("the body: expected a JSON object, this is not JSON") from None
     except RecursionError:
         raise InvalidInput("the body is nested too deeply") from None
 
@@ -49,6 +56,13 @@ async def _bytes(request: web.Request, largest: int) -> bytes:
     return bytes(body)
 
 
-def _safe(error: Exception) -> str:
-    """What msgspec says of types names keys and types; of text that is no JSON only that it is none."""
-    return str(error) if isinstance(error, msgspec.ValidationError) else "this is not JSON"
+def _told(body: bytes, kind: type[object]) -> str:
+    """The keys that lead to what is wrong, those of mappings too, and what was expected there; no value."""
+    try:
+        convert(msgspec.json.decode(body), kind)
+    except WrongValue as wrong:
+        keys = ".".join(key[:_SHOWN] for key in wrong.keys)
+        return f"{keys or 'the body'}: {wrong}"
+    except RecursionError:  # what is wrong came before what is too deep
+        return ""
+    return ""

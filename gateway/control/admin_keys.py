@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.control.admin_answer import StatusOf, caller_of, json_answer, refusal
-from gateway.control.admin_body import read_body
+from gateway.control.admin_body import BodyLate, read_body
 from gateway.control.admin_operation import Handler, Operation
 from gateway.core.access import Caller, Role
 from gateway.core.errors import GatewayError, InvalidInput
@@ -199,6 +199,8 @@ def _fenced(desk: KeyDesk, handler: Handler, status_of: StatusOf) -> Handler:
 async def _body(request: web.Request, kind: type[T]) -> T:
     try:
         return await read_body(request, kind, _BODY_BYTES)
+    except BodyLate:
+        raise
     except InvalidInput:
         # The complaint may quote what was sent, and that may be a key in the wrong place.
         fields = ", ".join(field.name for field in msgspec.structs.fields(kind))

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from gateway.auth.bootstrap import StateFiles, prepare_state
 from gateway.auth.config import AuthConfig
 from gateway.auth.credentials import Credentials
+from gateway.control import admin_body
 from gateway.control.admin_api import Readiness, serve_admin
 from gateway.control.admin_keys import key_routes
 from gateway.core.access import Presented, Role
@@ -47,7 +48,8 @@ class Admin:
 
     async def ask(self, method: str, path: str, body: Any = None, key: str | None = "") -> Reply:
         headers = {} if key is None else {"Authorization": f"Bearer {key or self.key}"}
-        sent: dict[str, Any] = {"data": body} if isinstance(body, bytes) else {"json": body} if body is not None else {}
+        is_raw = isinstance(body, bytes | AsyncIterator)
+        sent: dict[str, Any] = {"data": body} if is_raw else {"json": body} if body is not None else {}
         async with self._session.request(method, path, headers=headers, **sent) as response:
             text = await response.read()
             return Reply(response.status, await response.json() if text else None, dict(response.headers))
@@ -218,6 +220,19 @@ async def test_what_makes_no_sense_is_told_and_not_quoted(
         assert reply.status == status
         assert reply.json["error"]["message"]
         assert "lg_secret" not in str(reply.json)
+
+
+async def test_a_body_that_is_late_may_be_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admin_body, "_TIMEOUT", 0.0)
+
+    async def begun() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    async with serving(tmp_path) as admin:
+        reply = await admin.ask("POST", "/keys", begun())
+
+    assert "did not arrive in time" in reply.json["error"]["message"]
 
 
 async def test_whoever_has_the_keys_of_one_endpoint_manages_those_alone(tmp_path: Path) -> None:
