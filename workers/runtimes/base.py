@@ -131,4 +131,4 @@ class Runtime(ABC):
         return False
 
     def rest(self) -> None:  # noqa: B027
-        """Collect garbage; may take 100 ms and more. Called after a warm-up too, where forked workers share the model."""
+        """Collect garbage; may take 100 ms and more. Also called once after the warm-up, before a fork."""
