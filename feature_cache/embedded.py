@@ -180,6 +180,7 @@ class EmbeddedStore:
         if self._process is None:
             return
         self._process.terminate()
+        self._process.send_signal(signal.SIGCONT)  # who is stopped would not hear of it before it is killed
         with suppress(TimeoutError):
             async with asyncio.timeout(_STOP):
                 await self.wait()

@@ -85,6 +85,20 @@ async def test_a_kept_store_has_its_rows_again_after_a_restart(folder: Path) -> 
     assert found == b"1"
 
 
+async def test_a_kept_store_that_somebody_had_stopped_saves_its_rows_too(folder: Path) -> None:
+    options = EmbeddedOptions(keep_in=folder / "kept")
+    async with asyncio.timeout(30):
+        async with start_embedded(folder, options) as store:
+            with redis.Redis.from_url(store.url) as client:
+                client.set("k", b"1")
+            os.kill(store.pid, signal.SIGSTOP)
+        async with start_embedded(folder, options) as store:
+            with redis.Redis.from_url(store.url) as client:
+                found = client.get("k")
+
+    assert found == b"1"
+
+
 async def test_a_wrong_option_is_told_in_the_servers_own_words(folder: Path) -> None:
     store = EmbeddedStore(folder, EmbeddedOptions(arguments=("--no-such-option", "1")))
 
