@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -39,7 +40,8 @@ class RProcess:
     loads_before_fork = True
 
     def __init__(self, model: Path, **options: Any) -> None:
-        environ = clean({**os.environ, "TMPDIR": str(model if model.is_dir() else model.parent)}, 1)
+        self._folder = tempfile.TemporaryDirectory(prefix="lockgate-test-", ignore_cleanup_errors=True)
+        environ = clean({**os.environ, "TMPDIR": self._folder.name}, 1)
         program = "import resource; resource.setrlimit(resource.RLIMIT_STACK, (2**26, resource.getrlimit(3)[1]));"
         program += "import os, sys; os.execv(sys.executable, [sys.executable, '-m', 'tests.support.r_process'])"
         self._process = subprocess.Popen(
@@ -66,6 +68,7 @@ class RProcess:
         self._process.kill()
         self._process.communicate()
         self._in.close()
+        self._folder.cleanup()
 
     def load(self) -> Loaded:
         found: Loaded = self._ask("load")
