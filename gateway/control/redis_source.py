@@ -149,7 +149,12 @@ class RedisSource:
         return await self._told(self._store.entries())
 
     async def past(self, version: int) -> Document:
-        return await self._told(self._store.past(version))
+        try:
+            return await self._told(self._store.past(version))
+        except SourceUnavailable:
+            if self._last is None or self._last.version != version:
+                raise
+            return self._last
 
     async def close(self) -> None:
         if self._listener is not None:

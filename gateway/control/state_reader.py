@@ -43,9 +43,17 @@ class StateReader:
         return self._sight.visible(principal, await self._sight.settled(principal))
 
     async def running(self, caller: Caller) -> Document:
-        """Likewise of the version that runs, which a refused one is not; of the newest where that is not kept."""
+        """
+        Likewise of the version that runs, which a refused one is not, also while the newest cannot be read; of the
+        newest where that is not kept.
+        """
         principal = await self.looker(caller)
-        newest, running = await self._sight.settled(principal), self.progress.running
+        try:
+            newest, running = await self._sight.settled(principal), self.progress.running
+        except SourceUnavailable:
+            with suppress(NotFound):
+                return self._sight.visible(principal, await self._source.past(self.progress.running))
+            raise
         if running != newest.version:
             with suppress(NotFound):
                 return self._sight.visible(principal, await self._source.past(running))

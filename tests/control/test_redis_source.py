@@ -294,6 +294,20 @@ async def test_a_server_that_starts_while_redis_is_away_serves_what_it_saw_last(
     assert [entry.version for entry in history] == [2]
 
 
+async def test_what_was_read_last_can_be_shown_while_redis_is_away(root: Path, tmp_path: Path) -> None:
+    with private_valkey() as valkey:
+        source = open_redis(valkey.url, root, tmp_path / "a")
+        await source.write(altered(await source.read(), weights(50)), 1)
+        done = await source.read()
+        valkey.kill()
+        found = await source.past(2)
+        with pytest.raises(SourceUnavailable):
+            await source.past(1)
+        await source.close()
+
+    assert found == done
+
+
 async def test_a_first_start_without_redis_is_an_error(root: Path, tmp_path: Path) -> None:
     source = open_redis(f"unix://{tmp_path}/nobody.sock", root, tmp_path / "a")
     with pytest.raises(SourceUnavailable, match="the Redis of the desired state does not answer"):

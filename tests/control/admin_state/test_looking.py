@@ -89,6 +89,24 @@ async def test_a_version_that_runs_and_is_not_kept_any_more_is_no_reason_to_show
         assert [endpoint["name"] for endpoint in reply.json] == ["price", "tumor"]
 
 
+async def test_the_list_of_what_runs_is_told_while_the_source_is_broken(tmp_path: Path) -> None:
+    async with serving_state(tmp_path) as admin:
+        admin.source.broken = ConfigError("price.yaml, line 3", "expected YAML")
+        endpoints, models = await admin.ask("GET", "/endpoints"), await admin.ask("GET", "/models")
+
+        assert [endpoint["name"] for endpoint in endpoints.json] == ["price", "tumor"]
+        assert {model["name"] for model in models.json} == {"price", "tumor"}
+
+
+async def test_nothing_is_listed_while_the_source_is_broken_and_what_runs_is_not_kept(tmp_path: Path) -> None:
+    async with serving_state(tmp_path) as admin:
+        admin.source.broken = ConfigError("price.yaml, line 3", "expected YAML")
+        admin.running.runs(77)
+        reply = await admin.ask("GET", "/endpoints")
+
+        assert (reply.status, reply.code) == (503, "SourceUnavailable")
+
+
 async def test_traffic_and_mirror_name_the_percentages(tmp_path: Path) -> None:
     async with serving_state(tmp_path) as admin:
         await admin.ask("PUT", "/endpoints/tumor/deployments/next", {"model": admin.model("next")}, seen="*")
