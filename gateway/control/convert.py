@@ -20,6 +20,17 @@ T = TypeVar("T")
 
 _PLACE = re.compile(r"(.*) - at (?:`key` in )?`(\$[^`]*)`", re.DOTALL)
 """How msgspec ends a complaint."""
+_KINDS = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "object": "a mapping",
+    "array": "a list",
+    "null": "nothing",
+}
+"""What the kinds of values are called, by msgspec and to people."""
 
 
 class WrongValue(Exception):
@@ -32,7 +43,10 @@ class WrongValue(Exception):
     @property
     def told(self) -> str:
         """The keys and what was expected, without saying a key twice."""
-        return f"{'.'.join(self.keys)}: {self}" if self.keys else str(self)
+        told = str(self)
+        keys = self.keys[:-1] if self.keys and re.match(rf"{re.escape(self.keys[-1])}[.:]", told) else self.keys
+        between = "." if keys is not self.keys else ": "
+        return f"{'.'.join(keys)}{between}{told}" if keys else told
 
     @property
     def blamed(self) -> list[str]:
@@ -86,7 +100,7 @@ def convert(data: Any, kind: type[T], base: Path | None = None) -> T:
         placed = _PLACE.fullmatch(str(error))
         message, where = placed.groups() if placed else (str(error), "")
         keys = _named_keys(data, re.findall(r"\w+|\.\.\.", where), attempt, str(error))
-        raise WrongValue(keys, message) from error
+        raise WrongValue(keys, _KINDS.sub(_in_words, message)) from error
 
 
 def _named_keys(data: Any, steps: list[str], attempt: Callable[[Any], object], complaint: str) -> list[str]:
@@ -107,6 +121,13 @@ def _named_keys(data: Any, steps: list[str], attempt: Callable[[Any], object], c
                     return _named_keys(data, [*steps[:i], str(key), *steps[i + 1 :]], attempt, complaint)
         return steps[:i]
     return steps
+
+
+def _in_words(found: re.Match[str]) -> str:
+    """What was expected and what is there, for who has never heard of these kinds."""
+    expected = [_WORDS.get(kind, f"`{kind}`") for kind in found[1].split(" | ")]
+    there = "a decimal number" if found[2] == "float" else _WORDS.get(found[2], f"`{found[2]}`")
+    return f"expected {' or '.join(expected)}, got {there}"
 
 
 def _at(data: Any, keys: list[str]) -> Any:

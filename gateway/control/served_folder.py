@@ -107,7 +107,7 @@ def _read_all(folder: Path, kind: type[_Named], noun: str, opened: Opened) -> tu
         file = opened(path)
         name = file.convert(kind).name
         if name in raw:
-            raise ConfigError(str(path), f'{noun} "{name}" is defined in another file too')
+            raise ConfigError(str(path), f'{noun} "{name}" is defined in another file too, {files[name].name}')
         raw[name], files[name] = plain(file), path
     return raw, files
 

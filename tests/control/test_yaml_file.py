@@ -54,7 +54,7 @@ def read(file: Path) -> Document | ConfigError:
         ),
         ("#" + (1 << 20) * " ", "expected at most 1048576 bytes"),
         (PRICE.replace("../models/blue.onnx", '"../\\0"'), "line 6: deployments.blue.model: embedded null"),
-        (PRICE.replace("carat:", "1:"), "line 7: deployments.blue.features: Expected `str`"),
+        (PRICE.replace("carat:", "1:"), "line 7: deployments.blue.features: expected text"),
     ],
     ids=lambda text: text[12:40],
 )
