@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import msgspec
 from aiohttp import web
 
+from gateway.control.admin_answer import json_answer
 from gateway.control.admin_operation import Operation
 from gateway.telemetry.metrics import CONTENT_TYPE
 
@@ -88,7 +89,7 @@ async def serve_admin(
     gives the port, or 0. ``extra`` are further paths with what is answered there as JSON, without a key; ``routes``
     judge their callers. Raises ``OSError``.
     """
-    app = web.Application(client_max_size=_LARGEST if path is None else LARGEST_LOCAL)
+    app = web.Application(middlewares=[_in_json], client_max_size=_LARGEST if path is None else LARGEST_LOCAL)
     app.add_routes(routes)
     handlers = {"livez": _alive, "readyz": _ready(source), "metrics": _metrics(source)}
     app.add_routes(operation.route(handlers[operation.name]) for operation in PROBE_OPERATIONS)
@@ -105,6 +106,22 @@ async def serve_admin(
         yield next((address[1] for address in runner.addresses if isinstance(address, tuple)), 0)
     finally:
         await runner.cleanup()
+
+
+@web.middleware
+async def _in_json(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Any:
+    """What is no route is told in the form of all errors."""
+    try:
+        return await handler(request)
+    except web.HTTPNotFound:
+        error = {"code": "NotFound", "message": "there is no such path here; GET / lists what there is"}
+        return json_answer({"error": error}, 404)
+    except web.HTTPMethodNotAllowed as wrong:
+        allowed = wrong.headers["Allow"]
+        error = {"code": "MethodNotAllowed", "message": f"{wrong.method}: expected {allowed.replace(',', ', ')}"}
+        response = json_answer({"error": error}, 405)
+        response.headers["Allow"] = allowed
+        return response
 
 
 async def _alive(_: web.Request) -> web.Response:

@@ -15,7 +15,7 @@ def why_read_only(folders: Sequence[Path], *, is_set: bool) -> str:
     """Empty where they can; that of the endpoints comes first. ``is_set``: the settings say that they cannot."""
     files = [file for folder in folders for file in yaml_paths(folder)]
     if is_set:
-        return "control.read_only is set"
+        return "control.read_only is set in lockgate.yaml: change the files where they come from"
     if not folders[0].is_dir():
         return "a single model is served: there are no files to change"
     if any(os.path.islink(path) for path in files) or any((folder / "..data").exists() for folder in folders):  # noqa: PTH114

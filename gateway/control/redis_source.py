@@ -85,7 +85,9 @@ class RedisSource:
 
     @property
     def read_only(self) -> str:
-        return "control.read_only is set" if self._is_read_only else ""
+        return (
+            "control.read_only is set in lockgate.yaml: change it through another server" if self._is_read_only else ""
+        )
 
     async def read(self) -> Document:
         try:

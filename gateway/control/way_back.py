@@ -40,7 +40,7 @@ class WayBack:
         for entry in await self._source.history():
             if entry.version < newest and entry.version not in self._ran.refused:
                 return await self._source.past(entry.version), ", not known to have run"
-        raise InvalidInput("version: there is none before the newest that is not known to have been refused")
+        raise InvalidInput("version: there is none before the newest to return to; what was refused does not count")
 
     async def _note(self) -> None:
         progress = self._running.progress

@@ -753,7 +753,7 @@ async def test_a_source_that_may_not_be_written_says_why_and_refuses(root: Path,
     source = open_folder(root, tmp_path / "state", is_read_only=True)
     document = await source.read()
 
-    assert source.read_only == "control.read_only is set"
+    assert source.read_only == "control.read_only is set in lockgate.yaml: change the files where they come from"
     with pytest.raises(ReadOnly, match=r"control\.read_only is set"):
         await source.write(altered(document, weights(50)), 1)
     assert (root / "endpoints" / "price.yaml").read_text() == PRICE

@@ -51,7 +51,7 @@ async def test_what_is_read_only_is_so_in_either(tmp_path: Path, valkey: Valkey,
         config = ControlConfig(read_only=True, source="redis", redis_url=valkey.url)
     source = opened(config, make_folder(tmp_path / "served"), tmp_path)
 
-    assert source.read_only == "control.read_only is set"
+    assert source.read_only.startswith("control.read_only is set in lockgate.yaml")
     await source.close()
 
 

@@ -214,7 +214,7 @@ async def test_a_source_that_is_read_only_refuses_and_reads(server: Open) -> Non
     source = server(read_only=True)
     document = await source.read()
 
-    assert source.read_only == "control.read_only is set"
+    assert source.read_only == "control.read_only is set in lockgate.yaml: change it through another server"
     with pytest.raises(ReadOnly, match=r"control\.read_only is set"):
         await source.write(altered(document, weights(50)), 1)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import socket
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,25 @@ async def test_readiness_is_a_status_with_its_details(is_ready: bool, status: in
 async def test_metrics_are_in_the_text_format() -> None:
     async with serve_admin(Source(), port=0) as port:
         assert await get(port, "/metrics") == (200, "a_total 1\n")
+
+
+async def test_a_path_that_is_not_there_is_told_in_the_form_of_all_errors() -> None:
+    async with serve_admin(Source(), port=0) as port:
+        status, body = await get(port, "/nothing")
+
+    assert (status, json.loads(body)["error"]["code"]) == (404, "NotFound")
+
+
+async def test_a_method_that_is_not_there_is_told_with_those_that_are() -> None:
+    async with (
+        serve_admin(Source(), port=0) as port,
+        aiohttp.ClientSession() as session,
+        session.put(f"http://127.0.0.1:{port}/livez") as response,
+    ):
+        told = await response.json()
+
+    assert (response.status, response.headers["Allow"]) == (405, "GET,HEAD")
+    assert told == {"error": {"code": "MethodNotAllowed", "message": "PUT: expected GET, HEAD"}}
 
 
 async def test_it_listens_on_loopback_alone() -> None:
