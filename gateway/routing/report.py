@@ -175,15 +175,23 @@ def _share(part: int, whole: int) -> float | None:
 
 def _verdict(one: Comparison, noise: Comparison | None) -> Verdict:
     """What the share of rows that disagree says, beside that among the replays."""
+    if not one.rows:  # all that was sent to it failed
+        return "undecided"
     wrong = one.rows - one.agreeing
     if not wrong:
         return "agrees"
     if not noise or not noise.rows:
         return "differs"
-    noise_wrong = noise.rows - noise.agreeing
-    together = (wrong + noise_wrong) / (one.rows + noise.rows)
-    spread = sqrt(max(together * (1 - together), 1 / (one.rows + noise.rows)) * (1 / one.rows + 1 / noise.rows))
-    apart = (wrong / one.rows - noise_wrong / noise.rows) / spread
+    apart = _apart(wrong, one.rows, noise.rows - noise.agreeing, noise.rows)
     if apart > _SIGMAS:
         return "differs"
-    return "undecided" if not noise_wrong or apart > _DOUBT else "agrees"
+    # One replay that disagrees is no proof of noise: so many of them could have told a difference, had there been none.
+    are_enough = _apart(wrong, one.rows, 0, noise.rows) > _SIGMAS
+    return "agrees" if apart < -_DOUBT or (are_enough and apart <= _DOUBT) else "undecided"
+
+
+def _apart(wrong: int, rows: int, noise_wrong: int, noise_rows: int) -> float:
+    """How many standard deviations the first share is above the second."""
+    together = (wrong + noise_wrong) / (rows + noise_rows)
+    spread = sqrt(max(together * (1 - together), 1 / (rows + noise_rows)) * (1 / rows + 1 / noise_rows))
+    return (wrong / rows - noise_wrong / noise_rows) / spread

@@ -97,6 +97,23 @@ def test_what_noise_hardly_explains_is_undecided() -> None:
     assert verdict(comparer("blue", "next", 2.5, 0), comparer("blue", "blue", 0.0, 6, count=25)) == "undecided"
 
 
+def test_a_shadow_that_has_answered_nothing_does_not_agree() -> None:
+    silent = comparer("blue", "next", 0.0, 0, count=0)
+    silent.failed(primary=False, shadow=True)
+
+    assert verdict(silent) == "undecided"
+
+
+def test_one_wrong_row_among_few_replays_is_no_noise_that_explains_them_all() -> None:
+    replayed = comparer("blue", "blue", 2.5, 0, count=2)
+
+    assert verdict(comparer("blue", "next", 2.5, 150), replayed) == "undecided"
+
+
+def test_noise_that_is_seen_far_more_often_than_the_shadow_disagrees_explains_it() -> None:
+    assert verdict(comparer("blue", "next", 0.0, 1), comparer("blue", "blue", 2.5, 0, count=20)) == "agrees"
+
+
 def test_an_undecided_verdict_says_what_it_lacks() -> None:
     text = printed(report(state(comparer("blue", "next", 2.5, 0), comparer("blue", "blue", 0.0, 0, count=2))))
 
