@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -56,8 +56,10 @@ class OwnStore:
         self._store, self._views, self._prefix = store, views, prefix
         self._started, self._changed = asyncio.Event(), asyncio.Event()
         self._turn = asyncio.Lock()
-        self._loaded: dict[str, ViewFile] | None = None
-        """Views whose seeds have been loaded into the server that runs; None while none does."""
+        self._coming: Sequence[ViewFile] = ()
+        """Those that only the version reads for which all was prepared last: gateways may have switched to it."""
+        self._loaded: dict[object, ViewFile] | None = None
+        """By what tells keys apart, whose seeds have been loaded into the server that runs; None while none does."""
         self.filled = asyncio.Event()
         """Set when the seeds have been loaded for the first time, or there are none."""
 
@@ -92,17 +94,18 @@ class OwnStore:
         """The server runs, and has the rows that only the new version reads. Raises ``ConfigError``."""
         if config.views and not self._started.is_set():
             await self._start()
-        await self._fill(
-            {
-                name: view
-                for name, view in config.views.items()
-                if name not in self._views or _has_other_keys(view, self._views[name])
-            }
-        )
+        read = {_keys_of(view) for view in self._views.values()}
+        new = [view for view in config.views.values() if _keys_of(view) not in read]
+        self._coming = ()  # of a change that nothing came of
+        await self._fill(new)
+        self._coming = new
 
     def install(self, config: Config) -> None:
         """These views are read from now on."""
-        self._views = config.views
+        self._views, self._coming = config.views, ()
+        if self._loaded is not None:
+            for keys in self._loaded.keys() - {_keys_of(view) for view in config.views.values()}:
+                del self._loaded[keys]  # should it come back its rows may have ended
         self._changed.set()
 
     async def run(self) -> None:
@@ -113,7 +116,7 @@ class OwnStore:
                 await self._changed.wait()
                 self._changed.clear()
                 if self._started.is_set():
-                    await self._fill(self._views)
+                    await self._fill()
                 self.filled.set()
 
     async def _start(self) -> None:
@@ -144,18 +147,23 @@ class OwnStore:
             self._loaded = {}  # another one, so that what is just being loaded is not taken for loaded
             self._changed.set()
 
-    async def _fill(self, views: Mapping[str, ViewFile]) -> None:
-        """Load the seeds that are not there yet, and let the server be found when those that are read are."""
+    async def _fill(self, new: Iterable[ViewFile] = ()) -> None:
+        """Load the seeds that are not there yet; what is read first, and once that is there the server is found."""
         async with self._turn:
             loaded = self._loaded
             if loaded is None:
                 return  # whoever starts the next one has it filled
-            new = [view for view in views.values() if loaded.get(view.name) != view]
-            if new:
-                await self._load(new)
-                loaded.update({view.name: view for view in new})
-            if loaded is self._loaded and loaded.keys() >= self._views.keys():
+            read = [*self._views.values(), *self._coming]
+            await self._load_into(loaded, read)
+            if loaded is self._loaded and _are_in(loaded, [*self._views.values(), *self._coming]):
                 self._store.show()
+            await self._load_into(loaded, new)
+
+    async def _load_into(self, loaded: dict[object, ViewFile], views: Iterable[ViewFile]) -> None:
+        missing = [view for view in views if not _are_in(loaded, [view])]
+        if missing:
+            await self._load(missing)
+            loaded.update({_keys_of(view): view for view in missing})
 
     async def _load(self, views: Iterable[ViewFile]) -> None:
         async with open_client(StoreSettings(url=self._store.own_url)) as client:
@@ -177,8 +185,10 @@ class OwnStore:
                     log.warning("features.rejected", view=view.name, rows=len(rejects), first=told)
 
 
-def _has_other_keys(view: ViewFile, before: ViewFile) -> bool:
-    """Whether writing rows of one leaves those of the other alone."""
-    if "feast" in (view.format, before.format):  # columns are fields of one row there
-        return (view.format, view.feast) != (before.format, before.feast)
-    return fingerprint(view) != fingerprint(before)
+def _keys_of(view: ViewFile) -> object:
+    """Writing rows of views of which this differs leaves those of the other alone."""
+    return view.name, view.feast or fingerprint(view)  # columns are fields of one row in Feast's layout
+
+
+def _are_in(loaded: Mapping[object, ViewFile], views: Iterable[ViewFile]) -> bool:
+    return all(loaded.get(_keys_of(view)) == view for view in views)

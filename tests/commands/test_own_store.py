@@ -209,6 +209,70 @@ async def test_a_change_while_it_is_away_does_not_take_the_next_one_for_filled(
     assert count == 2
 
 
+async def test_a_store_that_comes_back_while_gateways_switch_is_not_found_before_it_has_the_new_view(
+    stones: ViewFile, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed = tmp_path / "cuts.csv"
+    seed.write_text("stone,cut\n1,good\n")
+    cuts = view("cuts", {"stone": "int64"}, {"cut": "string"}, seed=seed)
+    server = EmbeddedStore(folder, EmbeddedOptions(max_memory_mb=8))
+    store = OwnStore(server, {"stones": stones}, "features")
+    start = server.start
+
+    async def start_late(**named: Any) -> None:
+        await store.prepare(config({"stones": stones, "cuts": cuts}))
+        await start(**named)
+        store.filled.clear()
+        is_back.set()
+
+    is_back = asyncio.Event()
+    async with asyncio.timeout(30), store:
+        running = asyncio.create_task(store.run())
+        await store.filled.wait()
+        monkeypatch.setattr(server, "start", start_late)
+        os.kill(server.pid, signal.SIGKILL)
+        await is_back.wait()
+        await store.filled.wait()
+        running.cancel()
+        with redis.Redis.from_url(server.url) as client:
+            counts = [len(client.keys(key_prefix(each) + b"*")) for each in (stones, cuts)]
+
+    assert counts == [2, 1]
+
+
+async def test_a_store_is_not_found_because_the_next_version_of_a_view_is_there_before_the_one_that_is_read(
+    stones: ViewFile, tmp_path: Path, folder: Path
+) -> None:
+    seed = tmp_path / "cut.csv"
+    seed.write_text("stone,carat,cut\n1,0.5,good\n")
+    other = view("stones", {"stone": "int64"}, {"carat": "float64", "cut": "string"}, seed=seed)
+    server = EmbeddedStore(folder, EmbeddedOptions(max_memory_mb=8))
+    async with asyncio.timeout(30), OwnStore(server, {"stones": stones}, "features") as store:
+        await store.prepare(config({"stones": other}))
+        with redis.Redis.from_url(server.url) as client:
+            counts = [len(client.keys(key_prefix(each) + b"*")) for each in (stones, other)]
+
+    assert counts == [2, 1]
+
+
+async def test_a_view_that_goes_back_to_earlier_columns_is_loaded_again(
+    stones: ViewFile, tmp_path: Path, folder: Path
+) -> None:
+    seed = tmp_path / "cut.csv"
+    seed.write_text("stone,carat,cut\n1,0.5,good\n")
+    other = view("stones", {"stone": "int64"}, {"carat": "float64", "cut": "string"}, seed=seed)
+    server = EmbeddedStore(folder, EmbeddedOptions(max_memory_mb=8))
+    async with asyncio.timeout(30), OwnStore(server, {"stones": stones}, "features") as store:
+        await store.prepare(config({"stones": other}))
+        store.install(config({"stones": other}))
+        with redis.Redis.from_url(server.url) as client:
+            client.flushall()
+            await store.prepare(config({"stones": stones}))
+            count = client.dbsize()
+
+    assert count == 2
+
+
 async def test_without_a_program_for_it_nothing_is_started(
     stones: ViewFile, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
