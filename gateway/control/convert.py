@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from bisect import bisect_left
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -107,19 +108,28 @@ def _named_keys(data: Any, steps: list[str], attempt: Callable[[Any], object], c
     """
     The path of an error with the mapping keys that msgspec leaves out ("...") filled in.
 
-    The guilty key is the one that, alone in its mapping, brings the same complaint.
+    msgspec stops at the first key that is wrong: the one with which its mapping begins to bring the complaint. Looked
+    for by halves, because a mapping may have thousands.
     """
+
+    def brings_it(changed: Any) -> bool:
+        try:
+            attempt(changed)
+        except msgspec.ValidationError as error:
+            return str(error) == complaint
+        return False
+
     for i, step in enumerate(steps):
         if step != "...":
             continue
         whole = _at(data, steps[:i])
-        for key in whole if isinstance(whole, dict) else ():
-            try:
-                attempt(_with(data, steps[:i], {key: whole[key]}))
-            except msgspec.ValidationError as error:
-                if str(error) == complaint:
-                    return _named_keys(data, [*steps[:i], str(key), *steps[i + 1 :]], attempt, complaint)
-        return steps[:i]
+        items = list(whole.items()) if isinstance(whole, dict) else []
+        guilty = bisect_left(
+            range(len(items)), True, key=lambda last: brings_it(_with(data, steps[:i], dict(items[: last + 1])))
+        )
+        if guilty == len(items):
+            return steps[:i]
+        steps = [*steps[:i], str(items[guilty][0]), *steps[i + 1 :]]
     return steps
 
 
