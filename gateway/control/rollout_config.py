@@ -39,8 +39,8 @@ class CompareConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Two numbers agree when they differ by at most ``absolute + relative × |the primary's|``."""
     relative: float = 1e-5
     replay_percent: int = 1
-    """Of the mirrored requests, how many are sent to the primary a second time, to see how much it differs from itself.
-    Never to a deployment that is not idempotent."""
+    """Of the mirrored requests, how many are sent to the primary a second time, to see how much it differs from itself,
+    once it was asked a first number of them; 0 is none at all. Never to a deployment that is not idempotent."""
     worst_rows: int = 20
     """Rows kept of each pair of deployments, those that differ most; 0 keeps none."""
     keep_inputs: bool = False

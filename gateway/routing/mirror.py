@@ -31,6 +31,7 @@ from gateway.routing.company import LINGER, Company
 from gateway.routing.compare import Comparison, Pair
 from gateway.routing.comparisons import Comparisons, Judging
 from gateway.routing.flight import Flight, Line, Offer, Prepare
+from gateway.routing.replays import FIRST, Replays
 from gateway.routing.shadow import Shadow, ShadowCounts, drop, renewed
 
 __all__ = ["Mirror", "MirrorSettings"]
@@ -59,7 +60,8 @@ class MirrorSettings:
 class Mirror:
     """
     Of one endpoint. ``deployment_of`` gives what serves under a name now, ``line_of`` where its rows wait; ``draw``
-    gives a number from 0 to 1 per shadow and request, and ``linger`` is how long one waits for company.
+    gives a number from 0 to 1 per shadow and request, ``linger`` is how long one waits for company, and so many
+    ``first_replays`` are not drawn for.
     """
 
     def __init__(
@@ -72,12 +74,13 @@ class Mirror:
         draw: Callable[[], float],
         clock: Clock,
         linger: float = LINGER,
+        first_replays: int = FIRST,
     ) -> None:
         self._endpoint = endpoint
         self._deployment_of, self._line_of, self._draw, self._clock = deployment_of, line_of, draw, clock
         self._known: dict[str, Shadow] = {}
         """Also those that are sent nothing any more, as long as their model is there."""
-        self._replay = Shadow("")
+        self._replays = Replays(first_replays)
         self._comparisons = Comparisons()
         self._company = Company(self._take_up, linger)
         self._flights: set[Flight] = set()
@@ -112,7 +115,7 @@ class Mirror:
         """
         self._known = renewed(self._known, settings.shadows, settings.models)
         self._targets = [shadow for shadow in self._known.values() if shadow.share]
-        self._replay.send(settings.replay_percent)
+        self._replays.install(settings.replay_percent, settings.judging.tolerance, settings.models)
         self._max_rows, self._prepare = settings.max_rows, settings.prepare
         self._company.enough_rows = settings.max_rows // _COMPANIES
         self._comparisons.install(settings.judging, settings.models)
@@ -126,8 +129,8 @@ class Mirror:
         targets = [target for target in self._targets if draw() < target.share]
         if not targets:
             return
-        if answer is not None and draw() < self._replay.share and request.deployment.is_idempotent:
-            targets.append(self._replay)
+        if answer is not None and draw() < self._replays.target.share and request.deployment.is_idempotent:
+            targets.append(self._replays.target)
         if not self._company.join(Offer(request, answer, seconds, targets)):
             drop(targets, "queue")
 
@@ -180,10 +183,11 @@ class Mirror:
         return "pressure" if self._line_of(primary).rows_waiting else ""
 
     def _begin(self, offer: Offer) -> None:
-        request, primary = offer.request, offer.request.deployment
+        request, primary, replay = offer.request, offer.request.deployment, self._replays.target
         count, keep_inputs = request.rows.count, self._comparisons.keep_inputs
+        self._replays.join(offer)  # not when it was offered: those that wait together would all be among the first
         for target in offer.targets:
-            shadow = primary if target is self._replay else self._deployment_of(self._endpoint, target.name)
+            shadow = primary if target is replay else self._deployment_of(self._endpoint, target.name)
             if not target.share:  # it was replaced meanwhile, or is no shadow any more
                 target.dropped("reloaded")
             elif shadow is None:
@@ -206,7 +210,8 @@ class Mirror:
 
     def _start(self, flight: Flight, request: Enriched) -> None:
         try:
-            rows = request.rows if flight.target is self._replay else self._prepare.rows(request, flight.shadow)
+            is_replay = flight.target is self._replays.target
+            rows = request.rows if is_replay else self._prepare.rows(request, flight.shadow)
         except GatewayError as error:
             flight.target.counts.mirrored += 1
             self._failed(flight, error)
@@ -249,6 +254,8 @@ class Mirror:
             self._land(flight)
             raise
         target.counts.mirrored += 1
+        if target is self._replays.target:
+            self._replays.sent(flight.primary)
         flight.line, flight.place, flight.sent = line, place, self._clock()
         place.reply.add_done_callback(partial(self._on_reply, flight))
 

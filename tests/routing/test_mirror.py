@@ -67,6 +67,7 @@ class Bench:
         is_idempotent: bool = True,
         keep_inputs: bool = False,
         linger: float = 0.0,
+        first_replays: int = 0,
     ) -> None:
         self.loop = cast("VirtualLoop", asyncio.get_running_loop())
         self.workers = {"blue": HeldScorer(), "next": HeldScorer()}
@@ -99,6 +100,7 @@ class Bench:
             draw=(draws or cycle([0.5])).__next__,
             clock=self.loop.time,
             linger=linger,
+            first_replays=first_replays,
         )
         self.stage = Mirrored(self.mirror, Dispatch(lambda deployment: self.lines[deployment.name]), self.loop.time)
 
