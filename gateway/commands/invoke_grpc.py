@@ -94,7 +94,7 @@ def columns_of(path: Path, names: Sequence[str]) -> dict[str, list[Any]]:
 def example_of(answer: wire.ModelConfigResponse) -> dict[str, list[Any]]:
     """The columns of the row that the model's configuration tells. Raises ``ConfigError`` where it tells none."""
     told = answer.config.parameters["example"].string_value
-    if not told:  # a script that takes a text and brought none, or an older server
+    if not told:  # a script that takes a text and brought none, an image, or an older server
         raise ConfigError("--example", f'"{answer.config.name}" has none; expected a request by --data')
     return {name: [value] for name, value in json.loads(told)[0].items()}
 

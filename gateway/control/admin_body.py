@@ -20,7 +20,8 @@ _CHUNK = 64 * 1024
 _SHOWN = 64
 """Characters of a name from a body that an error repeats."""
 _SEARCHED = 64 * 1024
-"""Bytes of a body in which the names that lead to what is wrong are looked for: it is read again for each doubling of a mapping."""
+"""Bytes of a body in which the names that lead to what is wrong are looked for: it is read again for each
+doubling of a mapping."""
 
 
 class BodyLate(InvalidInput):

@@ -5,6 +5,7 @@ A row that a deployment answers: what API documents show, what the protocol's mo
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from gateway.core.request import Deployment
@@ -13,6 +14,8 @@ from gateway.core.signature import Column, Kind, Signature
 __all__ = ["example_row", "known_row"]
 
 _BLANKS: dict[Kind, Any] = {Kind.FLOAT: 0.0, Kind.INTEGER: 0, Kind.BOOLEAN: False, Kind.STRING: ""}
+_MOST_VALUES = 10_000
+"""In a row that is told besides something else: an image has millions, and clients of gRPC take 4 MiB."""
 
 
 def example_row(signature: Signature) -> dict[str, Any]:
@@ -23,8 +26,13 @@ def example_row(signature: Signature) -> dict[str, Any]:
 
 
 def known_row(deployment: Deployment) -> dict[str, Any] | None:
-    """The same; None for a script that takes a text and brought none, because only the script knows what it takes."""
+    """
+    The same. None for a script that takes a text and brought none, because only the script knows what it takes; and for
+    a row of more values than anybody wants to be told besides.
+    """
     if deployment.takes_text and not deployment.signature.example:
+        return None
+    if sum(prod(max(1, length) for length in column.shape) for column in deployment.signature.inputs) > _MOST_VALUES:
         return None
     return example_row(deployment.signature)
 

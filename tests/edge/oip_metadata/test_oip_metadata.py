@@ -107,6 +107,16 @@ def test_config_makes_no_request_up_for_a_script_that_takes_a_text() -> None:
     assert model_config(text_endpoint(), "")["parameters"] == {}
 
 
+def test_config_tells_no_row_of_an_image() -> None:
+    signature = Signature(inputs=(column("image", "FP32", 3, 640, 640),), outputs=(column("result", "BYTES"),))
+    blue = Deployment(endpoint="cat", name="blue", signature=signature)
+    cat = EndpointState(
+        name="cat", deployments={"blue": DeploymentState(name="blue", deployment=blue, is_ready=True, weight=100)}
+    )
+
+    assert model_config(cat, "")["parameters"] == {}
+
+
 def test_a_model_that_was_never_loaded_has_no_metadata() -> None:
     with pytest.raises(NotReady, match="still loading"):
         model_metadata(LOADING, "")
