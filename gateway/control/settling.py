@@ -24,7 +24,7 @@ class Settling:
     def __init__(self, patience: float) -> None:
         self._patience = patience
         self._since: float | None = None
-        """When it was first found to be changing, since it was taken up last."""
+        """When it was first found to be changing, since it was last found as it had been taken up."""
         self._taken_up = asyncio.Event()
 
     def is_over(self) -> None:
@@ -42,6 +42,8 @@ class Settling:
             taken_up = self._taken_up  # from before the look, so that nothing is missed
             found, is_all = await look()
             if is_all:
+                if taken_up is self._taken_up:
+                    self._since = None  # what had changed was put back
                 return found
             if until is None:
                 if self._since is None:

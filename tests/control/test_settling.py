@@ -117,3 +117,19 @@ async def test_who_cannot_look_is_told_so() -> None:
 
     with pytest.raises(OSError, match="Input/output error"):
         await Settling(1.0).settled(look)
+
+
+@on_virtual_time
+async def test_what_was_put_back_without_anybody_taking_it_up_costs_the_next_change_no_patience() -> None:
+    settling = Settling(1.0)
+    there = There(settling)
+    first = await settling.settled(there.look)
+    there.is_all = True  # as it was before
+    await settling.settled(there.look)
+    there.is_all = False
+    asked = asyncio.create_task(settling.settled(there.look))
+    await asyncio.sleep(0.25)
+    was_told = asked.done()
+    there.take_up("new")
+
+    assert (first, was_told, await asked) == ("old", False, "new")
