@@ -19,7 +19,10 @@ from pathlib import Path
 __all__ = ["own_folder"]
 
 _UNHELD, _HELD = "lockgate-new-", "lockgate-group-"
-"""A folder gets its second name when it is held: until then it looks like one that was left behind."""
+"""
+A folder gets its second name, by which others find it, when it is held: until then it looks like one that was left
+behind, and always where it cannot be held.
+"""
 
 
 @contextmanager
@@ -27,12 +30,12 @@ def own_folder() -> Iterator[Path]:
     """A new folder where temporary files lie, for the length of the block."""
     root = Path(tempfile.gettempdir())
     _remove_left_behind(root)
-    new = Path(tempfile.mkdtemp(prefix=_UNHELD, dir=root))
-    descriptor = os.open(new, os.O_RDONLY | os.O_DIRECTORY)
+    folder = Path(tempfile.mkdtemp(prefix=_UNHELD, dir=root))
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with suppress(OSError):  # a file system without locks: then nobody finds it free either
+        with suppress(OSError):  # a file system without locks, or without one at this moment
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        folder = new.rename(root / (_HELD + new.name.removeprefix(_UNHELD)))
+            folder = folder.rename(root / (_HELD + folder.name.removeprefix(_UNHELD)))
         try:
             yield folder
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -103,3 +104,21 @@ def test_folders_of_other_names_and_links_stay(root: Path) -> None:
 
     assert other.exists()
     assert link.is_symlink()
+
+
+def test_a_folder_that_could_not_be_held_is_not_taken_for_one_that_was_left_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_locks(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "no locks at this moment")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", no_locks)
+        one = own_folder()
+        folder = one.__enter__()
+    with own_folder():
+        is_there = folder.exists()
+    one.__exit__(None, None, None)
+
+    assert is_there
+    assert not folder.exists()
