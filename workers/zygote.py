@@ -7,9 +7,9 @@ gRPC is *imported* here all the same, because that starts no thread (tried with 
 and saves each child 75 of 80 ms; no gRPC object is ever *made* here.
 
 A child that dies is back at once, then with growing waits while it dies young (``workers.restart``). One that cannot
-load the model, such as when its files were replaced, is tried again much later while others live, which serve on; the
-last one takes the group with it, and whoever started the group tries again. SIGTERM is passed on, children get
-``drain_ms`` to finish what they accepted, and what is then left is killed.
+load the model, such as when its files were replaced, is tried again much later while others live, which serve on; one
+that cannot be forked, sooner. The last one takes the group with it, and whoever started the group tries again. SIGTERM
+is passed on, children get ``drain_ms`` to finish what they accepted, and what is then left is killed.
 
 The death of whoever started the group is told by SIGCONT and means the same as SIGTERM, but for a model that still
 loads: that ends at once. A pending SIGTERM does nothing to a process that somebody has stopped; SIGCONT wakes it, and
@@ -112,6 +112,7 @@ class _Child:
     due: float | None = 0.0
     """When to fork it; None while it lives or after it has left for good."""
     folder: Path = field(default_factory=Path)
+    """Of this life: what a life has left there may be in the way of the next."""
 
 
 class Group:
@@ -127,10 +128,9 @@ class Group:
         reload_wait: float = RELOAD_WAIT,
     ) -> None:
         self._work = work
+        self._folder = folder
         self._drain, self._reload_wait = min(drain, _LONGEST), reload_wait
-        self._children = [
-            _Child(options, Backoff(random.random), folder=folder / f"worker-{i}") for i, options in enumerate(workers)
-        ]
+        self._children = [_Child(options, Backoff(random.random)) for options in workers]
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT, or until no worker or no parent is left; returns the exit status."""
@@ -163,15 +163,30 @@ class Group:
         threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208
         if threads != 1:
             raise RuntimeError(f"{threads} threads before a fork: something that was imported or loaded started one")
-        child.folder.mkdir()
         sys.stdout.flush()
         sys.stderr.flush()
         parent = os.getpid()
-        child.pid = os.fork()
+        try:
+            child.pid = self._fork_with_folder(child)
+        except OSError as error:  # no process left to have, or no disk: the others must not end for it
+            if not any(other.pid for other in self._children):
+                raise
+            wait = child.backoff.died(os.EX_OSERR, 0.0)
+            child.due = monotonic() + wait
+            log.warning("workers.worker_not_forked", worker=child.options.name, error=str(error), wait=wait)
+            return
         if child.pid == 0:
             self._live(child, parent)
         child.born, child.due = monotonic(), None
         emit("forked", worker=child.options.name, pid=child.pid)
+
+    def _fork_with_folder(self, child: _Child) -> int:
+        child.folder = Path(tempfile.mkdtemp(prefix="worker-", dir=self._folder))
+        try:
+            return os.fork()
+        except OSError:
+            child.folder.rmdir()
+            raise
 
     def _live(self, child: _Child, parent: int) -> None:
         """The child, from fork to exit: nothing of the parent's stack may run on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -53,7 +54,7 @@ def group(folder: Path, *names: str, drain: float = 20, reload_wait: float = 60)
 
 @contextmanager
 def orphan(folder: Path, *names: str) -> Iterator[tuple[Started, int]]:
-    """A group below another process, which can be killed; and its pidfd."""
+    """A group that is ready, below another process, which can be killed; and its pidfd."""
     between = (
         "import subprocess, sys; subprocess.run([sys.executable, '-m', 'tests.support.zygote_process', *sys.argv[1:]])"
     )
@@ -61,7 +62,7 @@ def orphan(folder: Path, *names: str) -> Iterator[tuple[Started, int]]:
         [sys.executable, "-c", between, str(folder), "20", "60", *names], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
     started = Started(process)
-    pid = Path(f"/proc/{started.until('forked')['pid']}/stat").read_text().rpartition(")")[2].split()[1]
+    pid = Path(f"/proc/{started.until('ready')['pid']}/stat").read_text().rpartition(")")[2].split()[1]
     group = os.pidfd_open(int(pid))
     too_late = threading.Timer(30, signal.pidfd_send_signal, (group, signal.SIGKILL))
     too_late.start()
@@ -188,6 +189,37 @@ def test_each_life_has_a_temporary_folder_of_its_own_that_goes_with_it(tmp_path:
         assert not (Path(again["tmpdir"]) / "left.txt").exists()
 
 
+def test_what_a_life_has_left_behind_is_not_in_the_way_of_the_next(tmp_path: Path) -> None:
+    with group(tmp_path, "polite") as started:
+        first = started.until("ready")
+        left = Path(first["tmpdir"])
+        left.rename(tmp_path / "moved")
+        left.touch()  # as a folder that nobody can remove
+        os.kill(first["pid"], signal.SIGKILL)
+
+        assert started.until("ready")["pid"] != first["pid"]
+
+
+def test_a_worker_that_cannot_be_forked_does_not_take_the_others_with_it(tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    with group(folder, "polite", "polite") as started:
+        first = started.until("ready")["pid"]
+        started.until("ready")
+        shutil.rmtree(folder)
+        os.kill(first, signal.SIGKILL)
+        started.until("exited", pid=first)
+        started.process.send_signal(signal.SIGTERM)
+
+        assert started.until("exited")["status"] == 0
+        assert started.process.wait(timeout=30) == 0
+
+
+def test_a_group_of_which_no_worker_can_be_forked_leaves(tmp_path: Path) -> None:
+    with group(tmp_path / "missing", "polite", "polite") as started:
+        assert started.process.wait(timeout=30) == 1
+
+
 def test_a_second_thread_is_found_before_it_can_hurt(tmp_path: Path) -> None:
     with group(tmp_path, "threaded") as started:
         assert started.process.wait(timeout=30) == 1
@@ -209,7 +241,6 @@ def test_a_group_that_is_stopped_and_continued_serves_on(tmp_path: Path) -> None
 @pytest.mark.parametrize("is_stopped", [False, True])
 def test_a_group_drains_when_whoever_started_it_is_killed(tmp_path: Path, is_stopped: bool) -> None:
     with orphan(tmp_path, "polite") as (started, group):
-        started.until("ready")
         if is_stopped:
             signal.pidfd_send_signal(group, signal.SIGSTOP)
         started.process.kill()
