@@ -49,7 +49,7 @@ from gateway.edge.plain_status import plain_status
 from gateway.edge.request_id import new_ids
 from gateway.edge.tls_reload import Certificates, TlsFiles
 from gateway.limits.limits import Limits
-from gateway.routing.report import MirrorState, report
+from gateway.routing.report import MirrorState, report, without_inputs
 from gateway.serving.reload import Followed, Reload
 from gateway.serving.serving import Serving
 from gateway.telemetry.metrics import GatewayMetrics
@@ -187,7 +187,9 @@ class App:
                     extra={"/examples": admin.examples} if private else {},
                     routes=[
                         *key_routes(self._credentials.desk, plain_status),
-                        *comparison_routes(self._credentials.admin, self._compared, report, plain_status),
+                        *comparison_routes(
+                            self._credentials.admin, self._compared, report, without_inputs, plain_status
+                        ),
                         *(served_routes(self._reload, plain_status) if private else ()),
                         *(failed_routes(serving.note_failed, plain_status) if private else ()),
                     ],

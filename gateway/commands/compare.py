@@ -78,6 +78,8 @@ def rendered(report: Mapping[str, Any]) -> Iterator[RenderableType]:
             yield Text(f"{shadow['deployment']}: nothing to compare yet", style="bold")
         yield Text(_counts(shadow), style="dim")
         yield Text("")
+    if withheld := report.get("inputs_withheld"):  # a server of before does not say it
+        yield Text(f"{withheld}: see --key-file", style="dim")
 
 
 def plot(bars: Sequence[Sequence[float]]) -> str:
@@ -92,14 +94,21 @@ def plot(bars: Sequence[Sequence[float]]) -> str:
 def _verdict(report: Mapping[str, Any], shadow: Mapping[str, Any], one: Mapping[str, Any]) -> Text:
     name = f"{report['endpoint']}: {shadow['deployment']} against {one['primary']}"
     noise = one["noise_agreement"]
-    own = "" if noise is None else f"; {one['primary']} agrees with itself on {_percent(noise)} of {one['noise_rows']}"
-    if one["verdict"] == "undecided":
+    own = "" if noise is None else f"; {one['primary']} agrees with itself on {_percent(noise)}{_of(one)}"
+    verdict = one.get("verdict") or ("differs" if one["differs"] else "agrees")
+    if verdict == "undecided":
         own += ", too few to tell"
     text = Text(f"{name}  ", style="bold")
-    text.append(*_VERDICTS[one["verdict"]])
+    text.append(*_VERDICTS[verdict])
     return text.append(
         f"  on {_percent(one['agreement'])} of {one['rows']} rows they say the same{own}", style="default"
     )
+
+
+def _of(one: Mapping[str, Any]) -> str:
+    """Of how many rows; a server of before does not say it."""
+    rows = one.get("noise_rows")
+    return "" if rows is None else f" of {rows}"
 
 
 def _columns(one: Mapping[str, Any]) -> RenderableType:

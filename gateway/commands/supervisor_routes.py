@@ -20,7 +20,7 @@ from gateway.control.admin_state_forms import WorkerShown
 from gateway.control.admin_state_operations import STATE_OPERATIONS
 from gateway.control.state_desk import StateDesk
 from gateway.edge.plain_status import plain_status
-from gateway.routing.report import report
+from gateway.routing.report import report, without_inputs
 from workers.child import ChildState
 
 __all__ = ["supervisor_routes"]
@@ -38,7 +38,7 @@ def supervisor_routes(
     operations = (*PROBE_OPERATIONS, *KEY_OPERATIONS, *COMPARISON_OPERATIONS, *STATE_OPERATIONS)
     return [
         *key_routes(credentials.desk, plain_status),
-        *comparison_routes(credentials.admin, comparisons, report, plain_status),
+        *comparison_routes(credentials.admin, comparisons, report, without_inputs, plain_status),
         *state_routes(desk, plain_status, readiness=readiness, workers=lambda: [_shown(each) for each in children()]),
         *describing_routes(version("lockgate"), operations),
     ]

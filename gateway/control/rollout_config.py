@@ -44,7 +44,7 @@ class CompareConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     worst_rows: int = 20
     """Rows kept of each pair of deployments, those that differ most; 0 keeps none."""
     keep_inputs: bool = False
-    """Whether their inputs are kept too, and shown to whoever may read the endpoint's state."""
+    """Whether their inputs are kept too, and shown to who holds ``deploy`` on the endpoint."""
 
     def __post_init__(self) -> None:
         for field in ("absolute", "relative"):

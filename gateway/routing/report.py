@@ -20,7 +20,7 @@ from gateway.routing.shadow import ShadowCounts
 from gateway.routing.sketch import Sketch
 from gateway.routing.tally import ColumnTally, Tolerance
 
-__all__ = ["MirrorState", "merged", "report"]
+__all__ = ["MirrorState", "merged", "report", "without_inputs"]
 
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _LATENCIES = (0.5, 0.9, 0.99)
@@ -30,6 +30,8 @@ _SIGMAS = 4.0
 """How far apart two shares must be to differ: chance does that once in 30,000 looks."""
 _DOUBT = 2.0
 """How far apart they may be to agree: chance leaves one look in 40 undecided."""
+
+_WITHHELD = "inputs of rows are shown to callers with the role deploy on the endpoint"
 
 Verdict = Literal["agrees", "undecided", "differs"]
 
@@ -42,6 +44,8 @@ class MirrorState(msgspec.Struct):
     worst_rows: int
     shadows: list[ShadowCounts] = []
     comparisons: list[Comparison] = []
+    has_withheld: bool = False
+    """Whether there are inputs of rows, kept from whoever asks."""
 
 
 def merged(states: Sequence[MirrorState]) -> MirrorState:
@@ -49,6 +53,7 @@ def merged(states: Sequence[MirrorState]) -> MirrorState:
     whole, *others = states
     for state in others:
         _merge_shadows(whole, state)
+        whole.has_withheld |= state.has_withheld
         if state.tolerance != whole.tolerance:
             continue  # a moment ago, or in a moment, it is judged as elsewhere; until then it says something else
         known = {_pair(one): one for one in whole.comparisons}
@@ -61,12 +66,23 @@ def merged(states: Sequence[MirrorState]) -> MirrorState:
     return whole
 
 
+def without_inputs(state: MirrorState) -> MirrorState:
+    """For who may not see what others have sent. The state itself stays as it is: it may be what is added to."""
+    is_kept = any(row.inputs is not None for one in state.comparisons for row in one.worst)
+    comparisons = [
+        msgspec.structs.replace(one, worst=[msgspec.structs.replace(row, inputs=None) for row in one.worst])
+        for one in state.comparisons
+    ]
+    return msgspec.structs.replace(state, comparisons=comparisons, has_withheld=state.has_withheld or is_kept)
+
+
 def report(state: MirrorState) -> dict[str, Any]:
     """The JSON of ``GET /endpoints/<endpoint>/comparison``."""
     replays = {(one.primary, one.primary_model): one for one in state.comparisons if one.primary == one.shadow}
     return {
         "endpoint": state.endpoint,
         "tolerance": {"absolute": state.tolerance.absolute, "relative": state.tolerance.relative},
+        "inputs_withheld": _WITHHELD if state.has_withheld else "",
         "shadows": [
             {
                 "deployment": counts.shadow,

@@ -12,7 +12,7 @@ from gateway.commands.compare import plot, rendered
 from gateway.core.signature import Column, Kind
 from gateway.core.tensor import BY_NAME
 from gateway.routing.compare import Comparer, Pair
-from gateway.routing.report import MirrorState, merged, report
+from gateway.routing.report import MirrorState, merged, report, without_inputs
 from gateway.routing.shadow import ShadowCounts
 from gateway.routing.tally import Tolerance
 from tests.support.edge_service import rows_of
@@ -119,6 +119,56 @@ def test_an_undecided_verdict_says_what_it_lacks() -> None:
 
     assert "next against blue  UNDECIDED" in text
     assert "blue agrees with itself on 100.00 % of 2, too few to tell" in " ".join(text.split())
+
+
+def test_a_report_of_a_server_of_before_is_printed_without_what_it_does_not_say() -> None:
+    told = report(state(comparer("blue", "next", 2.5, 0), comparer("blue", "blue", 0.0, 0, count=2)))
+    del told["inputs_withheld"]
+    for field in ("noise_rows", "verdict"):
+        del told["shadows"][0]["comparisons"][0][field]
+
+    assert "next against blue  agrees" in printed(told)
+    assert "blue agrees with itself on 100.00 %\n" in printed(told)
+
+
+def with_inputs(one: Comparer) -> MirrorState:
+    """What ``one`` has kept, and a row of somebody's."""
+    found = state(one)
+    assert found.comparisons[0].worst
+    found.comparisons[0].worst[0].inputs = {"age": 51}
+    return found
+
+
+def test_inputs_that_were_left_out_are_told_of_and_the_state_itself_keeps_them() -> None:
+    kept = with_inputs(comparer("blue", "next", 2.5, 0))
+    told = report(without_inputs(kept))
+    (found,) = told["shadows"][0]["comparisons"]
+
+    assert "deploy" in told["inputs_withheld"]
+    assert "inputs of rows are shown to callers with the role deploy on the endpoint: see --key-file" in printed(told)
+    assert [row["inputs"] for row in found["worst"]] == [None] * 5
+    assert kept.comparisons[0].worst[0].inputs == {"age": 51}
+
+
+def test_what_is_shown_with_its_inputs_says_that_nothing_was_left_out() -> None:
+    told = report(with_inputs(comparer("blue", "next", 2.5, 0)))
+
+    assert told["inputs_withheld"] == ""
+    assert "age=51" in printed(told)
+
+
+def test_where_no_inputs_are_kept_none_were_left_out() -> None:
+    told = report(without_inputs(state(comparer("blue", "next", 2.5, 0))))
+
+    assert told["inputs_withheld"] == ""
+
+
+def test_what_one_of_two_processes_left_out_was_left_out_of_both() -> None:
+    whole = merged(
+        [state(comparer("blue", "next", 0.0, 0)), without_inputs(with_inputs(comparer("b", "next", 1.0, 0)))]
+    )
+
+    assert report(whole)["inputs_withheld"]
 
 
 def test_the_reports_of_two_processes_are_one() -> None:

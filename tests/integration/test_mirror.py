@@ -52,7 +52,9 @@ def comparison(stack: Stack, endpoint: str, key: str | None = None, path: str = 
 
 
 def shadows(stack: Stack, endpoint: str) -> dict[str, Any]:
-    return {shadow["deployment"]: shadow for shadow in comparison(stack, endpoint)[1]["shadows"]}
+    """As who may see inputs is told of them."""
+    key = (stack.state / "admin.key").read_text(encoding="ascii").strip()
+    return {shadow["deployment"]: shadow for shadow in comparison(stack, endpoint, key)[1]["shadows"]}
 
 
 def settled(shadow: dict[str, Any]) -> int:
@@ -136,6 +138,18 @@ def test_the_worst_rows_show_the_inputs_that_the_endpoint_allows_to_be_kept(comp
     assert all(row["request_id"] for row in worst)
 
 
+@pytest.mark.parametrize("path", ["", "/state"])
+def test_who_may_only_score_sees_the_comparison_without_what_others_sent(
+    stack: Stack, compared: dict[str, Any], path: str
+) -> None:
+    status, told = comparison(stack, "flower-length", path=path)
+    found = told["shadows"] if not path else [told]
+    worst = [row for each in found for one in each["comparisons"] for row in one["worst"]]
+
+    assert (status, {row["inputs"] for row in worst}) == (200, {None})
+    assert told["has_withheld"] if path else "deploy" in told["inputs_withheld"]
+
+
 def test_requests_of_both_protocols_are_mirrored(compared: dict[str, Any]) -> None:
     assert compared["swapped"]["mirrored"] + sum(compared["swapped"]["dropped"].values()) == len(FLOWERS)
     assert compared["swapped"]["mirrored"] > len(FLOWERS) / 2 + 1
@@ -154,8 +168,8 @@ def test_a_classifier_whose_levels_were_swapped_flips_every_class(stack: Stack) 
 
 
 def test_the_command_prints_what_was_found(stack: Stack, compared: dict[str, Any]) -> None:
-    options = ("--state-dir", str(stack.state), "--admin-port", str(stack.admin_port))
-    done = run_lockgate("compare", "flower-length", *options)
+    options = ("--state-dir", str(stack.state), "--key-file", str(stack.state / "admin.key"))
+    done = run_lockgate("compare", "flower-length", "--admin-port", str(stack.admin_port), *options)
 
     assert done.returncode == 0, done.stderr
     assert re.search(r"swapped against blue\s+DIFFERS", done.stdout)

@@ -28,7 +28,7 @@ def served_routes() -> set[tuple[str, str]]:
     routes: Iterable[web.RouteDef] = [
         *key_routes(nobody, plain_status),
         *state_routes(nobody, plain_status, readiness=nobody, workers=nobody),
-        *comparison_routes(nobody, nobody, nobody, plain_status),
+        *comparison_routes(nobody, nobody, nobody, nobody, plain_status),
         *describing_routes("1", OPERATIONS),
     ]
     return {(route.method, route.path) for route in routes} | {(each.method, each.path) for each in PROBE_OPERATIONS}
