@@ -1,6 +1,7 @@
 """
-What the bodies of the model repository's HTTP calls ask for. No body asks for nothing; a field that is not what it
-should be is refused by name, so that nobody takes what they asked for to be done.
+What the bodies of the model repository's HTTP calls ask for. No body asks for nothing, nor does a field that is null:
+clients write one so that was left out. One that is not what it should be is refused by name, so that nobody takes what
+they asked for to be done.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ __all__ = ["load_parameters", "only_ready"]
 
 def only_ready(asked: object) -> bool:
     """Whether the index is to list only what can serve. Raises ``InvalidInput``."""
-    ready = _object(asked, "the body").get("ready", False)
-    if not isinstance(ready, bool):
+    ready = _object(asked, "the body").get("ready")
+    if ready is not None and not isinstance(ready, bool):
         raise InvalidInput("ready: expected true or false")
-    return ready
+    return bool(ready)
 
 
 def load_parameters(asked: object) -> Mapping[str, Any]:

@@ -120,7 +120,7 @@ async def test_a_caller_sees_what_it_may_score() -> None:
     assert "secret" not in document["models"]
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b'{"ready": true}'])
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"ready": null}', b'{"ready": true}'])
 async def test_the_index_needs_no_body(body: bytes) -> None:
     response = await call(OipStack(), "POST", "/v2/repository/index", body)
     states = {entry["state"] for entry in json.loads(response.body)}
