@@ -23,16 +23,17 @@ from rich.console import Console
 from gateway.auth.bootstrap import StateFiles, prepare_state
 from gateway.commands.banner import shown_path
 from gateway.commands.child_logs import ChildLogs, child_logs
+from gateway.commands.first_version import first_version
 from gateway.commands.leaving import run
 from gateway.commands.machine import fits
 from gateway.commands.ports import refuse_taken_ports
 from gateway.commands.serve_options import ServeOptions
 from gateway.commands.supervising import Supervising
-from gateway.config import Settings, compose, load, load_settings, read_files
+from gateway.config import Config, Settings, compose, load, load_settings, read_files
 from gateway.control.converted import Converted
 from gateway.control.document import Document
-from gateway.control.model_files import ModelFiles
-from gateway.control.open_source import open_source
+from gateway.control.model_files import FilesMissing, ModelFiles
+from gateway.control.open_source import open_ran, open_source
 from gateway.control.pace import Pace
 from gateway.control.served_folder import ServedFolder
 from gateway.control.source import SourceUnavailable
@@ -48,7 +49,7 @@ def serve(options: ServeOptions, console: Console) -> int:
     root = Path(os.path.abspath(options.path))  # noqa: PTH100  # with links as they are: they may be swapped
     settings = options.settings(load_settings(root))
     if settings.control.source == "folder":
-        load(root)  # for its errors, which name the file and the line
+        _refuse_mistakes(root, settings, options.state_dir)
     configure_logs(settings.log_level)
     edge = settings.edge
     files = prepare_state(options.state_dir, makes_certificate=edge.tls.certificate is None)
@@ -65,6 +66,15 @@ def serve(options: ServeOptions, console: Console) -> int:
             return run(_serve(root, settings, files, sockets, console=console, logs=logs))
 
 
+def _refuse_mistakes(root: Path, settings: Settings, state_dir: Path) -> None:
+    """With errors that name the file and the line; a model may be missing where what ran before could be served."""
+    try:
+        load(root)
+    except FilesMissing:
+        if not open_ran(settings.control, root, state_dir).refused:
+            raise
+
+
 async def _serve(
     root: Path, settings: Settings, files: StateFiles, sockets: Path, *, console: Console, logs: ChildLogs | None
 ) -> int:
@@ -77,11 +87,15 @@ async def _serve(
     def read(path: Path) -> ServedFolder:
         return read_files(path, known.open)
 
+    async def composed(document: Document) -> Config:
+        return await asyncio.to_thread(compose, document, root, settings, models)
+
+    ran = open_ran(settings.control, root, files.root)
     source = open_source(settings.control, root, files.root, read_files=read, check=check, models=models)
     try:
         document = await source.read()
         try:
-            config = await asyncio.to_thread(compose, document, root, settings, models)
+            document, config = await first_version(source, document, ran, composed)
         except OSError as error:  # of a disk, or a path that may not be looked at
             raise ConfigError(error.filename or "a file", f"cannot be read: {error.strerror}") from error
         pace.begin()
@@ -89,7 +103,7 @@ async def _serve(
         gc.collect()
         gc.freeze()
         return await Supervising(
-            source, document, config, models, files=files, sockets=sockets, console=console, logs=logs
+            source, document, config, models, ran=ran, files=files, sockets=sockets, console=console, logs=logs
         ).run()
     except SourceUnavailable as error:
         raise ConfigError("control", str(error)) from error

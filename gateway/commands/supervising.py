@@ -76,7 +76,8 @@ class Supervising:
     """
     One run of ``serve``, from a document that has been checked: ``config`` is what it was composed into.
 
-    ``sockets`` is the folder for them; ``models`` has read the model files of ``document``.
+    ``sockets`` is the folder for them; ``models`` has read the model files of ``document``. What is newer in ``source``
+    is a change from there.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Supervising:
         config: Config,
         models: ModelFiles,
         *,
+        ran: Ran,
         files: StateFiles,
         sockets: Path,
         console: Console,
@@ -160,10 +162,6 @@ class Supervising:
         self._fleet = Fleet(admin, self._states, self._convergence.status)
         self._comparisons = Comparisons(admin, lambda: self._convergence.running.config.endpoints)
         guard = ModelGuard(settings.control.models, config.root)
-        ran = Ran(
-            files.root / "history" / f"ran-{settings.control.source}-{settings.control.name}.json",
-            settings.control.keep,
-        )
         self._desk = StateDesk(
             source, self._credentials.judge, check, models, guard=guard, running=self._convergence, ran=ran
         )

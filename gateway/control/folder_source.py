@@ -23,7 +23,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,7 +34,7 @@ from gateway.control.document import Document, Entry, content_digest
 from gateway.control.folder_change import Edited, folder_changes
 from gateway.control.folder_rights import why_read_only
 from gateway.control.folder_write import FolderWrite
-from gateway.control.history import History
+from gateway.control.history import History, history_folder
 from gateway.control.looks import Alarm, Looks
 from gateway.control.model_files import ModelFiles, Stamp, is_young, model_paths, stamp
 from gateway.control.news import News
@@ -91,7 +90,7 @@ class FolderSource:
         self._clock = clock
         self._folders = [self._root / name for name in (ENDPOINTS_FOLDER, FEATURES_FOLDER)]
         disk = disk or Disk()
-        place = state_dir / "history" / f"folder-{sha256(os.fsencode(self._root)).hexdigest()[:12]}"
+        place = history_folder(self._root, state_dir)
         self._history = History(place, keep, disk)
         self._writing = FolderWrite(place / "unfinished.json", self._history, disk)
         # One thread of our own, so that a mount that hangs holds up nobody else, and another one that looks.

@@ -7,7 +7,9 @@ was damaged is left out and told once; the rest is still history.
 
 from __future__ import annotations
 
+import os
 import re
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -17,11 +19,16 @@ from gateway.control.disk import Disk
 from gateway.control.document import Document, Entry
 from gateway.core.errors import NotFound
 
-__all__ = ["History"]
+__all__ = ["History", "history_folder"]
 
 log = structlog.get_logger()
 
 _NAME = re.compile(r"(\d{10,})\.json")
+
+
+def history_folder(root: Path, state_dir: Path) -> Path:
+    """That of the served folder ``root``, an absolute path: several may be served from one state directory in turn."""
+    return state_dir / "history" / f"folder-{sha256(os.fsencode(root)).hexdigest()[:12]}"
 
 
 class _Headed(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Opens the source of the desired state that the settings name."""
+"""Opens the source of the desired state that the settings name, and what is known of its versions here."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from pathlib import Path
 from gateway.control.control_config import ControlConfig
 from gateway.control.document import Document
 from gateway.control.folder_source import FolderSource
+from gateway.control.history import history_folder
 from gateway.control.model_files import ModelFiles
+from gateway.control.ran import Ran
 from gateway.control.redis_source import RedisSource
 from gateway.control.redis_store import RedisStore
 from gateway.control.served_folder import ServedFolder
 from gateway.control.source import Source
 
-__all__ = ["open_source"]
+__all__ = ["open_ran", "open_source"]
 
 
 def open_source(
@@ -50,3 +52,11 @@ def open_source(
         models=models,
         is_read_only=config.read_only,
     )
+
+
+def open_ran(config: ControlConfig, root: Path, state_dir: Path) -> Ran:
+    """Which versions of it ran on this machine; ``root`` as above."""
+    file = state_dir / "history" / f"ran-redis-{config.name}.json"
+    if config.source == "folder":
+        file = history_folder(root, state_dir) / "ran.json"
+    return Ran(file, config.keep)

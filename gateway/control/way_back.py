@@ -44,6 +44,5 @@ class WayBack:
 
     async def _note(self) -> None:
         progress = self._running.progress
-        if progress.refused is not None:
-            self._ran.refused.add(progress.refused.version)
-        await asyncio.to_thread(self._ran.note, progress.running)
+        refused = progress.refused.version if progress.refused is not None else None
+        await asyncio.to_thread(self._ran.note, progress.running, refused)

@@ -27,6 +27,32 @@ def test_a_state_that_was_begun_anew_has_none_of_the_old_versions(tmp_path: Path
     assert ran.before(10) == [3, 1]
 
 
+def test_what_was_refused_is_known_after_a_restart_until_it_runs(tmp_path: Path) -> None:
+    ran = Ran(tmp_path / "ran.json", keep=3)
+    ran.note(1, refused=2)
+    ran.note(1)
+    after = Ran(tmp_path / "ran.json", keep=3).refused
+    ran.note(2)
+
+    assert (set(after), set(Ran(tmp_path / "ran.json", keep=3).refused)) == ({2}, set())
+
+
+def test_only_the_newest_refusals_are_kept(tmp_path: Path) -> None:
+    ran = Ran(tmp_path / "ran.json", keep=3)
+    for refused in (2, 3, 5, 4):
+        ran.note(1, refused)
+
+    assert ran.refused == {3, 4, 5}
+
+
+def test_a_state_that_was_begun_anew_has_none_of_the_old_refusals(tmp_path: Path) -> None:
+    ran = Ran(tmp_path / "ran.json", keep=10)
+    ran.note(8, refused=9)
+    ran.note(1)
+
+    assert ran.refused == frozenset()
+
+
 def test_a_damaged_file_is_as_none(tmp_path: Path) -> None:
     (tmp_path / "ran.json").write_text("[1, 2")
 
@@ -48,4 +74,4 @@ async def test_whoever_changes_the_state_remembers_what_runs_and_what_was_refuse
         await running.waited.wait()
         following.cancel()
 
-    assert (ran.before(9), ran.refused) == ([3, 1], {2})
+    assert (ran.before(9), set(ran.refused)) == ([3, 1], {2})
