@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from gateway.commands.admin_port import AdminPort, admin_port_of
+
 __all__ = ["compare_command"]
 
 _FILE_WIDTH = 160
@@ -16,7 +18,7 @@ def compare_command(
     endpoint: Annotated[str, typer.Argument(help="Name of the endpoint.", metavar="ENDPOINT")],
     *,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-    admin_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the admin API on loopback.")] = 8445,
+    admin_port: AdminPort = None,
     state_dir: Annotated[Path, typer.Option(help="Keys of this server.")] = Path(".lockgate"),
     key_file: Annotated[
         Path | None, typer.Option(help="File with a key that may read the endpoint \\[default: STATE_DIR/demo.key].")
@@ -28,7 +30,10 @@ def compare_command(
     from gateway.commands.compare import CompareOptions, compare
 
     options = CompareOptions(
-        endpoint=endpoint, admin_port=admin_port, key_file=key_file or state_dir / "demo.key", is_json=json
+        endpoint=endpoint,
+        admin_port=admin_port or admin_port_of(state_dir),
+        key_file=key_file or state_dir / "demo.key",
+        is_json=json,
     )
     console = Console(highlight=False)
     if not console.is_terminal:

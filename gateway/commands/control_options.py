@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gateway.commands.admin_port import AdminPort, admin_port_of
 from gateway.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,11 +36,9 @@ Files = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print what the admin API answers.")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait until every process runs it.")]
 Wait = Annotated[int, typer.Option("--wait", min=1, max=600, help="Seconds to wait until every process runs it.")]
-AdminPort = Annotated[int, typer.Option(min=1, max=65535, help="Port of the admin API on loopback.")]
 StateDir = Annotated[Path, typer.Option(help="Keys of this server.")]
 KeyFile = Annotated[Path | None, typer.Option(help="File with a key; STATE_DIR/admin.key without it.")]
 
-PORT = 8445
 STATE = Path(".lockgate")
 
 
@@ -50,7 +49,7 @@ def add_control_commands(app: typer.Typer) -> None:
 
 
 def status(
-    *, json: Json = False, admin_port: AdminPort = PORT, state_dir: StateDir = STATE, key_file: KeyFile = None
+    *, json: Json = False, admin_port: AdminPort = None, state_dir: StateDir = STATE, key_file: KeyFile = None
 ) -> None:
     """Show which version runs, and how endpoints and processes do. Exits with 1 where something is wrong."""
     from gateway.commands.status import status
@@ -65,7 +64,7 @@ def diff(
     *,
     file: Files = None,
     json: Json = False,
-    admin_port: AdminPort = PORT,
+    admin_port: AdminPort = None,
     state_dir: StateDir = STATE,
     key_file: KeyFile = None,
 ) -> None:
@@ -86,7 +85,7 @@ def apply(
     wait: Wait = _WAIT,
     no_wait: NoWait = False,
     json: Json = False,
-    admin_port: AdminPort = PORT,
+    admin_port: AdminPort = None,
     state_dir: StateDir = STATE,
     key_file: KeyFile = None,
 ) -> None:
@@ -108,7 +107,7 @@ def traffic(
     wait: Wait = _WAIT,
     no_wait: NoWait = False,
     json: Json = False,
-    admin_port: AdminPort = PORT,
+    admin_port: AdminPort = None,
     state_dir: StateDir = STATE,
     key_file: KeyFile = None,
 ) -> None:
@@ -129,7 +128,7 @@ def mirror(
     wait: Wait = _WAIT,
     no_wait: NoWait = False,
     json: Json = False,
-    admin_port: AdminPort = PORT,
+    admin_port: AdminPort = None,
     state_dir: StateDir = STATE,
     key_file: KeyFile = None,
 ) -> None:
@@ -151,7 +150,7 @@ def history(
     *,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Entries.")] = 20,
     json: Json = False,
-    admin_port: AdminPort = PORT,
+    admin_port: AdminPort = None,
     state_dir: StateDir = STATE,
     key_file: KeyFile = None,
 ) -> None:
@@ -172,7 +171,7 @@ def rollback(
     wait: Wait = _WAIT,
     no_wait: NoWait = False,
     json: Json = False,
-    admin_port: AdminPort = PORT,
+    admin_port: AdminPort = None,
     state_dir: StateDir = STATE,
     key_file: KeyFile = None,
 ) -> None:
@@ -185,7 +184,9 @@ def rollback(
     raise typer.Exit(rollback(version, changer, with_new_files=with_new_files))
 
 
-def _changer(admin_port: int, state_dir: Path, key_file: Path | None, *, is_json: bool, wait: int = 0) -> Changer:
+def _changer(
+    admin_port: int | None, state_dir: Path, key_file: Path | None, *, is_json: bool, wait: int = 0
+) -> Changer:
     from rich.console import Console
 
     from gateway.commands.admin_client import AdminClient
@@ -193,7 +194,7 @@ def _changer(admin_port: int, state_dir: Path, key_file: Path | None, *, is_json
 
     console = Console(highlight=False)
     return Changer(
-        client=AdminClient(port=admin_port, key_file=key_file or state_dir / "admin.key"),
+        client=AdminClient(port=admin_port or admin_port_of(state_dir), key_file=key_file or state_dir / "admin.key"),
         console=console if console.is_terminal else Console(highlight=False, width=_FILE_WIDTH),
         wait=wait,
         is_json=is_json,
