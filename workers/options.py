@@ -63,7 +63,7 @@ class GroupOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     timeout_ms: int = 30_000
     """Hard limit for one batch that carries no budget of its own."""
     interrupt_grace_ms: int = 250
-    """Between the soft interrupt of a batch over its budget and SIGKILL."""
+    """Between the soft interrupt of a batch over its budget and the end of its worker."""
     grpc_engine: Literal["h2grpc", "grpcio"] = "h2grpc"
     """What serves; without ngh2 there is only grpcio."""
     tls: LinkOptions | None = None

@@ -170,6 +170,9 @@ def _no_console(_prompt: str) -> Any:
 
 
 def _leave(_save: object, status: int, _run_last: object) -> None:
-    """``quit()`` in a model ends this process only, without running the exit handlers of a forked child."""
-    _to_stderr("the model called quit()\n")
-    os._exit(status or 1)
+    """
+    ``quit()`` in a model ends this process only, without running the exit handlers of a forked child. With a status of
+    its own it could say in our name that this process is to come back at once, or never (``workers.lifecycle``).
+    """
+    _to_stderr(f"the model called quit(), status {status}\n")
+    os._exit(1)

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.r_process import RProcess, columns_of, encode
 from tests.support.samples import EXAMPLES
+from workers.lifecycle import Exit
 from workers.runtimes.base import Batch, BatchInvalid, LoadError, ModelError, ModelTimeout
 
 pytestmark = pytest.mark.r
@@ -38,7 +39,7 @@ predict_rows <- function(model, rows) {
     deep = { options(expressions = 5e5); f <- function(n) lapply(n, f); f(0) },
     print = { print("hello from R"); cat("cat\\n"); message("message"); x },
     crash = { tools::pskill(Sys.getpid(), signal); x },
-    quit = quit(status = 3),
+    quit = quit(status = x),
     ask = { readline("name? "); x },
     missing = as.numeric(is.na(x)),
     kinds = as.numeric(is.na(rows$what)) + length(levels(rows$what)) + is.logical(rows$flag) + is.integer(rows$count) +
@@ -285,13 +286,14 @@ def test_forked_gives_another_seed_and_another_tempdir(shared: RProcess) -> None
     assert shared.call("r", "dir.exists(tempdir())") == [True]
 
 
-def test_quit_ends_the_process_at_once(folder: Path) -> None:
+@pytest.mark.parametrize("status", [3, *Exit])
+def test_quit_ends_the_process_at_once_and_with_no_status_that_means_something_here(folder: Path, status: int) -> None:
     with RProcess(folder) as r:
         r.load()
         with pytest.raises((EOFError, ConnectionResetError)):
-            r.score(rows("quit", 1.0))
+            r.score(rows("quit", float(status)))
 
-        assert r.exit_status() == 3
+        assert r.exit_status() == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL])
