@@ -28,8 +28,10 @@ def show_history(limit: int, changer: Changer) -> int:
     for title in ("VERSION", "WHEN", "BY", "WHAT", ""):
         table.add_column(title)
     for entry in reply.json["entries"]:
-        runs = "runs" if entry["version"] == reply.json["running"] else ""
-        cells = [str(entry["version"]), when(entry["at"]), entry["by"], entry["what"], runs]
+        became = "runs" if entry["version"] == reply.json["running"] else ""
+        if refused_for := entry.get("refused"):  # a server of before does not say it
+            became = f"refused: {refused_for}"
+        cells = [str(entry["version"]), when(entry["at"]), entry["by"], entry["what"], became]
         table.add_row(*map(Text, cells))
     changer.console.print(table)
     return 0

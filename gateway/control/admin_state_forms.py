@@ -17,6 +17,7 @@ __all__ = [
     "DeploymentShown",
     "Differences",
     "EndpointShown",
+    "EntryShown",
     "History",
     "ModelShown",
     "PastState",
@@ -148,8 +149,15 @@ class StatusShown(msgspec.Struct, frozen=True, kw_only=True):
     """Why nothing can be changed here; empty where it can."""
 
 
+class EntryShown(Entry, frozen=True, kw_only=True):
+    """The same, with what became of it."""
+
+    refused: str = ""
+    """Why it was; empty where it was not, as far as is known here."""
+
+
 class History(msgspec.Struct, frozen=True, kw_only=True):
     """Newest first."""
 
     running: int
-    entries: Sequence[Entry]
+    entries: Sequence[EntryShown]

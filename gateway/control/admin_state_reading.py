@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from gateway.control.admin_answer import caller_of, json_answer
@@ -25,6 +26,7 @@ from gateway.control.admin_shown import (
 from gateway.control.admin_state_forms import (
     STATE_BYTES,
     Differences,
+    EntryShown,
     History,
     PastState,
     StateBody,
@@ -87,7 +89,11 @@ class Reading:
     async def _history(self, request: web.Request, _: Operation) -> web.Response:
         limit = number(request, "limit", 1, MOST_ENTRIES, ENTRIES)
         entries = await self._reader.history(caller_of(request), limit)
-        return json_answer(History(running=self._reader.progress.running, entries=entries))
+        shown = [
+            EntryShown(**msgspec.structs.asdict(each), refused=self._reader.why_refused(each.version))
+            for each in entries
+        ]
+        return json_answer(History(running=self._reader.progress.running, entries=shown))
 
     async def _past(self, request: web.Request, _: Operation) -> web.Response:
         text = request.match_info["version"]

@@ -40,7 +40,7 @@ class StateDesk:
         sight = Sight(source, judge)
         checks = StateChecks(judge, sight, check, models, guard)
         self._way_back = WayBack(source, running, ran)
-        self.reader = StateReader(source, judge, sight, checks, running)
+        self.reader = StateReader(source, judge, sight, checks, running, refused=lambda: ran.refused)
         self.writer = StateWriter(source, judge, sight, checks, running=running, way_back=self._way_back)
 
     async def run(self) -> None:

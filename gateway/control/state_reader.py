@@ -6,7 +6,7 @@ The newest document is one thing and what runs another: a version that was refus
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 
 from gateway.control import changes
@@ -21,13 +21,27 @@ from gateway.core.errors import Forbidden, InvalidInput, NotFound
 
 __all__ = ["StateReader"]
 
+_UNTOLD = "for a reason that is not kept"
+
 
 class StateReader:
-    """Every method raises ``Unauthenticated``, ``Forbidden`` and ``SourceUnavailable``."""
+    """
+    Every method that takes a caller raises ``Unauthenticated``, ``Forbidden`` and ``SourceUnavailable``. ``refused``
+    gives the versions that were, also before the newest refusal.
+    """
 
-    def __init__(self, source: Source, judge: Judge, sight: Sight, checks: StateChecks, running: Running) -> None:
+    def __init__(
+        self,
+        source: Source,
+        judge: Judge,
+        sight: Sight,
+        checks: StateChecks,
+        running: Running,
+        *,
+        refused: Callable[[], Collection[int]] = frozenset,
+    ) -> None:
         self._source, self._judge, self._sight, self._checks = source, judge, sight, checks
-        self._running = running
+        self._running, self._refused = running, refused
 
     @property
     def progress(self) -> Progress:
@@ -79,6 +93,13 @@ class StateReader:
         """Newest first; it tells of every endpoint, so it is for who may read them all."""
         await self._judge.on_all(caller, Role.READ)
         return list(await self._source.history())[:limit]
+
+    def why_refused(self, version: int) -> str:
+        """Of one in the history, for who may read that; empty where it is not known to have been."""
+        newest = self.progress.refused
+        if newest is not None and newest.version == version:
+            return newest.reason or _UNTOLD
+        return _UNTOLD if version in self._refused() else ""
 
     async def past(self, caller: Caller, version: int) -> tuple[Document, list[Change]]:
         """A version, and what going back to it would change. Raises ``NotFound``."""

@@ -292,6 +292,14 @@ async def test_history_tells_when_by_whom_and_what_and_which_one_runs(line: Line
     assert rest[1].split() == ["1", "-", "files", "start", "runs"]
 
 
+async def test_history_tells_what_was_refused_and_why(line: Line) -> None:
+    await line("traffic", "price", "blue=100", "--no-wait")
+    line.admin.running.refuses(2, "price/blue does not load")
+    told = await line("history")
+
+    assert told.out.splitlines()[1].endswith("refused: price/blue does not load")
+
+
 async def test_one_version_says_what_the_way_back_would_change(line: Line) -> None:
     await line("traffic", "price", "blue=100", "--no-wait")
     told = await line("history", "1")

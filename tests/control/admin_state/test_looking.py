@@ -169,6 +169,35 @@ async def test_history_is_newest_first_and_as_long_as_was_asked_for(tmp_path: Pa
         assert history["running"] == 1
 
 
+async def test_history_says_which_version_was_refused_and_why(tmp_path: Path) -> None:
+    async with serving_state(tmp_path) as admin:
+        await admin.ask("PUT", "/endpoints/price/traffic", {"blue": 80, "green": 20})
+        admin.running.refuses(2, "price/blue does not load")
+        history = (await admin.ask("GET", "/history")).json
+
+        assert [(entry["version"], entry["refused"]) for entry in history["entries"]] == [
+            (2, "price/blue does not load"),
+            (1, ""),
+        ]
+
+
+async def test_history_says_also_of_earlier_versions_that_they_were_refused(tmp_path: Path) -> None:
+    async with serving_state(tmp_path) as admin:
+        for blue in (80, 70, 60):
+            await admin.ask("PUT", "/endpoints/price/traffic", {"blue": blue, "green": 100 - blue})
+        for refused in (2, 3):
+            admin.ran.note(1, refused=refused)
+        admin.running.refuses(3, "price/blue does not load")
+        history = (await admin.ask("GET", "/history")).json
+
+        assert {entry["version"]: entry["refused"] for entry in history["entries"]} == {
+            4: "",
+            3: "price/blue does not load",
+            2: "for a reason that is not kept",
+            1: "",
+        }
+
+
 async def test_a_past_version_says_what_going_back_would_change(tmp_path: Path) -> None:
     async with serving_state(tmp_path) as admin:
         await admin.ask("DELETE", "/endpoints/tumor", seen='"1"')
