@@ -41,6 +41,7 @@ async def first_version(
 
 
 async def _last_that_ran(source: Source, newest: Document, ran: Ran) -> Document:
-    for version in ran.before(newest.version)[:1]:
-        return await source.past(version)
-    raise NotFound("no version is known to have run before")
+    before = ran.before(newest.version)
+    if not before:
+        raise NotFound("no version is known to have run before")
+    return await source.past(before[0])

@@ -114,7 +114,9 @@ async def _in_json(request: web.Request, handler: Callable[[web.Request], Awaita
     try:
         return await handler(request)
     except web.HTTPNotFound:
-        error = {"code": "NotFound", "message": "there is no such path here; GET / lists what there is"}
+        lists_all = any(resource.canonical == "/" for resource in request.app.router.resources())
+        hint = "; GET / lists what there is" if lists_all else ""  # a gateway's own has no such page
+        error = {"code": "NotFound", "message": f"there is no such path here{hint}"}
         return json_answer({"error": error}, 404)
     except web.HTTPMethodNotAllowed as wrong:
         allowed = wrong.headers["Allow"]

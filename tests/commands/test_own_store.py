@@ -41,6 +41,12 @@ def stones(tmp_path: Path) -> ViewFile:
     return view("stones", {"stone": "int64"}, {"carat": "float64"}, seed=seed)
 
 
+def with_cuts(seed: Path, rows: str) -> ViewFile:
+    """``stones`` with another column."""
+    seed.write_text(f"stone,carat,cut\n{rows}")
+    return view("stones", {"stone": "int64"}, {"carat": "float64", "cut": "string"}, seed=seed)
+
+
 def config(views: dict[str, ViewFile], features: FeatureStoreConfig | None = None) -> Config:
     settings = Settings(features=features or FeatureStoreConfig())
     return Config(root=Path("/"), settings=settings, endpoints={}, views=views)
@@ -243,9 +249,7 @@ async def test_a_store_that_comes_back_while_gateways_switch_is_not_found_before
 async def test_a_store_is_not_found_because_the_next_version_of_a_view_is_there_before_the_one_that_is_read(
     stones: ViewFile, tmp_path: Path, folder: Path
 ) -> None:
-    seed = tmp_path / "cut.csv"
-    seed.write_text("stone,carat,cut\n1,0.5,good\n")
-    other = view("stones", {"stone": "int64"}, {"carat": "float64", "cut": "string"}, seed=seed)
+    other = with_cuts(tmp_path / "cut.csv", "1,0.5,good\n")
     server = EmbeddedStore(folder, EmbeddedOptions(max_memory_mb=8))
     async with asyncio.timeout(30), OwnStore(server, {"stones": stones}, "features") as store:
         await store.prepare(config({"stones": other}))
@@ -258,9 +262,7 @@ async def test_a_store_is_not_found_because_the_next_version_of_a_view_is_there_
 async def test_a_view_that_goes_back_to_earlier_columns_is_loaded_again(
     stones: ViewFile, tmp_path: Path, folder: Path
 ) -> None:
-    seed = tmp_path / "cut.csv"
-    seed.write_text("stone,carat,cut\n1,0.5,good\n")
-    other = view("stones", {"stone": "int64"}, {"carat": "float64", "cut": "string"}, seed=seed)
+    other = with_cuts(tmp_path / "cut.csv", "1,0.5,good\n")
     server = EmbeddedStore(folder, EmbeddedOptions(max_memory_mb=8))
     async with asyncio.timeout(30), OwnStore(server, {"stones": stones}, "features") as store:
         await store.prepare(config({"stones": other}))
@@ -329,9 +331,7 @@ async def test_a_view_that_has_changed_is_left_alone_until_the_new_one_is_read(s
 async def test_a_view_with_other_columns_has_its_rows_before_the_new_one_is_read_and_keeps_the_old_ones(
     stones: ViewFile, tmp_path: Path, folder: Path
 ) -> None:
-    seed = tmp_path / "cut.csv"
-    seed.write_text("stone,carat,cut\n1,0.5,good\n2,1.5,ideal\n3,0.7,fair\n")
-    other = view("stones", {"stone": "int64"}, {"carat": "float64", "cut": "string"}, seed=seed)
+    other = with_cuts(tmp_path / "cut.csv", "1,0.5,good\n2,1.5,ideal\n3,0.7,fair\n")
     server = EmbeddedStore(folder, EmbeddedOptions(max_memory_mb=8))
     async with asyncio.timeout(30), OwnStore(server, {"stones": stones}, "features") as store:
         running = asyncio.create_task(store.run())

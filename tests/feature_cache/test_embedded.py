@@ -72,26 +72,17 @@ def test_nothing_is_written_to_disk_unless_asked_to(folder: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["store.log"]
 
 
-async def test_a_kept_store_has_its_rows_again_after_a_restart(folder: Path) -> None:
+@pytest.mark.parametrize("was_stopped", [False, True])
+async def test_a_kept_store_has_its_rows_again_after_a_restart_also_when_somebody_had_stopped_it(
+    folder: Path, was_stopped: bool
+) -> None:
     options = EmbeddedOptions(keep_in=folder / "kept")
     async with asyncio.timeout(30):
         async with start_embedded(folder, options) as store:
             with redis.Redis.from_url(store.url) as client:
                 client.set("k", b"1")
-        async with start_embedded(folder, options) as store:
-            with redis.Redis.from_url(store.url) as client:
-                found = client.get("k")
-
-    assert found == b"1"
-
-
-async def test_a_kept_store_that_somebody_had_stopped_saves_its_rows_too(folder: Path) -> None:
-    options = EmbeddedOptions(keep_in=folder / "kept")
-    async with asyncio.timeout(30):
-        async with start_embedded(folder, options) as store:
-            with redis.Redis.from_url(store.url) as client:
-                client.set("k", b"1")
-            os.kill(store.pid, signal.SIGSTOP)
+            if was_stopped:
+                os.kill(store.pid, signal.SIGSTOP)
         async with start_embedded(folder, options) as store:
             with redis.Redis.from_url(store.url) as client:
                 found = client.get("k")

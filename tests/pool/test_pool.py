@@ -390,13 +390,19 @@ async def replaced(worker: FakeWorker, pool: Pool, changes: Changes) -> None:
     await changes.until(lambda: pool.places == places)
 
 
+async def lost_and_replaced(pool: Pool, worker: FakeWorker, other: FakeWorker, changes: Changes) -> str:
+    """Who is to be avoided; ``other`` has forgotten what it got until then."""
+    avoid = await lost(pool, worker)
+    other.batches.clear()
+    await replaced(worker, pool, changes)
+    return avoid
+
+
 async def test_a_retry_goes_elsewhere_also_when_another_process_has_taken_the_place_of_the_lost_one(
     worker: FakeWorker, other: FakeWorker
 ) -> None:
     async with running([worker, other], places=4) as (pool, changes):
-        avoid = await lost(pool, worker)
-        other.batches.clear()
-        await replaced(worker, pool, changes)
+        avoid = await lost_and_replaced(pool, worker, other, changes)
         for i in range(4):
             await pool.score(rows_of(i), soon(), avoid=avoid)
 
@@ -407,9 +413,7 @@ async def test_retries_do_not_pile_up_elsewhere_once_another_process_has_taken_i
     worker: FakeWorker, other: FakeWorker
 ) -> None:
     async with running([worker, other], places=4) as (pool, changes):
-        avoid = await lost(pool, worker)
-        other.batches.clear()
-        await replaced(worker, pool, changes)
+        avoid = await lost_and_replaced(pool, worker, other, changes)
         await asyncio.gather(*(pool.score(rows_of(i), soon(), avoid=avoid) for i in range(4)))
 
     assert (len(worker.batches), len(other.batches)) == (2, 2)

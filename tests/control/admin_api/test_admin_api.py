@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from gateway.control.admin_api import Readiness, serve_admin
+from gateway.control.admin_openapi import describing_routes
 from gateway.control.gateway_admin import GatewayAdmin
 from gateway.telemetry.metrics import GatewayMetrics
 from gateway.telemetry.recorder import Recorder
@@ -58,6 +59,15 @@ async def test_a_path_that_is_not_there_is_told_in_the_form_of_all_errors() -> N
         status, body = await get(port, "/nothing")
 
     assert (status, json.loads(body)["error"]["code"]) == (404, "NotFound")
+
+
+@pytest.mark.parametrize("has_list", [True, False])
+async def test_the_list_of_paths_is_named_where_there_is_one(has_list: bool) -> None:
+    routes = describing_routes("0", ()) if has_list else []
+    async with serve_admin(Source(), port=0, routes=routes) as port:
+        _, body = await get(port, "/nothing")
+
+    assert ("GET / lists" in body) == has_list
 
 
 async def test_a_method_that_is_not_there_is_told_with_those_that_are() -> None:
